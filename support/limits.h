@@ -1,0 +1,22 @@
+// Every limit on input, in one place. Each has a diagnostic that names it; a step whose result would print past one is refused,
+// so printed text is always legal input.
+#pragma once
+
+#include <cstdint>
+
+namespace heddle::limits {
+
+inline constexpr uint32_t source_bytes = 1u << 20;  // ANTLR lexes about 2-3 MiB a second
+inline constexpr uint32_t tokens = 60'000;          // about 2 us each to parse
+inline constexpr int nesting = 256;                 // brackets and nested expressions; 4,000 overflow a 512 KiB stack
+inline constexpr int chain = 1'000;                 // terms of one flat a + b + c chain; the tree is as deep as the chain
+inline constexpr int diagnostics = 20;              // shown per text
+inline constexpr int rank = 16;                     // dims of a tensor, axes of a stage
+inline constexpr int parameters = 64;               // of an op
+inline constexpr int stages = 1'000;
+inline constexpr int64_t unroll_product = 4'096;    // leaf copies that unrolling one nest may make
+inline constexpr int64_t register_bytes = 2'048;    // a constant box that compute_at puts in registers by default
+inline constexpr int64_t vector_extent = 256;       // constant extent of a vector loop
+inline constexpr int64_t program_nodes = 200'000;   // statements and expressions of one program
+
+}  // namespace heddle::limits
