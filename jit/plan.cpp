@@ -1,0 +1,360 @@
+#include "jit/plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "ir/print.h"
+#include "jit/codes.h"
+
+namespace heddle::jit {
+
+using ir::BinaryOp;
+using ir::Expr;
+
+bool IndexCode::compile(const Expr& e, const std::vector<ir::SymbolId>& symbols) {
+  steps_.clear();
+  return emit(e, symbols, 1);
+}
+
+bool IndexCode::emit(const Expr& e, const std::vector<ir::SymbolId>& symbols, int depth) {
+  if (!e.known() || depth > max_stack - 4) return false;
+  if (const int64_t* c = ir::constant_value(e)) {
+    steps_.push_back({Step::push_constant, 0, *c});
+    return true;
+  }
+  if (const ir::Var* v = e.as<ir::Var>()) {
+    auto at = std::find(symbols.begin(), symbols.end(), v->symbol);
+    if (at == symbols.end()) return false;
+    steps_.push_back({Step::push_symbol, 0, at - symbols.begin()});
+    return true;
+  }
+  if (const ir::Unary* u = e.as<ir::Unary>()) {
+    if (!emit(u->value, symbols, depth)) return false;
+    steps_.push_back({Step::unary, static_cast<uint8_t>(u->op), 0});
+    return true;
+  }
+  if (const ir::Binary* b = e.as<ir::Binary>()) {
+    if (!emit(b->left, symbols, depth) || !emit(b->right, symbols, depth + 1)) return false;
+    steps_.push_back({Step::binary, static_cast<uint8_t>(b->op), 0});
+    return true;
+  }
+  if (const ir::Select* s = e.as<ir::Select>()) {
+    if (!emit(s->condition, symbols, depth) || !emit(s->yes, symbols, depth + 1) || !emit(s->no, symbols, depth + 2)) return false;
+    steps_.push_back({Step::select, 0, 0});
+    return true;
+  }
+  return false;
+}
+
+namespace {
+
+int64_t floor_div(int64_t a, int64_t b) {
+  if (b == 0) return 0;
+  if (b == -1) return a == INT64_MIN ? a : -a;
+  return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
+}
+
+bool apply(BinaryOp op, int64_t a, int64_t b, int64_t& out) {
+  switch (op) {
+    case BinaryOp::add: return !__builtin_add_overflow(a, b, &out);
+    case BinaryOp::sub: return !__builtin_sub_overflow(a, b, &out);
+    case BinaryOp::mul: return !__builtin_mul_overflow(a, b, &out);
+    case BinaryOp::div: out = floor_div(a, b); return true;
+    case BinaryOp::mod: out = b == 0 || b == -1 ? 0 : a - b * floor_div(a, b); return true;
+    case BinaryOp::ceildiv: out = b <= 0 ? 0 : a / b + (a % b > 0 ? 1 : 0); return true;
+    case BinaryOp::min: out = std::min(a, b); return true;
+    case BinaryOp::max: out = std::max(a, b); return true;
+    case BinaryOp::eq: out = a == b; return true;
+    case BinaryOp::ne: out = a != b; return true;
+    case BinaryOp::lt: out = a < b; return true;
+    case BinaryOp::le: out = a <= b; return true;
+    case BinaryOp::gt: out = a > b; return true;
+    case BinaryOp::ge: out = a >= b; return true;
+    case BinaryOp::logical_and: out = a && b; return true;
+    case BinaryOp::logical_or: out = a || b; return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+bool IndexCode::run(const int64_t* values, int64_t& out) const {
+  int64_t stack[max_stack];
+  int top = 0;
+  for (const Step& s : steps_) {
+    switch (s.kind) {
+      case Step::push_constant: stack[top++] = s.value; break;
+      case Step::push_symbol: stack[top++] = values[s.value]; break;
+      case Step::unary: {
+        int64_t& v = stack[top - 1];
+        auto op = static_cast<ir::UnaryOp>(s.op);
+        if (op == ir::UnaryOp::logical_not) v = !v;
+        else if (op == ir::UnaryOp::bit_not) v = ~v;
+        else if (__builtin_sub_overflow(int64_t{0}, v, &v)) return false;
+        break;
+      }
+      case Step::binary:
+        --top;
+        if (!apply(static_cast<BinaryOp>(s.op), stack[top - 1], stack[top], stack[top - 1])) return false;
+        break;
+      case Step::select:
+        top -= 2;
+        stack[top - 1] = stack[top - 1] ? stack[top] : stack[top + 1];
+        break;
+    }
+  }
+  out = stack[0];
+  return true;
+}
+
+bool IndexCode::is_constant(int64_t& value) const {
+  if (steps_.size() != 1 || steps_[0].kind != Step::push_constant) return false;
+  value = steps_[0].value;
+  return true;
+}
+
+int IndexCode::symbol_only() const {
+  return steps_.size() == 1 && steps_[0].kind == Step::push_symbol ? static_cast<int>(steps_[0].value) : -1;
+}
+
+Result<CallPlan> CallPlan::make(const ir::Program& program) {
+  CallPlan plan;
+  host::ArgLayout layout = host::arg_layout(program);
+  plan.words_ = layout.words;
+  for (const ir::DimDefinition& d : program.dims) {
+    plan.symbols_.push_back(d.dim);
+    plan.dim_names_.push_back(program.symbol(d.dim).name);
+  }
+  auto refuse = [&](const std::string& what) {
+    return Diagnostic(codes::unsupported_shape, {}, "the " + what + " of `" + program.name + "` cannot be computed before the call");
+  };
+  auto code = [&](const Expr& e, IndexCode& out) { return !e.known() || out.compile(e, plan.symbols_); };
+
+  for (const host::ArgLayout::Array& a : layout.arrays) {
+    const ir::Buffer& b = program.buffer(a.buffer);
+    ArrayRow row{b.name, b.type, b.role, a.word, {}, {}, {}};
+    size_t next = 0;
+    size_t axes = b.groups.empty() ? b.box.size() : b.groups.size();
+    for (size_t axis = 0; axis < axes; ++axis) {
+      int parts = b.groups.empty() ? 1 : b.groups[axis];
+      Expr extent = ir::index_constant(1);
+      for (int i = 0; i < parts; ++i, ++next) extent = extent * (b.box[next].hi - b.box[next].lo);
+      IndexCode c;
+      if (!code(extent, c)) return refuse("extent of `" + b.name + "`");
+      row.simple.push_back(c.symbol_only());
+      row.axes.push_back(std::move(c));
+      row.text.push_back(ir::print(program, extent));
+    }
+    plan.arrays_.push_back(std::move(row));
+  }
+  for (const ir::DimDefinition& d : program.dims) {
+    DimRow row;
+    if (d.buffer.known()) {
+      for (size_t i = 0; i < layout.arrays.size(); ++i)
+        if (layout.arrays[i].buffer == d.buffer) row.array = static_cast<int>(i);
+      row.axis = d.array_axis;
+    }
+    bool plain = (!d.offset.known() || ir::is_constant(d.offset, 0)) && (!d.divisor.known() || ir::is_constant(d.divisor, 1));
+    row.simple = row.array >= 0 && plain;
+    Expr offset = d.offset.known() ? d.offset : ir::index_constant(0);
+    Expr divisor = d.divisor.known() ? d.divisor : ir::index_constant(1);
+    if (!code(offset, row.offset) || !code(divisor, row.divisor) || !code(d.value, row.value))
+      return refuse("dim `" + program.symbol(d.dim).name + "`");
+    plan.dims_.push_back(std::move(row));
+    int word = -1;
+    for (const auto& [symbol, at] : layout.dims)
+      if (symbol == d.dim) word = at;
+    plan.dim_words_.push_back(word);
+  }
+  for (const ir::Requirement& r : program.requirements) {
+    RequirementRow row;
+    row.text = r.text;
+    if (!code(r.condition, row.condition)) return refuse("requirement \"" + r.text + "\"");
+    plan.requirements_.push_back(std::move(row));
+  }
+  for (const ir::Parameter& q : program.parameters) {
+    if (!q.scalar.known()) continue;
+    const ir::Symbol& s = program.symbol(q.scalar);
+    ScalarRow row{s.name, s.type, 0, false, {}};
+    for (const auto& [symbol, at] : layout.scalars)
+      if (symbol == q.scalar) row.word = at;
+    if (const ir::Constant* c = q.default_value.as<ir::Constant>()) {
+      row.has_default = true;
+      row.default_value = {c->real, c->integer};
+    }
+    plan.scalars_.push_back(std::move(row));
+  }
+  return plan;
+}
+
+CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    if (arrays_[i].role == ir::Role::out) continue;
+    if (arrays[i].rank != static_cast<int>(arrays_[i].axes.size()))
+      return {CallError::rank, static_cast<int>(i), -1, -1, arrays[i].rank, static_cast<int64_t>(arrays_[i].axes.size())};
+  }
+  for (size_t d = 0; d < dims_.size(); ++d) {
+    const DimRow& row = dims_[d];
+    if (row.simple) {
+      dims[d] = arrays[row.array].extents[row.axis];
+      continue;
+    }
+    if (row.array < 0) {
+      if (!row.value.run(dims, dims[d])) return {CallError::overflow, -1, -1, static_cast<int>(d), 0, 0};
+      if (dims[d] < 0) return {CallError::unsolvable, -1, -1, static_cast<int>(d), dims[d], 0};
+      continue;
+    }
+    int64_t offset, divisor, extent = arrays[row.array].extents[row.axis];
+    if (!row.offset.run(dims, offset) || !row.divisor.run(dims, divisor) || __builtin_sub_overflow(extent, offset, &extent))
+      return {CallError::overflow, row.array, row.axis, static_cast<int>(d), 0, 0};
+    if (divisor == 0 || extent % divisor != 0 || extent / divisor < 0)
+      return {CallError::unsolvable, row.array, row.axis, static_cast<int>(d), arrays[row.array].extents[row.axis], divisor};
+    dims[d] = extent / divisor;
+  }
+  return {};
+}
+
+bool CallPlan::extents(int index, const int64_t* dims, std::vector<int64_t>& out) const {
+  out.clear();
+  for (const IndexCode& c : arrays_[index].axes) {
+    int64_t value;
+    if (!c.run(dims, value)) return false;
+    out.push_back(std::max<int64_t>(value, 0));
+  }
+  return true;
+}
+
+namespace {
+
+// The bytes that an array touches: [first, last).
+bool footprint(const ArrayArg& a, int bytes, uintptr_t& first, uintptr_t& last) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < a.rank; ++i) {
+    if (a.extents[i] == 0) return false;
+    int64_t reach = (a.extents[i] - 1) * a.strides[i];
+    (reach < 0 ? low : high) += reach;
+  }
+  first = reinterpret_cast<uintptr_t>(a.data) + low * bytes;
+  last = reinterpret_cast<uintptr_t>(a.data) + high * bytes + bytes;
+  return true;
+}
+
+uint64_t scalar_word(ir::ScalarType type, const ScalarArg& s) {
+  if (type == ir::ScalarType::f32) return std::bit_cast<uint32_t>(static_cast<float>(s.real));
+  if (type == ir::ScalarType::f64) return std::bit_cast<uint64_t>(s.real);
+  return static_cast<uint64_t>(s.integer);
+}
+
+}  // namespace
+
+CallError CallPlan::overlaps(const ArrayArg* arrays) const {
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    if (arrays_[i].role == ir::Role::in) continue;
+    uintptr_t first, last;
+    if (!footprint(arrays[i], ir::scalar_bytes(arrays_[i].type), first, last)) continue;
+    for (size_t j = 0; j < arrays_.size(); ++j) {
+      if (j == i || (arrays_[j].role != ir::Role::in && j < i)) continue;
+      uintptr_t other_first, other_last;
+      if (!footprint(arrays[j], ir::scalar_bytes(arrays_[j].type), other_first, other_last)) continue;
+      if (first < other_last && other_first < last) return {CallError::overlap, static_cast<int>(i), -1, static_cast<int>(j), 0, 0};
+    }
+  }
+  return {};
+}
+
+CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words, uint64_t& strided) const {
+  if (CallError e = bind_dims(arrays, dims); e.kind) return e;
+  strided = 0;
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    const ArrayRow& row = arrays_[i];
+    const ArrayArg& a = arrays[i];
+    int index = static_cast<int>(i);
+    if (a.type != row.type) return {CallError::type, index, -1, -1, static_cast<int64_t>(a.type), static_cast<int64_t>(row.type)};
+    if (a.rank != static_cast<int>(row.axes.size())) return {CallError::rank, index, -1, -1, a.rank, static_cast<int64_t>(row.axes.size())};
+    if (a.readonly && row.role != ir::Role::in) return {CallError::readonly_output, index, -1, -1, 0, 0};
+    bool empty = false;
+    words[row.word] = reinterpret_cast<uint64_t>(a.data);
+    for (int axis = 0; axis < a.rank; ++axis) {
+      int64_t expected;
+      if (row.simple[axis] >= 0) expected = dims[row.simple[axis]];
+      else if (!row.axes[axis].run(dims, expected)) return {CallError::overflow, index, axis, -1, 0, 0};
+      if (a.extents[axis] != expected) return {CallError::extent, index, axis, -1, a.extents[axis], expected};
+      empty |= expected == 0;
+      words[row.word + 1 + axis] = static_cast<uint64_t>(a.strides[axis]);
+    }
+    if (a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] > 1) strided |= uint64_t{1} << i;
+    if (a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] <= 1) words[row.word + a.rank] = 1;
+    if (empty) continue;
+    if (!a.data) return {CallError::null_data, index, -1, -1, 0, 0};
+    if (reinterpret_cast<uintptr_t>(a.data) % ir::scalar_bytes(row.type) != 0) return {CallError::misaligned, index, -1, -1, 0, ir::scalar_bytes(row.type)};
+  }
+  for (size_t r = 0; r < requirements_.size(); ++r) {
+    int64_t holds = 0;
+    if (!requirements_[r].condition.run(dims, holds) || !holds) return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
+  }
+  if (CallError e = overlaps(arrays); e.kind) return e;
+  for (size_t d = 0; d < dims_.size(); ++d)
+    if (dim_words_[d] >= 0) words[dim_words_[d]] = static_cast<uint64_t>(dims[d]);
+  for (size_t s = 0; s < scalars_.size(); ++s) words[scalars_[s].word] = scalar_word(scalars_[s].type, scalars[s]);
+  return {};
+}
+
+Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
+  auto name = [&](int i) { return "`" + arrays_[i].name + "`"; };
+  auto number = [](int64_t v) { return std::to_string(v); };
+  auto shape = [&](int i) {
+    std::string text = "(";
+    for (int a = 0; a < arrays[i].rank; ++a) text += (a ? ", " : "") + number(arrays[i].extents[a]);
+    return text + ")";
+  };
+  auto dims_of = [&](int i) {
+    std::string text;
+    for (const std::string& t : arrays_[i].text) text += (text.empty() ? "" : ", ") + t;
+    return "[" + text + "]";
+  };
+  switch (e.kind) {
+    case CallError::rank:
+      return Diagnostic(codes::wrong_rank, {}, "the argument " + name(e.argument) + " has " + number(e.seen) + " axes, shape " + shape(e.argument) +
+                                                   "; its type has " + number(e.expected) + ": " + dims_of(e.argument));
+    case CallError::type: {
+      auto type = [](int64_t t) { return std::string(ir::scalar_type_name(static_cast<ir::ScalarType>(t))); };
+      return Diagnostic(codes::wrong_type, {}, "the argument " + name(e.argument) + " has elements of type `" + type(e.seen) +
+                                                   "`; this kernel takes `" + type(e.expected) + "`");
+    }
+    case CallError::extent:
+      return Diagnostic(codes::wrong_extent, {}, "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
+                                                     " elements; `" + arrays_[e.argument].text[e.axis] + "` is " + number(e.expected) + " here");
+    case CallError::unsolvable:
+      if (e.argument < 0)
+        return Diagnostic(codes::wrong_extent, {}, "the dim `" + dim_names_[e.other] + "` would be " + number(e.seen) + ", less than 0");
+      return Diagnostic(codes::wrong_extent, {}, "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
+                                                     " elements, from which `" + arrays_[e.argument].text[e.axis] + "` gives no whole `" +
+                                                     dim_names_[e.other] + "`");
+    case CallError::requirement:
+      return Diagnostic(codes::requirement_fails, {}, requirements_[e.other].text);
+    case CallError::overflow:
+      return Diagnostic(codes::wrong_extent, {}, "a shape of this call is past 64 bits");
+    case CallError::readonly_output:
+      return Diagnostic(codes::readonly_output, {}, "the output " + name(e.argument) + " is read-only");
+    case CallError::overlap:
+      return Diagnostic(codes::overlapping, {}, "the output " + name(e.argument) + " overlaps " + name(e.other) + " in memory")
+          .with_help("pass a copy, or an output of its own");
+    case CallError::misaligned:
+      return Diagnostic(codes::misaligned, {}, "the data of " + name(e.argument) + " is not aligned to its " + number(e.expected) + "-byte elements");
+    case CallError::null_data:
+      return Diagnostic(codes::null_data, {}, "the argument " + name(e.argument) + " has no data");
+    case CallError::check:
+    case CallError::none: break;
+  }
+  return Diagnostic(codes::check_fails, {}, "a check of this call failed");
+}
+
+Diagnostic CallPlan::explain_check(const std::string& text, const host::CheckReport& report) const {
+  std::string at;
+  for (int64_t i = 0; i < std::min<int64_t>(report.count, 8); ++i) at += (at.empty() ? "" : ", ") + std::to_string(report.coordinates[i]);
+  return Diagnostic(codes::check_fails, {}, text + (at.empty() ? "" : ", at (" + at + ")"));
+}
+
+}  // namespace heddle::jit

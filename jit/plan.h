@@ -1,0 +1,126 @@
+// What a call does before the kernel runs: values of the dims from the arrays' extents, every check of an argument, the words of
+// the ABI. Made once per kernel from its program; a call walks flat tables and allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/host/abi.h"
+#include "ir/program.h"
+#include "support/result.h"
+
+namespace heddle::jit {
+
+/// An array argument as the caller has it. Strides are in elements, of the array's own axes.
+struct ArrayArg {
+  ir::ScalarType type = ir::ScalarType::f32;
+  int rank = 0;
+  const int64_t* extents = nullptr;
+  const int64_t* strides = nullptr;
+  void* data = nullptr;
+  bool readonly = false;
+};
+
+/// A scalar argument: floats in `real`, integers in `integer`.
+struct ScalarArg {
+  double real = 0;
+  int64_t integer = 0;
+};
+
+/// Index expressions over dims, flattened: evaluated on a small stack. Overflow is an error, as everywhere in shapes.
+class IndexCode {
+ public:
+  static constexpr int max_stack = 64;
+  /// Symbols become positions in `symbols`. False when the expression is not made of dims and index operations, or too deep.
+  bool compile(const ir::Expr& e, const std::vector<ir::SymbolId>& symbols);
+  /// False on overflow.
+  bool run(const int64_t* values, int64_t& out) const;
+  bool is_constant(int64_t& value) const;
+  /// The position of the only symbol, or -1.
+  int symbol_only() const;
+
+ private:
+  struct Step {
+    enum Kind : uint8_t { push_constant, push_symbol, binary, unary, select } kind;
+    uint8_t op;
+    int64_t value;
+  };
+  bool emit(const ir::Expr& e, const std::vector<ir::SymbolId>& symbols, int depth);
+  std::vector<Step> steps_;
+};
+
+/// Failures of a call, by argument; `explain` turns one into a diagnostic.
+struct CallError {
+  enum Kind : uint8_t { none, rank, type, extent, unsolvable, requirement, overflow, readonly_output, overlap, misaligned, null_data, check } kind = none;
+  int argument = -1;  ///< index among the array parameters
+  int axis = -1;
+  int other = -1;     ///< a second argument, or the requirement
+  int64_t seen = 0, expected = 0;
+};
+
+class CallPlan {
+ public:
+  /// `required`: conditions over dims that must hold besides the program's requirements (a schedule's `where`).
+  static Result<CallPlan> make(const ir::Program& program);
+
+  int array_count() const { return static_cast<int>(arrays_.size()); }
+  int scalar_count() const { return static_cast<int>(scalars_.size()); }
+  int words() const { return words_; }
+  int dim_count() const { return static_cast<int>(dims_.size()); }
+
+  /// Dims from the extents of the inputs (outputs whose data is null are not looked at), then every check, then the words.
+  /// `arrays` are all array parameters in order. The flag of an array whose inner stride is not 1 is set in `strided`.
+  CallError bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words, uint64_t& strided) const;
+  /// Dims only, from the inputs: to allocate outputs or to test a `where`.
+  CallError bind_dims(const ArrayArg* arrays, int64_t* dims) const;
+  /// The extents of array parameter `index` for bound dims.
+  bool extents(int index, const int64_t* dims, std::vector<int64_t>& out) const;
+
+  Diagnostic explain(const CallError& error, const ArrayArg* arrays) const;
+  Diagnostic explain_check(const std::string& text, const host::CheckReport& report) const;
+
+  struct ArrayRow {
+    std::string name;
+    ir::ScalarType type;
+    ir::Role role;
+    int word = 0;
+    std::vector<IndexCode> axes;  ///< the expected extent of each array axis
+    std::vector<int> simple;      ///< of each axis: the dim it equals, or -1
+    std::vector<std::string> text;  ///< of each axis, for messages
+  };
+  struct ScalarRow {
+    std::string name;
+    ir::ScalarType type;
+    int word = 0;
+    bool has_default = false;
+    ScalarArg default_value;
+  };
+  const std::vector<ArrayRow>& arrays() const { return arrays_; }
+  const std::vector<ScalarRow>& scalars() const { return scalars_; }
+  const std::vector<ir::SymbolId>& dim_symbols() const { return symbols_; }
+  const std::vector<std::string>& dim_names() const { return dim_names_; }
+
+ private:
+  struct DimRow {
+    int array = -1;  ///< -1: a `let`
+    int axis = 0;
+    bool simple = false;  ///< offset 0, divisor 1
+    IndexCode offset, divisor, value;
+  };
+  struct RequirementRow {
+    IndexCode condition;
+    std::string text;
+  };
+  CallError overlaps(const ArrayArg* arrays) const;
+  std::vector<ArrayRow> arrays_;
+  std::vector<ScalarRow> scalars_;
+  std::vector<ir::SymbolId> symbols_;
+  std::vector<std::string> dim_names_;
+  std::vector<DimRow> dims_;
+  std::vector<int> dim_words_;
+  std::vector<RequirementRow> requirements_;
+  int words_ = 0;
+};
+
+}  // namespace heddle::jit

@@ -1,0 +1,29 @@
+// The thread pool behind `parallel` loops: fork-join with a static partition, so that the same work goes to the same part of the
+// arena on every run and results do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/host/abi.h"
+
+namespace heddle::jit {
+
+class ThreadPool {
+ public:
+  /// Starts no thread until the first region that wants more than one.
+  ThreadPool();
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  /// The `parallel_for` of host::Context: `context->pool` is a ThreadPool, `context->threads` says how many parts to make (the
+  /// caller runs part 0). While another region runs, or inside one, the parts run one after another on the calling thread.
+  static int64_t parallel_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace heddle::jit
