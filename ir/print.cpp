@@ -95,7 +95,7 @@ class Printer {
                      line(indent, "call " + c.instr + "(" + text + ")");
                    },
                    [&](const Check& c) {
-                     std::string at = c.coordinates.empty() ? "" : " at (" + list(c.coordinates) + ")";
+                     std::string at = c.coordinates.empty() ? "" : " at " + list(c.coordinates);
                      line(indent, "check " + expr(c.condition) + ", " + quoted(c.text) + at);
                    },
                },
@@ -335,7 +335,18 @@ class Printer {
       axes += (axes.empty() ? "" : ", ") + std::string(words[static_cast<int>(a.cls)]) + " " + name(a.symbol) + " in " + range(a.lo, a.hi);
     }
     std::string text = "stage " + s.name + "(" + axes + ")";
+    if (!s.reducer.empty()) text += " by " + s.reducer;
+    // Buffers named as the stage go without saying.
+    std::string into;
+    bool own = true;
+    for (BufferId id : s.writes) {
+      const Buffer& b = p_.buffer(id);
+      own &= b.name == s.name;
+      into += (into.empty() ? "" : ", ") + b.name + (b.field.empty() ? "" : "." + b.field);
+    }
+    if (!own) text += " into " + into;
     if (s.where.known()) text += " where " + expr(s.where);
+    if (!s.pure) text += " impure";
     line(1, text);
   }
 
