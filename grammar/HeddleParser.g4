@@ -77,7 +77,8 @@ literal: INT | FLOAT | INF | NOT_A_NUMBER | TRUE | FALSE | STRING;
 callArgs: LPAREN entries? RPAREN;
 tuple: LPAREN entries? RPAREN;
 list: LBRACKET entries? RBRACKET;
-ref: path (LBRACKET entries? where? RBRACKET (DOT name (LBRACKET entries? RBRACKET)?)?)?;
+ref: path (subscripts (DOT name subscripts?)?)?;
+subscripts: LBRACKET entries? where? RBRACKET;
 entries: entry (COMMA entry)*;
 entry: ELLIPSIS name | expr (IN expr RANGE expr | RANGE expr)? (ASSIGN expr)?;
 
@@ -98,7 +99,9 @@ line
   | branch                                                              # branchLine
   | path operands? (preposition operands)*                              # stepLine
   ;
-branch: IF expr lines (ELSE (lines | branch))?;
+// Only the last `else` stands without `if`: checked by the tree builder. A loop, so that long chains are not deep.
+branch: IF expr lines otherLines*;
+otherLines: ELSE (IF expr)? lines;
 preposition: BY | INTO | AT | AS | IN | TO | WITH | WHEN | AFTER;
 operands: operand (COMMA operand)*;
 operand: expr (ASSIGN expr)?;
