@@ -1,0 +1,84 @@
+"""Timing two functions against each other, and what this machine can do at most."""
+
+import os
+import statistics
+import time
+
+import numpy as np
+
+
+def interleaved(ours, peer, seconds=1.0, least=5, most=200):
+    """Runs A/B/A/B until `seconds` are used; the medians in seconds. Both run once before."""
+    ours(), peer()
+    a, b = [], []
+    stop = time.perf_counter() + seconds
+    while (len(a) < least or time.perf_counter() < stop) and len(a) < most:
+        t0 = time.perf_counter()
+        ours()
+        t1 = time.perf_counter()
+        peer()
+        t2 = time.perf_counter()
+        a.append(t1 - t0)
+        b.append(t2 - t1)
+    return statistics.median(a), statistics.median(b)
+
+
+def cpu_features():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        flags = next((line for line in file if line.startswith("flags")), "").split()
+    return [f for f in ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile") if f in flags]
+
+
+def machine(threads):
+    return {"features": cpu_features(), "processors": len(os.sched_getaffinity(0)), "threads": threads, "numpy": np.__version__}
+
+
+def copy_bandwidth():
+    """Bytes per second that a NumPy copy of 64 MiB reads and writes, best of five."""
+    a = np.ones(1 << 24, np.float32)
+    b = np.empty_like(a)
+    best = min(_timed(lambda: np.copyto(b, a)) for _ in range(5))
+    return 2 * a.nbytes / best
+
+
+def fma_peak(threads):
+    """FLOP per second that independent f32 FMAs reach on `threads` processors, best of five: a kernel of our own, 24 sums in registers."""
+    import heddle as hd
+
+    op = hd.parse(_PEAK).peak
+    rows = 256 * threads
+    w = np.full((_PEAK_DEPTH, 6), 0.5, np.float32)
+    x, y = np.full((rows, 64), 0.5, np.float32), np.empty((rows, 6, 64), np.float32)
+    kernel = op.compile(w, x, schedule="registers", threads=threads)
+    best = min(_timed(lambda: kernel(w, x, out=y)) for _ in range(5))
+    return 2.0 * rows * 6 * 64 * _PEAK_DEPTH / best
+
+
+_PEAK_DEPTH = 1024
+# 24 sums in registers, one broadcast of w for each four: everything it reads stays in L1.
+_PEAK = """
+op peak(w: f32[depth, 6], x: f32[rows, 64]) -> y: f32[rows, 6, 64] {
+  s[i, u, j] = sum[k] w[k, u] * x[i, j]
+  y[i, u, j] = s[i, u, j]
+}
+schedule peak.registers on cpu allow reassociate, contract {
+  compute_at s at y.i in registers
+  reorder s.k, s.u, s.j
+  vectorize s.j by lanes(f32)
+  unroll s.u
+  vectorize y.j by lanes(f32)
+  parallel y.i
+}
+"""
+
+
+def _timed(f):
+    t = time.perf_counter()
+    f()
+    return time.perf_counter() - t
+
+
+def pin(threads):
+    """Keeps this process on its first `threads` processors, so that peers do not move about."""
+    cpus = sorted(os.sched_getaffinity(0))[:threads]
+    os.sched_setaffinity(0, cpus)
