@@ -68,8 +68,9 @@ ScalarType widened(ScalarType type) {
 double unit_roundoff(ScalarType type) { return is_float(type) ? std::ldexp(1.0, -scalar_row(type).precision) : 0.0; }
 
 double tiny_roundoff(ScalarType type) {
-  const ScalarRow& row = scalar_row(type);
-  return is_float(type) ? std::ldexp(1.0, row.min_exponent - row.precision) : 0.0;
+  if (!is_float(type)) return 0.0;
+  if (type == f64) return 0x1p-1074;  // half of it is no f64
+  return std::ldexp(1.0, scalar_row(type).min_exponent - scalar_row(type).precision);
 }
 
 int64_t integer_min(ScalarType type) {

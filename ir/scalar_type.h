@@ -57,7 +57,8 @@ ScalarType widened(ScalarType type);
 
 /// eps/2, the relative error of one rounding to nearest: 2^-precision; 0 for types that are not floats.
 double unit_roundoff(ScalarType type);
-/// Half the gap between the least numbers, the absolute error of one rounding near zero: 2^(min_exponent - precision).
+/// Half the gap between the least numbers, the absolute error of one rounding near zero: 2^(min_exponent - precision)
+/// (of f64 the whole gap).
 double tiny_roundoff(ScalarType type);
 
 /// Bounds of an integer, bool or index type; `integer_max` of u64 as its bits (-1).
