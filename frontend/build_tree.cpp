@@ -40,6 +40,15 @@ const Operator& operator_of(P::BinaryContext* c) {
   return *std::ranges::find(operators, type, &Operator::token);
 }
 
+/// Whether every rule below came to its end; otherwise parts of the tree are missing.
+bool parsed(ParserRuleContext* c) {
+  if (c->exception) return false;
+  return std::ranges::all_of(c->children, [](antlr4::tree::ParseTree* child) {
+    auto* rule = dynamic_cast<ParserRuleContext*>(child);
+    return !rule || parsed(rule);
+  });
+}
+
 class Builder {
  public:
   explicit Builder(const TreeInput& input) : in_(input) {}
@@ -48,7 +57,8 @@ class Builder {
 
   Module module(P::FullModuleContext* c) {
     Module out{in_.source, {}};
-    for (P::ItemContext* item : c->item()) out.items.push_back(this->item(item));
+    for (P::ItemContext* item : c->item())
+      if (parsed(item)) out.items.push_back(this->item(item));
     return out;
   }
 
@@ -196,16 +206,11 @@ class Builder {
 
   Param param(P::ParamContext* c) {
     Param out;
-    auto words = names(c->name());
     if (c->IN()) out.direction = Direction::in;
     if (c->INOUT()) out.direction = Direction::inout;
     if (c->CONST()) out.direction = Direction::constant;
-    if (words.size() > 1) {
-      if (words[0].text != "out" || out.direction != Direction::none)
-        error(codes::unexpected, words[1].place, "expected `:`, found `" + words[1].text + "`");
-      out.direction = Direction::out;
-    }
-    out.name = words.back();
+    if (c->OUT()) out.direction = Direction::out;
+    out.name = name(c->name());
     out.type = type(c->type());
     if (P::MemoryContext* m = c->memory()) {
       out.memory = name(m->name());
@@ -808,10 +813,14 @@ Module build_module(ParserRuleContext* tree, const TreeInput& input) {
   return Builder(input).module(dynamic_cast<P::FullModuleContext*>(tree));
 }
 ExprRef build_expr(ParserRuleContext* tree, const TreeInput& input) {
+  if (!parsed(tree)) return nullptr;
   return Builder(input).expr(dynamic_cast<P::OnlyExprContext*>(tree)->expr());
 }
 std::vector<Line> build_lines(ParserRuleContext* tree, const TreeInput& input) {
-  return Builder(input).lines(dynamic_cast<P::OnlyLinesContext*>(tree)->line());
+  std::vector<P::LineContext*> lines;
+  for (P::LineContext* line : dynamic_cast<P::OnlyLinesContext*>(tree)->line())
+    if (parsed(line)) lines.push_back(line);
+  return Builder(input).lines(lines);
 }
 
 }  // namespace heddle::frontend

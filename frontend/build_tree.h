@@ -21,7 +21,7 @@ struct TreeInput {
   Diagnostics& errors;
 };
 
-/// Of a `fullModule`, `onlyExpr`, `onlyLines` context that parsed without errors.
+/// Of a `fullModule`, `onlyExpr`, `onlyLines` context. Parts that did not parse are left out.
 ast::Module build_module(antlr4::ParserRuleContext* tree, const TreeInput& input);
 ast::ExprRef build_expr(antlr4::ParserRuleContext* tree, const TreeInput& input);
 std::vector<ast::Line> build_lines(antlr4::ParserRuleContext* tree, const TreeInput& input);

@@ -204,17 +204,17 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     size_t rule = anchor ? anchor->getRuleIndex() : P::RuleFullModule;
     bool at_start = anchor && anchor->getStart() == found;
     std::string what = at_start ? statement_words(rule) : expected_words(expected);
-    Diagnostic d{codes::unexpected, where(parser, found, expected), "expected " + what + ", found " + shown(found)};
+    Diagnostic d{codes::unexpected, where(parser, found, expected), "expected " + what + ", found " + shown(found, parser->getTokenStream()->LT(-1))};
     d.help = near_word(found, keywords(expected));
+    if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
     if (d.help.empty() && anchor) d.help = near_word(anchor->getStart(), starts_of(rule));
     errors_.push_back(std::move(d));
   }
 
   void recover(antlr4::Parser* parser, std::exception_ptr) override {
     auto* anchor = statement_around(parser->getContext());
-    if (!anchor || anchor->getRuleIndex() == P::RuleItem) {
-      if (anchor) skip_to_line_end(parser, 0, anchor->getStart()->getType());
-      skip_to_item(parser);
+    if (!anchor || (anchor->getRuleIndex() == P::RuleItem && !item_starts.contains(anchor->getStart()->getType()))) {
+      skip_to_item(parser);  // prose is one error, not one a line
     } else {
       size_t start = anchor->getStart()->getTokenIndex();
       skip_to_line_end(parser, start < depths_.size() ? depths_[start] : 0, anchor->getStart()->getType());
@@ -286,8 +286,9 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     return {source_, end.end, end.end};
   }
 
-  std::string shown(antlr4::Token* t) const {
+  std::string shown(antlr4::Token* t, antlr4::Token* before) const {
     if (t->getType() == P::NL && place(t).text() != ";") return token_word(P::NL);
+    if (t->getType() == P::RBRACE && before && line(t) > line(before)) return token_word(P::NL);
     if (t->getType() == antlr4::Token::EOF) return token_word(t->getType());
     std::string text(place(t).text());
     if (text.size() > 40) text = text.substr(0, 37) + "..";
@@ -305,18 +306,18 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
                        : rule == P::RuleBody                                 ? P::RuleProgramStmt
                                                                              : P::RuleStmt;
     if (at_start) {
-      Diagnostic d{codes::unexpected, place(found), "expected " + std::string(statement_words(statement)) + ", found " + shown(found)};
+      Diagnostic d{codes::unexpected, place(found), "expected " + std::string(statement_words(statement)) + ", found " + shown(found, before)};
       d.help = near_word(found, starts_of(statement));
       errors_.push_back(std::move(d));
     } else if (statement == P::RuleLine && found->getType() < P::LPAREN && operand_follows(stream->LA(2))) {
       static const std::vector<std::string> prepositions = {"by", "into", "at", "as", "in", "to", "with", "when", "after"};
       std::string near = nearest(place(found).text(), prepositions);
-      errors_.push_back(Diagnostic{codes::unknown_preposition, place(found), "unknown preposition " + shown(found)}.with_help(
+      errors_.push_back(Diagnostic{codes::unknown_preposition, place(found), "unknown preposition " + shown(found, before)}.with_help(
           near.empty() ? "the prepositions are by, into, at, as, in, to, with, when, after" : "did you mean " + in_backticks(near) + "?"));
     } else {
       const char* more = statement == P::RuleLine ? "a comma, a preposition" : "an operator";
       errors_.push_back({codes::unexpected, place(found),
-                         "expected " + std::string(more) + " or the end of the line, found " + shown(found)});
+                         "expected " + std::string(more) + " or the end of the line, found " + shown(found, before)});
     }
   }
 
@@ -374,6 +375,7 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
   Place place(antlr4::Token* t) const {
     return {source_, static_cast<uint32_t>(t->getStartIndex()), static_cast<uint32_t>(t->getStopIndex())};
   }
+  int line(antlr4::Token* t) const { return source_->at(place(t).begin).line; }
 
   SourceRef source_;
   Diagnostics& errors_;
@@ -392,7 +394,12 @@ std::vector<std::unique_ptr<antlr4::Token>> parser_tokens(const std::vector<Toke
     t->setStopIndex(to);
     out.push_back(std::move(t));
   };
-  for (const Token& t : tokens) put(type_of(t), t.begin, t.end);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    size_t type = type_of(tokens[i]);
+    // `out` is a direction only in `out y: ..`.
+    if (type == P::OUT && !(i + 2 < tokens.size() && type_of(tokens[i + 2]) == P::COLON)) type = P::ID;
+    put(type, tokens[i].begin, tokens[i].end);
+  }
   put(antlr4::Token::EOF, end, end);
   return out;
 }
@@ -447,7 +454,7 @@ Result<T> parse_text(const SourceRef& source, Rule rule, Build build) {
   if (filtered.fatal) return std::move(filtered.errors);
 
   Diagnostics errors = std::move(filtered.errors);
-  size_t of_filter = errors.size();
+  const size_t of_filter = errors.size();
   antlr4::ListTokenSource list(parser_tokens(filtered.tokens, source->text().size()));
   antlr4::CommonTokenStream stream(&list);
   P parser(&stream);
@@ -457,10 +464,9 @@ Result<T> parse_text(const SourceRef& source, Rule rule, Build build) {
   parser.setErrorHandler(strategy);
   parser.getInterpreter<antlr4::atn::ParserATNSimulator>()->setPredictionMode(antlr4::atn::PredictionMode::SLL);
   antlr4::ParserRuleContext* tree = rule(parser);
+  TreeInput input{source, filtered.docs, errors};
+  T out = build(tree, input);  // also after errors: the items without one may have some of the builder's
   drop_repeated(errors, of_filter);
-  if (!errors.empty()) return finished(std::move(errors));
-
-  T out = build(tree, TreeInput{source, filtered.docs, errors});
   if (!errors.empty()) return finished(std::move(errors));
   return out;
 }
@@ -472,6 +478,8 @@ Result<T> guarded(const SourceRef& source, Rule rule, Build build) {
     return parse_text<T>(source, rule, build);
   } catch (const std::exception& e) {
     return Diagnostic{codes::parser_failed, {source, 0, 0}, std::string("the parser failed: ") + e.what()};
+  } catch (...) {  // the runtime throws strings too
+    return Diagnostic{codes::parser_failed, {source, 0, 0}, "the parser failed"};
   }
 }
 

@@ -14,6 +14,7 @@ LET: 'let';
 NOT_A_NUMBER: 'nan';
 OP: 'op';
 OR: 'or';
+OUT: 'out';  // before a parameter's name; elsewhere the parser gets it as ID (frontend/parse.cpp)
 PROGRAM: 'program';
 REDUCER: 'reducer';
 REQUIRE: 'require';
@@ -52,7 +53,6 @@ LAYOUT: 'layout';
 NUMERICS: 'numerics';
 OF: 'of';
 ON: 'on';
-OUT: 'out';
 PAD: 'pad';
 REDUCE: 'reduce';
 REVERSE: 'reverse';

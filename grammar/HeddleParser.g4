@@ -24,8 +24,7 @@ item
 generics: LT generic (COMMA generic)* GT;
 generic: name (COLON name)?;
 params: LPAREN (param (COMMA param)*)? RPAREN;
-// `out y: ..` is two names, so that `out` can be a name too; the tree builder checks the first.
-param: (IN | INOUT | CONST)? name name? COLON type memory? (ASSIGN expr)?;
+param: (IN | OUT | INOUT | CONST)? name COLON type memory? (ASSIGN expr)?;
 memory: IN name layoutMap?;
 layoutMap: LAYOUT LPAREN (name (COMMA name)*)? RPAREN ARROW LPAREN (expr (COMMA expr)*)? RPAREN;
 results: result | LPAREN result (COMMA result)* RPAREN;
@@ -87,7 +86,7 @@ part: AT_SIGN (name | STAR);
 name
   : ID
   | ALLOC | ALLOW | CALL | CHECK | COMBINE | COMMUTES | COPIES | COST | EXACTLY | FACTS | FOR | IDENTITY | LAYOUT
-  | NUMERICS | OF | ON | OUT | PAD | REDUCE | REVERSE | STAGE | STEP
+  | NUMERICS | OF | ON | PAD | REDUCE | REVERSE | STAGE | STEP
   ;
 
 // Schedules -----------------------------------------------------------------------------------------------------------

@@ -45,8 +45,9 @@ TEST(Grammar, EveryTextOfTheCorpusParses) {
 // The strongest form of "0 ambiguities, 0 context sensitivities": no decision of the grammar needs more than one token, so the
 // parser never predicts. Checked on the grammar's own transition network, for every decision and not only those of the corpus.
 TEST(Grammar, EveryDecisionTakesOneToken) {
-  std::vector<std::unique_ptr<antlr4::Token>> none;
-  antlr4::ListTokenSource source(std::move(none));
+  std::vector<std::unique_ptr<antlr4::Token>> end;
+  end.push_back(std::make_unique<antlr4::CommonToken>(antlr4::Token::EOF));
+  antlr4::ListTokenSource source(std::move(end));
   antlr4::CommonTokenStream stream(&source);
   HeddleParser parser(&stream);
   const antlr4::atn::ATN& atn = parser.getATN();
