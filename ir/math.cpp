@@ -16,7 +16,7 @@ constexpr std::array<MathRow, math_op_count> rows = {{
     {MathOp::exp, "exp", 1, false, false, 2, 2, -infinity, infinity, "e to the power x"},
     {MathOp::log, "log", 1, false, false, 2, 2, 0, infinity, "natural logarithm; -inf at 0, NaN below"},
     {MathOp::tanh, "tanh", 1, false, false, 2, 2, -infinity, infinity, "hyperbolic tangent"},
-    {MathOp::sigmoid, "sigmoid", 1, false, false, 2.5, 2.5, -infinity, infinity, "1 / (1 + exp(-x)), without overflow"},
+    {MathOp::sigmoid, "sigmoid", 1, false, false, 3, 3, -infinity, infinity, "1 / (1 + exp(-x)), without overflow"},
     {MathOp::sqrt, "sqrt", 1, false, true, 0.5, 0.5, 0, infinity, "square root, correctly rounded; NaN below 0"},
     {MathOp::rsqrt, "rsqrt", 1, false, false, 1.5, 1.5, 0, infinity, "1 / sqrt(x), each correctly rounded; NaN below 0"},
     {MathOp::abs, "abs", 1, true, true, 0, 0, -infinity, infinity, "magnitude; of the least integer itself"},
@@ -92,11 +92,12 @@ double eval_math(MathOp op, ScalarType type, std::span<const double> args, bool 
   return round_to(type, eval_math(op, static_cast<float>(x), static_cast<float>(y), has_fma));
 }
 
-Bounded bounded_rounding(ScalarType type, Bounded x, double ulps) {
+Bounded bounded_rounding(ScalarType type, Bounded x, double ulps, bool flush) {
   if (std::isnan(x.value) || std::isinf(x.value) || std::isinf(x.bound)) return x;
   const double most = std::fabs(x.value) + x.bound, least = std::fabs(x.value) - x.bound;
   const double unit = 2 * (unit_roundoff(type) * most + tiny_roundoff(type));
-  const double error = ulps * unit * (type == ScalarType::f64 ? 2 : 1);
+  const double flushed = flush ? std::ldexp(1.0, scalar_row(type).min_exponent) : 0;
+  const double error = ulps * unit * (type == ScalarType::f64 ? 2 : 1) + flushed;
   const double greatest = scalar_row(type).max_finite;
   if (least - error > greatest + unit) {
     return {scalar_row(type).has_infinity ? std::copysign(infinity, x.value) : std::numeric_limits<double>::quiet_NaN(), 0};
@@ -105,7 +106,7 @@ Bounded bounded_rounding(ScalarType type, Bounded x, double ulps) {
   return {x.value, x.bound + error};
 }
 
-Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args) {
+Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args, bool flush) {
   const MathRow& row = math_row(op);
   const Bounded x = args[0], y = args.back();
   const double value = reference(op, x.value, y.value);
@@ -118,8 +119,9 @@ Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args) 
   const Bounded image{value, image_radius(op, x, value)};
   if (row.exact && op != MathOp::sqrt) return image;
   const ScalarType compute = type == ScalarType::f64 ? type : ScalarType::f32;
-  const Bounded result = bounded_rounding(compute, image, type == ScalarType::f64 ? row.ulp_f64 : row.ulp_f32);
-  return compute == type ? result : bounded_rounding(type, result);
+  const double ulps = type == ScalarType::f64 ? row.ulp_f64 : row.ulp_f32;
+  const Bounded result = bounded_rounding(compute, image, ulps, flush);
+  return compute == type ? result : bounded_rounding(type, result, 0.5, flush);
 }
 
 }  // namespace heddle::ir

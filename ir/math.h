@@ -67,10 +67,11 @@ struct Bounded {
   double bound = 0;
 };
 /// One more rounding to `type` by at most `ulps` units in the last place (twice for f64, where the reference rounds too). What
-/// surely overflows becomes infinity; where it only may, the bound is infinite: nothing is claimed.
-Bounded bounded_rounding(ScalarType type, Bounded x, double ulps = 0.5);
+/// surely overflows becomes infinity (NaN where the type has none); where it only may, the bound is infinite: nothing is claimed.
+/// With `flush`, for programs that allow flush_denormals, what is below the least normal number may also become 0.
+Bounded bounded_rounding(ScalarType type, Bounded x, double ulps = 0.5, bool flush = false);
 /// A row applied to values with bounds: the image of the interval around each argument, plus the row's own error in `type`.
-Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args);
+Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args, bool flush = false);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The algorithms
