@@ -1,0 +1,88 @@
+// Checks on data: a subscript or range that comes from a tensor cannot be shown inside, so the kernel checks it before it reads.
+#include <algorithm>
+
+#include "frontend/check/op_checker.h"
+#include "ir/visit.h"
+
+namespace heddle::frontend {
+
+namespace {
+
+bool has_load(const ir::Expr& e) {
+  bool found = false;
+  ir::walk(e, [&](const ir::Expr& node) {
+    found |= node.as<ir::Load>() != nullptr;
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace
+
+bool OpChecker::depends_on_data(const ir::Expr& e) const {
+  if (!e.known()) return false;
+  if (has_load(e)) return true;
+  return std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
+    return ir::mentions(e, i.symbol) && i.lo.known() && (has_load(i.lo) || has_load(i.hi));
+  });
+}
+
+// `for .. { check path => lo <= sub && sub < hi }` over the axes that it needs. An index that runs over a range of data is checked
+// by its range, once. Where nothing but inputs is read, the check runs before the first write of the kernel.
+void OpChecker::check_data(const Access& access, size_t k) {
+  const ir::Expr& sub = access.subs[k];
+  const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
+  const Index* whole = has_load(sub) ? nullptr : index_of(sub);
+  bool by_range = whole && access.path.empty() && !scope_.where.known();
+  ir::Expr inside = ir::both(ir::less_equal(box.lo, sub), ir::less(sub, box.hi));
+  if (by_range)
+    inside = ir::binary(ir::BinaryOp::logical_or, ir::less_equal(whole->hi, whole->lo),
+                        ir::both(ir::less_equal(box.lo, whole->lo), ir::less_equal(whole->hi, box.hi)));
+  ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
+  for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
+  if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
+
+  // The axes that the condition mentions, and those that their ranges mention.
+  std::vector<bool> needed(scope_.indices.size());
+  auto need = [&](const ir::Expr& e) {
+    for (size_t i = 0; i < needed.size(); ++i) needed[i] = needed[i] || (e.known() && ir::mentions(e, scope_.indices[i].symbol));
+  };
+  need(inside);
+  for (size_t i = needed.size(); i-- > 0;)
+    if (needed[i]) need(scope_.indices[i].lo), need(scope_.indices[i].hi);
+
+  ir::Substitution loops;
+  std::vector<ir::For> nest;
+  ir::Check check;
+  bool inputs_only = true;
+  auto note_loads = [&](const ir::Expr& e) {
+    ir::walk(e, [&](const ir::Expr& node) {
+      if (const auto* l = node.as<ir::Load>()) inputs_only &= frame_.buffer(l->buffer).role == ir::Role::in;
+      return true;
+    });
+  };
+  std::string owner = scope_.stage + "@check" + std::to_string(first_checks_.size() + stage_checks_.size() + 1);
+  for (size_t i = 0; i < needed.size(); ++i) {
+    if (!needed[i]) continue;
+    const Index& index = scope_.indices[i];
+    ir::For loop;
+    loop.loop = frame_.add(ir::Symbol{index.name, ir::SymbolKind::loop, ir::ScalarType::index, owner, index.place});
+    loop.lo = ir::substitute(index.lo, loops);
+    loop.hi = ir::substitute(index.hi, loops);
+    note_loads(loop.lo), note_loads(loop.hi);
+    loops.emplace_back(index.symbol, ir::var(loop.loop));
+    check.coordinates.push_back(ir::var(loop.loop));
+    nest.push_back(std::move(loop));
+  }
+  note_loads(inside);
+  check.condition = ir::substitute(inside, loops);
+  check.text = "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`";
+  ir::StmtForm form = std::move(check);
+  for (auto l = nest.rbegin(); l != nest.rend(); ++l) {
+    l->body = {ir::make_stmt(std::move(form), access.place)};
+    form = std::move(*l);
+  }
+  (inputs_only ? first_checks_ : stage_checks_).push_back(std::move(form));
+}
+
+}  // namespace heddle::frontend

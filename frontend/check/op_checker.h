@@ -1,0 +1,181 @@
+// The check of one op for one choice of types, consts and ranks: AST -> ir::Op. Signature first (shapes, facts), then the
+// equations in order; an equation that fails is reported and its result taken for broken, so one run finds several errors.
+#pragma once
+
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "frontend/check/shapes.h"
+#include "frontend/check/typing.h"
+#include "frontend/module.h"
+#include "ir/op.h"
+#include "ir/prove.h"
+
+namespace heddle::frontend {
+
+struct OpCheckOptions {
+  bool definition = false;   ///< consts without value stay symbols
+  bool show_bounds = true;   ///< reads are shown inside; false when the definition check has done so
+};
+
+struct CheckedOp {
+  ir::Op op;
+  bool deferred = false;     ///< a bound waits for the value of a const
+};
+
+class OpChecker : public Typing {
+ public:
+  OpChecker(const Module& module, const ast::OpItem& item, const Instance& instance, OpCheckOptions options);
+  Result<CheckedOp> run();
+
+ private:
+  // --- what names mean -------------------------------------------------------------------------------------------------
+  struct Named {
+    enum class Kind { dim, let, constant, scalar, tensor, broken };
+    Kind kind = Kind::dim;
+    ir::Expr value;   ///< all but tensors
+    int tensor = -1;
+    Place place;
+  };
+  /// A parameter, a result or the value of a stage. A state has one buffer for each field.
+  struct Tensor {
+    enum class State { readable, pending, broken };
+    std::string name;
+    State state = State::pending;
+    bool input = false, result = false;
+    std::vector<ir::BufferId> buffers;
+    const ast::ReducerItem* reducer = nullptr;  ///< of a state
+    std::vector<int> groups;                    ///< logical dims of each axis; empty = all 1
+    Place place;                                ///< declaration
+    Place defined;                              ///< the equation
+  };
+  struct Pack {
+    int rank = 1;
+    std::vector<ir::Expr> dims;
+    Place place;
+  };
+  /// An index of the equation at hand.
+  struct Index {
+    std::string name;
+    ir::SymbolId symbol;
+    ir::AxisClass cls = ir::AxisClass::map;
+    Place place;
+    ir::Expr lo, hi;      ///< none until resolved
+    Place range_place;    ///< what gave the range
+  };
+  /// A read, kept until the ranges are known.
+  struct Access {
+    int tensor = -1;
+    ir::BufferId buffer;
+    std::vector<ir::Expr> subs;
+    std::vector<Place> sub_places;
+    std::vector<ir::Expr> path;  ///< conditions around it
+    bool conditional = false;    ///< in an arm of `if` and the like
+    bool tried = false;          ///< has `or`
+    size_t visible = 0;          ///< indices whose ranges hold here
+    Place place;
+  };
+  struct Scope {
+    std::string stage;
+    std::vector<Index> indices;
+    std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
+    std::vector<Access> accesses;
+    ir::Expr where;
+    size_t visible = SIZE_MAX;   ///< while binders are read: the indices before them
+  };
+
+  // --- signature.cpp ---------------------------------------------------------------------------------------------------
+  void signature();
+  void declare_generics();
+  void declare_values();
+  void declare_scalar(const ast::Param& p);
+  void declare_const(const ast::Param& p);
+  void declare_lets();
+  void declare_tensors();
+  void declare_tensor(const ast::Param& p, ir::Role role);
+  void shape(const ast::Param& p, ir::Buffer& buffer);
+  void pack_dims(const ast::Entry& entry, const Place& place, ir::Buffer& buffer, bool input);
+  void dim_of(const ast::Expr& e, ir::Buffer& buffer);
+  void finish_shapes();
+  void add_facts();
+  void require(const ast::Require& r);
+  void require_extents();
+  void keep_at_least_zero(const ir::Expr& extent, const std::string& text, const Place& place);
+  bool declare(const std::string& name, Named named);
+  Diagnostic unknown(const std::string& name, const Place& place) const;
+
+  // --- reads.cpp -------------------------------------------------------------------------------------------------------
+  ir::Expr read(const ast::Read& read, const Place& place, Hint hint) override;
+  ir::Expr bare_name(const std::string& name, const Place& place);
+  ir::Expr tensor_read(int tensor, const ast::Read& read, const Place& place);
+  bool field_of(const Tensor& t, const ast::Ref& ref, size_t& field, const Place& place);
+  bool subscripts(const Tensor& t, const std::vector<int>& groups, const ast::Entries& entries, const Place& place, Access& access);
+  bool subscript(const ast::Entry& entry, Access& access);
+  std::optional<ir::ScalarType> type_word(const std::string& word) const override;
+  bool only_at_root(const std::string& name) const override;
+  std::vector<std::string> callables() const override;
+
+  // --- equations.cpp ---------------------------------------------------------------------------------------------------
+  void block(const ast::Block& block);
+  void equation(const ast::Equation& eq);
+  int target_of(const ast::Equation& eq);
+  bool left_side(const ast::Ref& left, const Tensor& target, std::vector<ir::Expr>& subs, std::vector<int>& groups);
+  bool left_index(const ast::Entry& entry, std::vector<ir::Expr>& subs);
+  bool left_pack(const ast::Entry& entry, std::vector<ir::Expr>& subs);
+  void result_ranges(const Tensor& target, const std::vector<ir::Expr>& subs);
+  bool binders(const ast::Reduction& r);
+  bool binder(const ast::Entry& entry);
+  bool written_range(const ast::Entry& entry, Index& index);
+  int add_index(const ast::Name& name, ir::AxisClass cls);
+  int new_index(const std::string& name, const Place& place, ir::AxisClass cls);
+  ir::Expr right_side(const ast::Right& right, const Tensor& target, std::string& reducer);
+  bool reducible(const std::string& reducer, const ast::Expr& body, const ir::Expr& value);
+  void finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups, ir::Expr value,
+              const std::string& reducer);
+  bool covers(const Tensor& target, const std::vector<ir::Expr>& subs, const ast::Ref& left);
+  void undefined_results();
+  Diagnostic unsupported(const std::string& what, const Place& place) const;
+
+  // --- ranges.cpp ------------------------------------------------------------------------------------------------------
+  bool resolve_ranges();
+  bool infer(Index& index);
+  bool show_reads();
+  bool show(const Access& access, size_t sub);
+  bool trivially_inside(const ir::Expr& sub, const ir::BoxDim& box) const;
+  ir::Facts facts_at(const Access& access) const;
+  bool defer(const Access& access, size_t sub) const;
+  Diagnostic outside(const Access& access, size_t sub, const ir::Facts& facts, bool low, bool high) const;
+  std::string required(const ir::Expr& sub, const ir::BoxDim& box, const ir::Facts& facts, bool low, bool high) const;
+  const Index* index_of(const ir::Expr& e) const;
+  std::string text(const ir::Expr& e) const;
+
+  // --- checks.cpp: checks on data --------------------------------------------------------------------------------------
+  bool depends_on_data(const ir::Expr& e) const;
+  void check_data(const Access& access, size_t sub);
+
+  const Module& module_;
+  const ast::OpItem& item_;
+  const Instance& instance_;
+  OpCheckOptions options_;
+  Diagnostics found_;
+  CheckedOp result_;
+  ir::Program& frame_;
+
+  std::map<std::string, ir::ScalarType> types_;
+  std::unordered_map<std::string, Named> names_;
+  std::map<std::string, Pack> packs_;
+  std::vector<Tensor> tensors_;
+  std::vector<LetDim> lets_;
+  std::unordered_map<std::string, Place> later_;  ///< stages that a later equation defines
+  std::vector<std::pair<ir::SymbolId, Place>> dim_uses_;
+  bool makes_dims_ = false;   ///< reading the shape of an input: an unknown bare name is a new dim
+  bool in_body_ = false;
+  ir::Facts facts_;
+  Scope scope_;
+  std::vector<ir::StmtForm> first_checks_;   ///< hoisted before the first write
+  std::vector<ir::StmtForm> stage_checks_;   ///< before the stage at hand
+};
+
+}  // namespace heddle::frontend

@@ -1,0 +1,386 @@
+#include "frontend/check/rows.h"
+
+#include <map>
+
+#include "frontend/check/literal.h"
+#include "frontend/check/typing.h"
+#include "frontend/codes.h"
+#include "ir/visit.h"
+
+namespace heddle::frontend {
+namespace {
+
+using ir::ScalarType;
+
+// Names of locals only: what all three kinds of row share.
+class LocalTyping : public Typing {
+ public:
+  LocalTyping(ir::Program& program, Diagnostics& out) : Typing(out), p_(program) {}
+
+  ir::SymbolId local(const std::string& name, ScalarType type, const Place& place, ir::SymbolKind kind = ir::SymbolKind::local,
+                     const std::string& owner = "") {
+    ir::SymbolId id = p_.add(ir::Symbol{name, kind, type, owner, place});
+    locals_[name] = ir::var(id, type);
+    return id;
+  }
+
+ protected:
+  ir::Expr read(const ast::Read& read, const Place& place, Hint) override {
+    if (read.ref.bare_name() && !read.otherwise)
+      if (auto l = locals_.find(read.ref.path.first()); l != locals_.end()) return l->second;
+    return other(read, place);
+  }
+  virtual ir::Expr other(const ast::Read& read, const Place& place) {
+    report(Diagnostic(codes::unknown_name, place, "there is no `" + read.ref.path.text() + "` here"));
+    return {};
+  }
+  bool allows_index_conversion() const override { return true; }
+
+  ir::Program& p_;
+  std::map<std::string, ir::Expr> locals_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+class ReducerReader : public LocalTyping {
+ public:
+  ReducerReader(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of, Diagnostics& out)
+      : LocalTyping(program, out), item_(item), extent_of_(extent_of), found_(out) {}
+
+  ir::Reducer run() {
+    row_.name = item_.name.text;
+    row_.commutes = item_.commutes;
+    row_.exact = item_.exactly;
+    row_.place = item_.name.place;
+    if (!item_.generics.empty())
+      report(Diagnostic(codes::not_supported, item_.generics[0].name.place, "a reducer with generic types is not supported yet"));
+    for (const ast::Param& p : item_.fields) field(p);
+    if (!found_.empty()) return row_;
+    block(item_.identity, row_.identity, false);
+    block(item_.combine, row_.combine, true);
+    return row_;
+  }
+
+ private:
+  void field(const ast::Param& p) {
+    ir::ReducerField f;
+    f.name = p.name.text;
+    auto type = ir::parse_scalar_type(p.type.name.text);
+    if (!type) report(Diagnostic(codes::unknown_type, p.type.place, "there is no type `" + p.type.name.text + "`"));
+    f.type = type.value_or(ScalarType::f32);
+    for (const ast::Entry& d : p.type.dims) {
+      ir::Expr extent = dim(d);
+      if (!extent.known())
+        report(Diagnostic(codes::unknown_name, d.place, "`" + excerpt(d.place) + "` is no dim here")
+                   .with_help("the axes of a field are dims of the op or program that uses the reducer"));
+      else f.extents.push_back(extent);
+    }
+    for (const ir::ReducerField& other : row_.fields)
+      if (other.name == f.name) report(Diagnostic(codes::duplicate_name, p.name.place, "the field `" + f.name + "` is named twice"));
+    row_.fields.push_back(std::move(f));
+  }
+
+  ir::Expr dim(const ast::Entry& d) {
+    if (d.kind != ast::Entry::Kind::value || !d.value) return {};
+    if (const std::string* name = d.value->as_name()) return extent_of_(*name);
+    const auto* literal = d.value->as<ast::Literal>();
+    auto value = literal ? integer_literal(*literal) : std::nullopt;
+    return value ? ir::index_constant(*value) : ir::Expr();
+  }
+
+  int field_named(const std::string& name) const {
+    for (size_t i = 0; i < row_.fields.size(); ++i)
+      if (row_.fields[i].name == name) return static_cast<int>(i);
+    return -1;
+  }
+
+  void block(const ast::Block& block, std::vector<ir::ReducerLine>& lines, bool combine) {
+    locals_.clear();
+    combine_ = combine;
+    done_.assign(row_.fields.size(), false);
+    for (const ast::Stmt& s : block) {
+      const auto* eq = std::get_if<ast::Equation>(&s.form);
+      if (!eq || eq->left.size() != 1 || eq->right.reduction || eq->kind != ast::AssignKind::define) {
+        report(Diagnostic(codes::bad_reducer, s.place(), "a block of a reducer holds lines such as `m = max(a.m, b.m)`"));
+        continue;
+      }
+      line(*eq, lines);
+    }
+    for (size_t i = 0; i < done_.size(); ++i)
+      if (!done_[i] && found_.empty())
+        report(Diagnostic(codes::bad_reducer, item_.name.place,
+                          std::string("`") + (combine ? "combine" : "identity") + "` of `" + row_.name + "` does not define `" + row_.fields[i].name + "`"));
+  }
+
+  void line(const ast::Equation& eq, std::vector<ir::ReducerLine>& lines) {
+    const ast::Ref& left = eq.left[0];
+    std::string name = left.path.text();
+    ir::ReducerLine l;
+    l.field = field_named(name);
+    if (l.field >= 0 && done_[l.field]) {
+      report(Diagnostic(codes::written_twice, left.place, "the field `" + name + "` is written twice"));
+      return;
+    }
+    std::map<std::string, ir::Expr> outer = locals_;
+    for (const ast::Entry& e : left.subs) {
+      const std::string* axis = e.value ? e.value->as_name() : nullptr;
+      if (!axis) {
+        report(Diagnostic(codes::bad_reducer, e.place, "an axis of a field is a bare index"));
+        return;
+      }
+      l.axes.push_back(local(*axis, ScalarType::index, e.place));
+    }
+    size_t rank = l.field >= 0 ? row_.fields[l.field].extents.size() : 0;
+    if (l.axes.size() != rank) {
+      report(Diagnostic(codes::wrong_rank, left.place, "`" + name + "` has " + std::to_string(rank) + " axes"));
+      return;
+    }
+    axes_ = l.axes;
+    axis_field_ = l.field;
+    if (l.field >= 0) l.value = value_of_type(*eq.right.value, row_.fields[l.field].type, "`" + name + "`", {});
+    else l.value = value(*eq.right.value);
+    locals_ = std::move(outer);
+    if (!l.value.known()) return;
+    if (l.field >= 0) done_[l.field] = true;
+    else if (locals_.count(name)) report(Diagnostic(codes::duplicate_name, left.place, "`" + name + "` is defined twice"));
+    else l.local = local(name, l.value.type(), left.place);
+    lines.push_back(std::move(l));
+  }
+
+  // `a.m`, `b.o[e]`, or `m`: a field that an earlier line of the block defines.
+  ir::Expr other(const ast::Read& read, const Place& place) override {
+    const ast::Path& path = read.ref.path;
+    bool bare = path.bare();
+    int side = bare ? 2 : path.first() == item_.left.text ? 0 : path.first() == item_.right.text ? 1 : -1;
+    if (!combine_ && side < 2) side = -1;
+    int field = bare ? field_named(path.first()) : path.names.size() == 2 ? field_named(path.last()) : -1;
+    if (side < 0 || field < 0 || read.otherwise || read.ref.field || (bare && !done_[field])) {
+      std::string what = side < 2 && combine_ ? " (the states are `" + item_.left.text + "` and `" + item_.right.text + "`)" : "";
+      report(Diagnostic(codes::unknown_name, place, "there is no `" + path.text() + "` here" + what));
+      return {};
+    }
+    ir::StateField s{side, field, {}};
+    for (const ast::Entry& e : read.ref.subs) {
+      ir::Expr sub = e.value ? index(*e.value) : ir::Expr();
+      if (!sub.known()) return {};
+      s.subs.push_back(sub);
+    }
+    const ir::ReducerField& row = row_.fields[field];
+    if (s.subs.size() != row.extents.size()) {
+      report(Diagnostic(codes::wrong_rank, place, "`" + row.name + "` has " + std::to_string(row.extents.size()) + " axes"));
+      return {};
+    }
+    if (!inside(s, row)) {
+      report(Diagnostic(codes::read_outside, place, "a field is read at the axes of the field that the line defines")
+                 .with_help("such as `o[e] = a.o[e] + b.o[e]`"));
+      return {};
+    }
+    return ir::make_expr(row.type, std::move(s));
+  }
+
+  // Axis by axis the line's own index, whose extent is the same: nothing is read outside.
+  bool inside(const ir::StateField& s, const ir::ReducerField& row) const {
+    for (size_t i = 0; i < s.subs.size(); ++i) {
+      const auto* v = s.subs[i].as<ir::Var>();
+      bool own = false;
+      for (size_t k = 0; v && k < axes_.size(); ++k)
+        own |= axes_[k] == v->symbol && ir::same(row_.fields[axis_field_].extents[k], row.extents[i]);
+      if (!own) return false;
+    }
+    return true;
+  }
+
+  const ast::ReducerItem& item_;
+  const ExtentOf& extent_of_;
+  Diagnostics& found_;
+  ir::Reducer row_;
+  std::vector<bool> done_;
+  std::vector<ir::SymbolId> axes_;
+  int axis_field_ = -1;
+  bool combine_ = false;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+class InstrReader : public LocalTyping {
+ public:
+  InstrReader(const ast::InstrItem& item, ir::Program& program, Diagnostics& out)
+      : LocalTyping(program, out), item_(item), found_(out) {}
+
+  ir::Instr run() {
+    row_.name = item_.name.text;
+    row_.place = item_.name.place;
+    for (const ast::Param& p : item_.params) operand(p);
+    for (const ast::InstrItem::Numeric& n : item_.numerics) {
+      std::string text = n.word.text;
+      if (n.lo) text += " " + std::string(n.lo->place.text());
+      if (n.hi) text += " .. " + std::string(n.hi->place.text());
+      row_.numerics.push_back(std::move(text));
+    }
+    if (found_.empty())
+      for (const ast::Stmt& s : item_.body) {
+        const auto* eq = std::get_if<ast::Equation>(&s.form);
+        if (eq && eq->left.size() == 1 && eq->right.value && eq->kind != ast::AssignKind::update) line(*eq);
+        else report(Diagnostic(codes::bad_instr, s.place(), "an instruction holds lines such as `c[i, j] sum= widen(a[i, p]) * widen(b[p, j])`"));
+      }
+    if (found_.empty() && row_.lines.empty()) report(Diagnostic(codes::bad_instr, item_.name.place, "`" + row_.name + "` computes nothing"));
+    return std::move(row_);
+  }
+
+ private:
+  void operand(const ast::Param& p) {
+    ir::InstrOperand o;
+    o.name = p.name.text;
+    o.inout = p.direction == ast::Direction::inout;
+    auto type = ir::parse_scalar_type(p.type.name.text);
+    if (!type || !p.type.tensor) report(Diagnostic(codes::bad_instr, p.type.place, "an operand is a tensor such as `bf16[m, k <= 32]`"));
+    o.type = type.value_or(ScalarType::f32);
+    auto memory = p.memory ? ir::parse_memory(p.memory->text) : std::nullopt;
+    if (!memory)
+      report(Diagnostic(codes::bad_instr, p.memory ? p.memory->place : p.place, "an operand says its memory: `in registers`, `in tile`, ..."));
+    o.memory = memory.value_or(ir::Memory::registers);
+    for (const ast::Entry& d : p.type.dims) {
+      const std::string* name = d.kind == ast::Entry::Kind::value && d.value ? d.value->as_name() : nullptr;
+      if (!name) {
+        report(Diagnostic(codes::bad_instr, d.place, "a dim of an operand is a name, with `<=` and its largest extent where it is limited"));
+        continue;
+      }
+      auto known = locals_.find(*name);
+      o.dims.push_back(known != locals_.end() ? known->second.as<ir::Var>()->symbol : local(*name, ScalarType::index, d.place));
+      o.max_extents.push_back(d.max ? limit(*d.max) : 0);
+    }
+    if (p.layout) {
+      auto layout = layout_row(*p.layout, p_);
+      if (layout.ok()) o.layout = std::move(*layout);
+      else report_all(layout.errors());
+    }
+    row_.operands.push_back(std::move(o));
+  }
+
+  int64_t limit(const ast::Expr& e) {
+    const auto* literal = e.as<ast::Literal>();
+    auto value = literal ? integer_literal(*literal) : std::nullopt;
+    if (value && *value > 0) return *value;
+    report(Diagnostic(codes::bad_instr, e.place, "a largest extent is a positive integer"));
+    return 1;
+  }
+
+  int operand_named(const std::string& name) const {
+    for (size_t i = 0; i < row_.operands.size(); ++i)
+      if (row_.operands[i].name == name) return static_cast<int>(i);
+    return -1;
+  }
+
+  void line(const ast::Equation& eq) {
+    const ast::Ref& left = eq.left[0];
+    ir::InstrLine l;
+    l.operand = operand_named(left.path.text());
+    if (l.operand < 0 || left.field) {
+      report(Diagnostic(codes::unknown_name, left.place, "`" + left.path.text() + "` is no operand"));
+      return;
+    }
+    l.reducer = eq.reducer.text;
+    if (!l.reducer.empty() && !is_builtin_reducer(l.reducer)) {
+      report(Diagnostic(codes::unknown_name, eq.reducer.place, "there is no reducer `" + l.reducer + "`"));
+      return;
+    }
+    std::map<std::string, ir::Expr> dims = std::move(locals_);
+    locals_.clear();
+    axes_.clear();
+    current_ = ir::AxisClass::map;
+    bool ok = operand_subs(left, l.operand, l.subs);
+    current_ = ir::AxisClass::reduce;
+    if (ok) l.value = value_of_type(*eq.right.value, row_.operands[l.operand].type, "`" + left.path.text() + "`", {});
+    locals_ = std::move(dims);
+    l.axes = std::move(axes_);
+    if (l.value.known()) row_.lines.push_back(std::move(l));
+  }
+
+  // Every bare subscript is an axis that runs over the operand's dim.
+  bool operand_subs(const ast::Ref& ref, int operand, std::vector<ir::Expr>& subs) {
+    const ir::InstrOperand o = row_.operands[operand];
+    if (ref.subs.size() != o.dims.size()) {
+      report(Diagnostic(codes::wrong_rank, ref.place, "`" + o.name + "` takes " + std::to_string(o.dims.size()) + " subscripts"));
+      return false;
+    }
+    for (size_t i = 0; i < ref.subs.size(); ++i) {
+      const ast::Entry& e = ref.subs[i];
+      const std::string* name = e.kind == ast::Entry::Kind::value && e.value ? e.value->as_name() : nullptr;
+      if (!name) {
+        report(Diagnostic(codes::bad_instr, e.place, "a subscript of an instruction is a bare index"));
+        return false;
+      }
+      ir::Expr hi = ir::var(o.dims[i]);
+      auto known = locals_.find(*name);
+      if (known == locals_.end()) {
+        ir::SymbolId axis = local(*name, ScalarType::index, e.place, ir::SymbolKind::axis, row_.name);
+        axes_.push_back({axis, current_, ir::index_constant(0), hi});
+      } else if (!ir::same(range_of(known->second), hi)) {
+        report(Diagnostic(codes::range_conflict, e.place, "`" + *name + "` runs over two dims of the operands"));
+        return false;
+      }
+      subs.push_back(locals_[*name]);
+    }
+    return true;
+  }
+
+  ir::Expr range_of(const ir::Expr& axis) const {
+    for (const ir::Axis& a : axes_)
+      if (a.symbol == axis.as<ir::Var>()->symbol) return a.hi;
+    return {};
+  }
+
+  ir::Expr other(const ast::Read& read, const Place& place) override {
+    int operand = operand_named(read.ref.path.text());
+    if (operand < 0 || read.otherwise || read.ref.field) {
+      report(Diagnostic(codes::unknown_name, place, "`" + read.ref.path.text() + "` is no operand"));
+      return {};
+    }
+    std::vector<ir::Expr> subs;
+    if (!operand_subs(read.ref, operand, subs)) return {};
+    return ir::load(row_.operands[operand].type, ir::BufferId{static_cast<uint32_t>(operand)}, std::move(subs));
+  }
+
+  const ast::InstrItem& item_;
+  Diagnostics& found_;
+  ir::Instr row_;
+  std::vector<ir::Axis> axes_;
+  ir::AxisClass current_ = ir::AxisClass::map;
+};
+
+class LayoutReader : public LocalTyping {
+ public:
+  LayoutReader(ir::Program& program, Diagnostics& out) : LocalTyping(program, out) {}
+  ir::Layout run(const ast::LayoutMap& map) {
+    ir::Layout out;
+    for (const ast::Name& n : map.from) out.from.push_back(local(n.text, ScalarType::index, n.place));
+    for (const ast::ExprRef& e : map.to)
+      if (ir::Expr to = index(*e); to.known()) out.to.push_back(to);
+    return out;
+  }
+};
+
+}  // namespace
+
+Result<ir::Reducer> reducer_row(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of) {
+  Diagnostics found;
+  ir::Reducer row = ReducerReader(item, program, extent_of, found).run();
+  if (!found.empty()) return std::move(found);
+  return row;
+}
+
+Result<ir::Instr> instr_row(const ast::InstrItem& item, ir::Program& program) {
+  Diagnostics found;
+  ir::Instr row = InstrReader(item, program, found).run();
+  if (!found.empty()) return std::move(found);
+  return row;
+}
+
+Result<ir::Layout> layout_row(const ast::LayoutMap& map, ir::Program& program) {
+  Diagnostics found;
+  ir::Layout row = LayoutReader(program, found).run(map);
+  if (!found.empty()) return std::move(found);
+  return row;
+}
+
+}  // namespace heddle::frontend
