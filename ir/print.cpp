@@ -11,7 +11,7 @@
 namespace heddle::ir {
 namespace {
 
-enum Level { level_if, level_or, level_and, level_compare, level_add, level_mul, level_unary, level_atom };
+enum Level { level_if, level_or, level_and, level_compare, level_bit, level_add, level_mul, level_unary, level_atom };
 
 struct BinaryRow {
   const char* text;
@@ -28,11 +28,11 @@ BinaryRow row_of(BinaryOp op) {
     case BinaryOp::ceildiv: return {"ceildiv", level_atom, true};
     case BinaryOp::min: return {"min", level_atom, true};
     case BinaryOp::max: return {"max", level_atom, true};
-    case BinaryOp::shift_left: return {"<<", level_mul, false};
-    case BinaryOp::shift_right: return {">>", level_mul, false};
-    case BinaryOp::bit_and: return {"&", level_mul, false};
-    case BinaryOp::bit_or: return {"|", level_add, false};
-    case BinaryOp::bit_xor: return {"^", level_add, false};
+    case BinaryOp::shift_left: return {"<<", level_bit, false};
+    case BinaryOp::shift_right: return {">>", level_bit, false};
+    case BinaryOp::bit_and: return {"&", level_bit, false};
+    case BinaryOp::bit_or: return {"|", level_bit, false};
+    case BinaryOp::bit_xor: return {"^", level_bit, false};
     case BinaryOp::eq: return {"==", level_compare, false};
     case BinaryOp::ne: return {"!=", level_compare, false};
     case BinaryOp::lt: return {"<", level_compare, false};
@@ -275,7 +275,7 @@ class Printer {
               BinaryRow row = row_of(b.op);
               if (row.function) return std::pair(std::string(row.text) + "(" + expr(b.left) + ", " + expr(b.right) + ")", level_atom);
               // Comparisons do not chain; everything else groups to the left.
-              Level left = row.level == level_compare ? level_add : row.level;
+              Level left = row.level == level_compare ? level_bit : row.level;
               Level right = static_cast<Level>(row.level + 1);
               if (is_bitwise(b.op)) left = level_unary, right = level_unary;  // no precedence among bit operations is relied on
               bool literals = b.left.as<Constant>() && b.right.as<Constant>();
