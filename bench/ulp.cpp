@@ -36,7 +36,8 @@ using Bits = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
 template <class W>
 W exact(MathOp op, W x) {
   switch (op) {
-    case MathOp::exp: return std::fabs(x) < W(0x1p-32) ? 1 + x : std::exp(x);  // half of all arguments: the sum is exact enough
+    case MathOp::exp:
+      return std::fabs(x) < W(0x1p-32) ? 1 + x : std::exp(x);  // half of all arguments: the sum is exact enough
     case MathOp::log: return std::log(x);
     case MathOp::tanh: return std::tanh(x);
     case MathOp::sigmoid: {
@@ -169,9 +170,11 @@ template <class F, bool fma, bool scalef>
 Worst<F> measure_edges(MathOp op) {
   std::vector<F> edges;
   for (double power = -1100; power <= 1100; ++power) {
-    for (double part : {1.0, 1.2345678, 1.4142135, 1.4142137, 1.9999999}) edges.push_back(static_cast<F>(std::exp2(power) * part));
+    for (double part : {1.0, 1.2345678, 1.4142135, 1.4142137, 1.9999999})
+      edges.push_back(static_cast<F>(std::exp2(power) * part));
   }
-  for (double x : {0.0, 0.5, 9.0, 9.01, 19.06, 87.33, 88.72284, 88.73, 103.97, 104.0, 708.39, 709.782712893384, 745.13, 745.14, 1e30})
+  for (double x : {0.0, 0.5, 9.0, 9.01, 19.06, 87.33, 88.72284, 88.73, 103.97, 104.0, 708.39, 709.782712893384, 745.13,
+                   745.14, 1e30})
     edges.push_back(static_cast<F>(x));
   edges.push_back(std::numeric_limits<F>::infinity());
   edges.push_back(std::numeric_limits<F>::quiet_NaN());
@@ -195,7 +198,8 @@ template <class F, bool fma, bool scalef>
 double speed(MathOp op) {
   constexpr size_t count = 2048;
   alignas(64) static thread_local F x[count], y[count];
-  for (size_t i = 0; i < count; ++i) x[i] = static_cast<F>((i * 37 % count) * (8.0 / count) + 0.01) * (op == MathOp::exp ? F(-1) : F(1));
+  for (size_t i = 0; i < count; ++i)
+    x[i] = static_cast<F>((i * 37 % count) * (8.0 / count) + 0.01) * (op == MathOp::exp ? F(-1) : F(1));
   double best = 0;
   for (int round = 0; round < 7; ++round) {
     const auto start = std::chrono::steady_clock::now();
@@ -214,7 +218,9 @@ bool measure(MathOp op, const char* form, uint64_t count, uint64_t stride) {
   std::vector<Worst<F>> parts(threads);
   std::vector<std::thread> pool;
   for (unsigned t = 0; t < threads; ++t) {
-    pool.emplace_back([&, t] { parts[t] = measure_range<F, fma, scalef>(op, count / threads * t, count / threads * (t + 1), stride); });
+    pool.emplace_back([&, t] {
+      parts[t] = measure_range<F, fma, scalef>(op, count / threads * t, count / threads * (t + 1), stride);
+    });
   }
   for (std::thread& thread : pool) thread.join();
   Worst<F> worst = measure_edges<F, fma, scalef>(op);
@@ -223,9 +229,12 @@ bool measure(MathOp op, const char* form, uint64_t count, uint64_t stride) {
   const ir::MathRow& row = ir::math_row(op);
   const double bound = sizeof(F) == 4 ? row.ulp_f32 : row.ulp_f64;
   const bool good = worst.error <= bound && worst.mismatches == 0;
-  std::printf("| %s | %s | %s | %" PRIu64 "%s | %.3f | %a | %.1f | %.2f | %s |\n", row.name.data(), sizeof(F) == 4 ? "f32" : "f64", form,
-              worst.count, worst.count == uint64_t{1} << 32 ? " (all)" : "", worst.error, static_cast<double>(worst.at), bound,
-              rate * 1e-9, worst.mismatches ? "BITS DIFFER" : good ? "ok" : "PAST THE BOUND");
+  std::printf("| %s | %s | %s | %" PRIu64 "%s | %.3f | %a | %.1f | %.2f | %s |\n", row.name.data(),
+              sizeof(F) == 4 ? "f32" : "f64", form, worst.count, worst.count == uint64_t{1} << 32 ? " (all)" : "",
+              worst.error, static_cast<double>(worst.at), bound, rate * 1e-9,
+              worst.mismatches ? "BITS DIFFER"
+              : good           ? "ok"
+                               : "PAST THE BOUND");
   std::fflush(stdout);
   std::fprintf(stderr, "  %s: %.1f s\n", row.name.data(), passed.count());
   return good;
@@ -233,7 +242,9 @@ bool measure(MathOp op, const char* form, uint64_t count, uint64_t stride) {
 
 bool measure_all(bool all) {
   bool good = true;
-  std::printf("| row | type | form | arguments | worst, ulp | at | bound | G/s, one core | |\n|---|---|---|---|---|---|---|---|---|\n");
+  std::printf(
+      "| row | type | form | arguments | worst, ulp | at | bound | G/s, one core | "
+      "|\n|---|---|---|---|---|---|---|---|---|\n");
   constexpr uint64_t every = uint64_t{1} << 32;
   for (MathOp op : {MathOp::exp, MathOp::log, MathOp::tanh, MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt}) {
     const bool full = all || op == MathOp::exp;

@@ -119,7 +119,8 @@ int64_t float_to_integer(ScalarType to, double value) {
 
 double integer_to_float(ScalarType to, ScalarType from, int64_t value) {
   const bool wide_unsigned = from == ScalarType::u64;
-  if (to == ScalarType::f64) return wide_unsigned ? static_cast<double>(static_cast<uint64_t>(value)) : static_cast<double>(value);
+  if (to == ScalarType::f64)
+    return wide_unsigned ? static_cast<double>(static_cast<uint64_t>(value)) : static_cast<double>(value);
   const float near = wide_unsigned ? static_cast<float>(static_cast<uint64_t>(value)) : static_cast<float>(value);
   return round_to(to, near);
 }

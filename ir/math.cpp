@@ -18,11 +18,13 @@ constexpr std::array<MathRow, math_op_count> rows = {{
     {MathOp::tanh, "tanh", 1, false, false, 2, 2, -infinity, infinity, "hyperbolic tangent"},
     {MathOp::sigmoid, "sigmoid", 1, false, false, 3, 3, -infinity, infinity, "1 / (1 + exp(-x)), without overflow"},
     {MathOp::sqrt, "sqrt", 1, false, true, 0.5, 0.5, 0, infinity, "square root, correctly rounded; NaN below 0"},
-    {MathOp::rsqrt, "rsqrt", 1, false, false, 1.5, 1.5, 0, infinity, "1 / sqrt(x), each correctly rounded; NaN below 0"},
+    {MathOp::rsqrt, "rsqrt", 1, false, false, 1.5, 1.5, 0, infinity,
+     "1 / sqrt(x), each correctly rounded; NaN below 0"},
     {MathOp::abs, "abs", 1, true, true, 0, 0, -infinity, infinity, "magnitude; of the least integer itself"},
     {MathOp::floor, "floor", 1, false, true, 0, 0, -infinity, infinity, "greatest integral value not above x"},
     {MathOp::ceil, "ceil", 1, false, true, 0, 0, -infinity, infinity, "least integral value not below x"},
-    {MathOp::round_even, "round_even", 1, false, true, 0, 0, -infinity, infinity, "nearest integral value, ties to even"},
+    {MathOp::round_even, "round_even", 1, false, true, 0, 0, -infinity, infinity,
+     "nearest integral value, ties to even"},
     {MathOp::min, "min", 2, true, true, 0, 0, -infinity, infinity, "the lesser; NaN where either is NaN"},
     {MathOp::max, "max", 2, true, true, 0, 0, -infinity, infinity, "the greater; NaN where either is NaN"},
 }};
@@ -100,7 +102,8 @@ Bounded bounded_rounding(ScalarType type, Bounded x, double ulps, bool flush) {
   const double error = ulps * unit * (type == ScalarType::f64 ? 2 : 1) + flushed;
   const double greatest = scalar_row(type).max_finite;
   if (least - error > greatest + unit) {
-    return {scalar_row(type).has_infinity ? std::copysign(infinity, x.value) : std::numeric_limits<double>::quiet_NaN(), 0};
+    return {scalar_row(type).has_infinity ? std::copysign(infinity, x.value) : std::numeric_limits<double>::quiet_NaN(),
+            0};
   }
   if (most + error > greatest) return {x.value, infinity};
   return {x.value, x.bound + error};

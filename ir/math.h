@@ -40,12 +40,12 @@ inline constexpr int math_op_count = 12;
 
 struct MathRow {
   MathOp op;
-  std::string_view name;   ///< as printed and called
+  std::string_view name;  ///< as printed and called
   int arity;
-  bool integers;           ///< also defined on integers (ir/integer.h); else on floats only
-  bool exact;              ///< the nearest value of the type, in every bit: free of the target
-  double ulp_f32, ulp_f64; ///< bound on the error, on both kinds of target; f16, bf16, fp8: in f32, then one rounding
-  double low, high;        ///< domain: NaN outside
+  bool integers;            ///< also defined on integers (ir/integer.h); else on floats only
+  bool exact;               ///< the nearest value of the type, in every bit: free of the target
+  double ulp_f32, ulp_f64;  ///< bound on the error, on both kinds of target; f16, bf16, fp8: in f32, then one rounding
+  double low, high;         ///< domain: NaN outside
   std::string_view help;
 };
 
@@ -80,33 +80,48 @@ namespace math {
 
 struct ExpTable {
   double log2e, ln2_high, ln2_low;  // ln2_high is short: n * ln2_high is exact
-  double round;                     // 1.5 * 2^(precision - 1) + shift: adding it rounds to an integer, kept in the low bits
-  double low, zero_below, high;     // up to zero_below the result rounds to 0, past high to infinity; low: n = -shift
-  int shift, bias, fraction;        // shift = 2 * bias keeps the low bits from being negative
+  double round;  // 1.5 * 2^(precision - 1) + shift: adding it rounds to an integer, kept in the low bits
+  double low, zero_below, high;  // up to zero_below the result rounds to 0, past high to infinity; low: n = -shift
+  int shift, bias, fraction;     // shift = 2 * bias keeps the low bits from being negative
   int count;
-  std::array<double, 10> c;         // exp(r) = 1 + r + r^2 (c[count-1] + ... + c[0] r^(count-1)), highest power first
+  std::array<double, 10> c;  // exp(r) = 1 + r + r^2 (c[count-1] + ... + c[0] r^(count-1)), highest power first
 };
+// clang-format off
 // |r| <= 1.0001 ln(2)/2; error 2^-27.97.
 inline constexpr ExpTable exp_f32 = {
-    0x1.715476p0, 0x1.62e4p-1, 0x1.7f7d1cp-20, 0x1.8p23 + 254, -176.0, -104.0, 89.0, 254, 127, 23, 5,
-    {0x1.6a242ep-10, 0x1.1239e2p-7, 0x1.5558f2p-5, 0x1.555492p-3, 0x1.fffffcp-2}};
+    .log2e = 0x1.715476p0, .ln2_high = 0x1.62e4p-1, .ln2_low = 0x1.7f7d1cp-20,
+    .round = 0x1.8p23 + 254,
+    .low = -176.0, .zero_below = -104.0, .high = 89.0,
+    .shift = 254, .bias = 127, .fraction = 23,
+    .count = 5,
+    .c = {0x1.6a242ep-10, 0x1.1239e2p-7, 0x1.5558f2p-5, 0x1.555492p-3, 0x1.fffffcp-2}};
 // |r| <= 1.0001 ln(2)/2; error 2^-56.36.
 inline constexpr ExpTable exp_f64 = {
-    0x1.71547652b82fep0, 0x1.62e42feep-1, 0x1.a39ef35793c76p-33, 0x1.8p52 + 2046, -1418.0, -745.5, 710.0, 2046, 1023, 52, 10,
-    {0x1.ad7f9ca254182p-26, 0x1.28ad72a6b6dcep-22, 0x1.71df2535a4beap-19, 0x1.a0199a0c944bdp-16, 0x1.a01a012a64523p-13,
-     0x1.6c16c1842a00bp-10, 0x1.1111111127bc1p-7, 0x1.555555555087dp-5, 0x1.55555555554fap-3, 0x1.000000000000ap-1}};
+    .log2e = 0x1.71547652b82fep0, .ln2_high = 0x1.62e42feep-1, .ln2_low = 0x1.a39ef35793c76p-33,
+    .round = 0x1.8p52 + 2046,
+    .low = -1418.0, .zero_below = -745.5, .high = 710.0,
+    .shift = 2046, .bias = 1023, .fraction = 52,
+    .count = 10,
+    .c = {0x1.ad7f9ca254182p-26, 0x1.28ad72a6b6dcep-22, 0x1.71df2535a4beap-19, 0x1.a0199a0c944bdp-16, 0x1.a01a012a64523p-13,
+          0x1.6c16c1842a00bp-10, 0x1.1111111127bc1p-7, 0x1.555555555087dp-5, 0x1.55555555554fap-3, 0x1.000000000000ap-1}};
 
 struct LogTable {
   double ln2_high, ln2_low;
-  uint64_t sqrt_half, one;       // bits of sqrt(1/2) and 1
-  uint64_t integer_bits;         // bits of 2^(precision - 1): or-ed to a small integer they make that plus it
+  uint64_t sqrt_half, one;  // bits of sqrt(1/2) and 1
+  uint64_t integer_bits;    // bits of 2^(precision - 1): or-ed to a small integer they make that plus it
   int fraction, bias;
-  double least_normal, widen;    // denormals are multiplied by widen = 2^fraction first
+  double least_normal, widen;  // denormals are multiplied by widen = 2^fraction first
 };
 inline constexpr LogTable log_table_f32 = {
-    0x1.62e4p-1, 0x1.7f7d1cp-20, 0x3f3504f3, 0x3f800000, 0x4b000000, 23, 127, 0x1p-126, 0x1p23};
+    .ln2_high = 0x1.62e4p-1, .ln2_low = 0x1.7f7d1cp-20,
+    .sqrt_half = 0x3f3504f3, .one = 0x3f800000, .integer_bits = 0x4b000000,
+    .fraction = 23, .bias = 127,
+    .least_normal = 0x1p-126, .widen = 0x1p23};
 inline constexpr LogTable log_table_f64 = {
-    0x1.62e42feep-1, 0x1.a39ef35793c76p-33, 0x3fe6a09e667f3bcd, 0x3ff0000000000000, 0x4330000000000000, 52, 1023, 0x1p-1022, 0x1p52};
+    .ln2_high = 0x1.62e42feep-1, .ln2_low = 0x1.a39ef35793c76p-33,
+    .sqrt_half = 0x3fe6a09e667f3bcd, .one = 0x3ff0000000000000, .integer_bits = 0x4330000000000000,
+    .fraction = 52, .bias = 1023,
+    .least_normal = 0x1p-1022, .widen = 0x1p52};
 // log(1 + f) = f + f^2 (-1/2 + f q(f)), f in sqrt(1/2) - 1 .. sqrt(2) - 1; error 2^-27.22.
 inline constexpr std::array<double, 8> log_f32 = {-0x1.38b5bep-4, 0x1.055b6p-3,  -0x1.0d8532p-3, 0x1.22da1ep-3,
                                                   -0x1.547246p-3, 0x1.99a008p-3, -0x1.000226p-2, 0x1.555554p-2};
@@ -116,11 +131,13 @@ inline constexpr std::array<double, 7> log_f64 = {0x1.2f062fac1e8afp-3, 0x1.39a1
                                                   0x1.5555555555592p-1};
 
 // tanh(x) = x + x z q(z), z = x^2. |x| <= 0.625: error 2^-26.63; |x| <= 0.7: error 2^-56.76.
-inline constexpr std::array<double, 5> tanh_f32 = {-0x1.75ddb2p-8, 0x1.5225b8p-6, -0x1.b83c38p-5, 0x1.110726p-3, -0x1.555532p-2};
+inline constexpr std::array<double, 5> tanh_f32 = {-0x1.75ddb2p-8, 0x1.5225b8p-6, -0x1.b83c38p-5, 0x1.110726p-3,
+                                                   -0x1.555532p-2};
 inline constexpr std::array<double, 12> tanh_f64 = {
-    0x1.421c1dd33ff81p-18,  -0x1.c617d2751a77dp-16, 0x1.719d522d853f6p-14,  -0x1.ec7d18538112cp-13,
-    0x1.3495a09db35cfp-11,  -0x1.7d8c90ac9bca4p-10, 0x1.d6d1f8bba3c61p-9,   -0x1.226e2892a9c98p-7,
-    0x1.664f481139865p-6,   -0x1.ba1ba1b7cb6e4p-5,  0x1.111111110e087p-3,   -0x1.5555555555529p-2};
+    0x1.421c1dd33ff81p-18, -0x1.c617d2751a77dp-16, 0x1.719d522d853f6p-14, -0x1.ec7d18538112cp-13,
+    0x1.3495a09db35cfp-11, -0x1.7d8c90ac9bca4p-10, 0x1.d6d1f8bba3c61p-9,  -0x1.226e2892a9c98p-7,
+    0x1.664f481139865p-6,  -0x1.ba1ba1b7cb6e4p-5,  0x1.111111110e087p-3,  -0x1.5555555555529p-2};
+// clang-format on
 
 template <class B>
 constexpr const ExpTable& exp_table(const B& b) {

@@ -59,8 +59,13 @@ std::optional<ScalarType> parse_scalar_type(std::string_view name) {
 
 ScalarType widened(ScalarType type) {
   switch (type) {
-    case f16: case bf16: case f8e4m3fn: case f8e4m3: case f8e5m2: return f32;
-    case i8: case u8: return i32;
+    case f16:
+    case bf16:
+    case f8e4m3fn:
+    case f8e4m3:
+    case f8e5m2: return f32;
+    case i8:
+    case u8: return i32;
     default: return type;
   }
 }

@@ -10,8 +10,23 @@ namespace heddle::ir {
 
 /// `index` is the 64-bit signed type of dims, loop variables and subscripts: it cannot be stored and never wraps.
 enum class ScalarType : uint8_t {
-  f64, f32, f16, bf16, f8e4m3fn, f8e4m3, f8e5m2,
-  i8, i16, i32, i64, u8, u16, u32, u64, boolean, index
+  f64,
+  f32,
+  f16,
+  bf16,
+  f8e4m3fn,
+  f8e4m3,
+  f8e5m2,
+  i8,
+  i16,
+  i32,
+  i64,
+  u8,
+  u16,
+  u32,
+  u64,
+  boolean,
+  index
 };
 inline constexpr int scalar_type_count = 17;
 
@@ -23,11 +38,11 @@ struct ScalarRow {
   ScalarClass cls;
   int bytes;
   // Of floats, else zero:
-  int precision;          ///< significand bits with the leading one: 24 for f32
-  int min_exponent;       ///< of the least normal number, 2^min_exponent: -126 for f32
-  int max_exponent;       ///< of the greatest finite number: 127 for f32
+  int precision;     ///< significand bits with the leading one: 24 for f32
+  int min_exponent;  ///< of the least normal number, 2^min_exponent: -126 for f32
+  int max_exponent;  ///< of the greatest finite number: 127 for f32
   double max_finite;
-  bool has_infinity;      ///< f8e4m3fn has none: what overflows becomes NaN
+  bool has_infinity;  ///< f8e4m3fn has none: what overflows becomes NaN
 };
 
 const ScalarRow& scalar_row(ScalarType type);

@@ -51,7 +51,8 @@ double eval2(MathOp op, ScalarType type, double x, double y) {
   return eval_math(op, type, args, true);
 }
 
-const std::vector<MathOp> inexact = {MathOp::exp, MathOp::log, MathOp::tanh, MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt};
+const std::vector<MathOp> inexact = {MathOp::exp,     MathOp::log,  MathOp::tanh,
+                                     MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt};
 
 TEST(math, rows_are_found_by_name) {
   for (const MathRow& row : math_rows()) EXPECT_EQ(find_math(row.name), &row);
@@ -79,7 +80,10 @@ TEST(math, f64_within_the_bound) {
       double worst = 0;
       for (int i = 0; i < 1 << 17; ++i) {
         const double unit = static_cast<double>(random() >> 11) * 0x1p-53 - 0.5;
-        const double x = i % 4 == 0 ? std::bit_cast<double>(random()) : i % 4 == 1 ? unit * 2 : i % 4 == 2 ? unit * 80 : unit * 1500;
+        const double x = i % 4 == 0   ? std::bit_cast<double>(random())
+                         : i % 4 == 1 ? unit * 2
+                         : i % 4 == 2 ? unit * 80
+                                      : unit * 1500;
         worst = std::max(worst, ulp_error(ScalarType::f64, eval1(op, ScalarType::f64, x, fma), exact(op, x)));
       }
       EXPECT_LE(worst, math_row(op).ulp_f64) << math_row(op).name << (fma ? " fma" : " no fma");
@@ -123,7 +127,8 @@ TEST(math, edges) {
   EXPECT_TRUE(std::isfinite(eval1(MathOp::exp, ScalarType::f32, 88.7228317f)));
   EXPECT_EQ(eval1(MathOp::exp, ScalarType::f32, 88.7228394f), infinity);
   EXPECT_EQ(eval1(MathOp::tanh, ScalarType::f32, 0x1p-149), 0x1p-149);
-  EXPECT_LE(ulp_error(ScalarType::f32, eval1(MathOp::log, ScalarType::f32, 0x1p-149), exact(MathOp::log, 0x1p-149L)), 1);
+  EXPECT_LE(ulp_error(ScalarType::f32, eval1(MathOp::log, ScalarType::f32, 0x1p-149), exact(MathOp::log, 0x1p-149L)),
+            1);
   EXPECT_LE(ulp_error(ScalarType::f32, eval1(MathOp::sigmoid, ScalarType::f32, -100), exact(MathOp::sigmoid, -100)), 2);
 }
 
@@ -176,7 +181,8 @@ TEST(math, bounds_hold) {
         } else if (std::isinf(result.value)) {
           EXPECT_EQ(got, result.value) << row.name << " " << x;
         } else {
-          EXPECT_LE(std::fabs(got - result.value), result.bound) << row.name << " " << scalar_type_name(type) << " " << x;
+          EXPECT_LE(std::fabs(got - result.value), result.bound)
+              << row.name << " " << scalar_type_name(type) << " " << x;
         }
       }
       EXPECT_GT(claimed, 1000) << row.name;

@@ -116,8 +116,8 @@ TEST(float_format, known_patterns_and_overflow) {
   EXPECT_EQ(encode_float(f8e5m2, 57344), 0x7bu);
   EXPECT_EQ(encode_float(f16, 65519.99), 0x7bffu);
   EXPECT_EQ(encode_float(f16, 65520), 0x7c00u);
-  EXPECT_EQ(encode_float(f8e4m3fn, 464), 0x7eu);   // the middle to 480 goes to the even one
-  EXPECT_EQ(encode_float(f8e4m3fn, 464.1), 0x7fu); // no infinity: NaN
+  EXPECT_EQ(encode_float(f8e4m3fn, 464), 0x7eu);    // the middle to 480 goes to the even one
+  EXPECT_EQ(encode_float(f8e4m3fn, 464.1), 0x7fu);  // no infinity: NaN
   EXPECT_EQ(encode_float(f8e4m3fn, -infinity), 0xffu);
   EXPECT_EQ(encode_float(f8e4m3, 248), 0x78u);
   EXPECT_EQ(encode_float(bf16, infinity), 0x7f80u);
