@@ -1,8 +1,7 @@
 // The prover: affine normal form, a few case splits, Fourier-Motzkin. Its answer is yes or *unknown*; never no.
 #pragma once
 
-#include <string>
-#include <utility>
+#include <memory>
 #include <vector>
 
 #include "ir/expr.h"
@@ -10,6 +9,7 @@
 namespace heddle::ir {
 
 struct Program;
+class Theory;
 
 /// What is known at a point of a program or op: conditions that hold there.
 class Facts {
@@ -21,8 +21,12 @@ class Facts {
 
   const std::vector<Expr>& conditions() const { return conditions_; }
 
+  /// The conditions in affine form, made at the first question after an `add`: a Facts value is for one thread at a time.
+  const Theory& theory() const;
+
  private:
   std::vector<Expr> conditions_;
+  mutable std::shared_ptr<const Theory> theory_;
 };
 
 /// Facts of a program: dims >= 0 and its `facts`.

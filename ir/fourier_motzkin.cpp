@@ -1,0 +1,124 @@
+#include "ir/fourier_motzkin.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace heddle::ir {
+namespace {
+
+uint64_t magnitude(int64_t x) { return x < 0 ? 0 - static_cast<uint64_t>(x) : static_cast<uint64_t>(x); }
+
+int64_t floored(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+}  // namespace
+
+void FourierMotzkin::add(Row row) {
+  uint64_t g = 0;
+  for (int v = 0; v < variables_; ++v) g = std::gcd(g, magnitude(row.c[v]));
+  if (g == 0) {
+    contradiction_ |= row.k < 0;
+    return;
+  }
+  if (g > 1 && g <= static_cast<uint64_t>(INT64_MAX)) {
+    for (int v = 0; v < variables_; ++v) row.c[v] /= static_cast<int64_t>(g);
+    row.k = floored(row.k, static_cast<int64_t>(g));
+  }
+  for (Row& other : rows_) {
+    int first = 0;
+    while (row.c[first] == 0) ++first;
+    if (other.c[first] == row.c[first]) {
+      if (other.c != row.c) continue;
+      other.k = std::min(other.k, row.k);
+      return;
+    }
+    if (other.c[first] != -row.c[first]) continue;
+    bool opposite = true;
+    for (int v = 0; v < variables_ && opposite; ++v) opposite = other.c[v] == -row.c[v];
+    int64_t gap = 0;
+    if (opposite && !__builtin_add_overflow(other.k, row.k, &gap) && gap < 0) contradiction_ = true;
+  }
+  if (rows_.size() < static_cast<size_t>(max_rows)) rows_.push_back(row);
+}
+
+// The variable whose elimination adds the fewest rows; -1 when none (but `keep`) is left.
+int FourierMotzkin::cheapest(int keep) const {
+  int best = -1;
+  long best_cost = 0;
+  for (int v = 0; v < variables_; ++v) {
+    if (v == keep) continue;
+    long up = 0, down = 0;
+    for (const Row& r : rows_) {
+      up += r.c[v] > 0;
+      down += r.c[v] < 0;
+    }
+    if (up + down == 0) continue;
+    long cost = up * down - up - down;
+    if (best < 0 || cost < best_cost) {
+      best = v;
+      best_cost = cost;
+    }
+  }
+  return best;
+}
+
+void FourierMotzkin::eliminate(int v) {
+  std::vector<Row> up, down;
+  std::vector<Row> all = std::move(rows_);
+  rows_.clear();
+  for (Row& r : all) {
+    if (r.c[v] > 0) up.push_back(r);
+    else if (r.c[v] < 0) down.push_back(r);
+    else rows_.push_back(r);
+  }
+  for (const Row& a : up)
+    for (const Row& b : down) {
+      int64_t g = static_cast<int64_t>(std::gcd(magnitude(a.c[v]), magnitude(b.c[v])));
+      if (g <= 0 || b.c[v] == INT64_MIN) continue;
+      int64_t times_a = -b.c[v] / g, times_b = a.c[v] / g;
+      Row sum;
+      int64_t x = 0, y = 0;
+      bool fits = true;
+      auto combine = [&](int64_t p, int64_t q, int64_t& out) {
+        fits &= !__builtin_mul_overflow(p, times_a, &x) && !__builtin_mul_overflow(q, times_b, &y) &&
+                !__builtin_add_overflow(x, y, &out);
+      };
+      combine(a.k, b.k, sum.k);
+      for (int u = 0; u < variables_ && fits; ++u) combine(a.c[u], b.c[u], sum.c[u]);
+      if (fits) add(sum);
+      if (contradiction_) return;
+    }
+}
+
+void FourierMotzkin::eliminate_all(int keep) {
+  while (!contradiction_) {
+    int v = cheapest(keep);
+    if (v < 0) return;
+    eliminate(v);
+  }
+}
+
+bool FourierMotzkin::contradictory() {
+  eliminate_all(-1);
+  return contradiction_;
+}
+
+bool FourierMotzkin::upper_bound(int variable, int64_t& bound) {
+  eliminate_all(variable);
+  bound = INT64_MIN;
+  if (contradiction_) return true;
+  bool found = false;
+  for (const Row& r : rows_) {
+    if (r.c[variable] >= 0 || r.c[variable] == INT64_MIN) continue;
+    int64_t here = floored(r.k, -r.c[variable]);
+    bound = found ? std::min(bound, here) : here;
+    found = true;
+  }
+  return found;
+}
+
+std::vector<FourierMotzkin::Row> FourierMotzkin::project(int variable) {
+  eliminate_all(variable);
+  return contradiction_ ? std::vector<Row>{} : rows_;
+}
+
+}  // namespace heddle::ir

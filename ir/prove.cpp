@@ -1,0 +1,116 @@
+#include "ir/prove.h"
+
+#include "ir/program.h"
+#include "ir/theory.h"
+
+namespace heddle::ir {
+namespace {
+
+bool numeric(ScalarType type) {
+  return type == ScalarType::index || (is_integer(type) && type != ScalarType::u64);
+}
+
+bool prove_comparison(Theory& theory, const Binary& b, bool truth) {
+  BinaryOp op = b.op;
+  Affine d = difference(theory.context().convert(b.right), theory.context().convert(b.left));
+  Affine e = d;
+  e.scale(-1);
+  auto holds = [&](Affine a, int64_t slack) {
+    a.add(slack);
+    return theory.proves(a);
+  };
+  bool equal = op == BinaryOp::eq || op == BinaryOp::ne;
+  if (equal && (op == BinaryOp::eq) == truth) return holds(d, 0) && holds(e, 0);
+  if (equal) return holds(d, -1) || holds(e, -1);
+  bool upward = op == BinaryOp::lt || op == BinaryOp::le;
+  bool strict = op == BinaryOp::lt || op == BinaryOp::gt;
+  if (truth) return holds(upward ? d : e, strict ? -1 : 0);
+  return holds(upward ? e : d, strict ? 0 : -1);
+}
+
+constexpr int max_assumptions = 16;
+
+bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed = 0);
+
+// Under the assumption that `given` is `given_truth`.
+bool prove_under(Theory& theory, const Expr& given, bool given_truth, const Expr& condition, bool truth, int assumed) {
+  if (assumed >= max_assumptions) return false;
+  Theory inner(&theory);
+  inner.assume(given, given_truth);
+  return prove_in(inner, condition, truth, assumed + 1);
+}
+
+bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
+  if (!condition.known() || condition.type() != ScalarType::boolean) return false;
+  if (const int64_t* value = constant_value(condition)) return (*value != 0) == truth;
+  if (const Unary* u = condition.as<Unary>(); u && u->op == UnaryOp::logical_not) return prove_in(theory, u->value, !truth, assumed);
+  if (const Binary* b = condition.as<Binary>()) {
+    if (b->op == BinaryOp::logical_and || b->op == BinaryOp::logical_or) {
+      if ((b->op == BinaryOp::logical_and) == truth)
+        return prove_in(theory, b->left, truth, assumed) && prove_in(theory, b->right, truth, assumed);
+      return prove_in(theory, b->left, truth, assumed) ||
+             prove_under(theory, b->left, !truth, b->right, truth, assumed) ||
+             theory.states(condition, truth);
+    }
+    if (b->op >= BinaryOp::eq && b->op <= BinaryOp::ge && numeric(b->left.type()) && numeric(b->right.type()))
+      return prove_comparison(theory, *b, truth);
+  }
+  if (const Select* s = condition.as<Select>())
+    return prove_under(theory, s->condition, true, s->yes, truth, assumed) &&
+           prove_under(theory, s->condition, false, s->no, truth, assumed);
+  return theory.states(condition, truth);
+}
+
+}  // namespace
+
+void Facts::add(const Expr& condition) {
+  if (!condition.known()) return;
+  theory_.reset();
+  const Binary* b = condition.as<Binary>();
+  if (b && b->op == BinaryOp::logical_and) {
+    add(b->left);
+    add(b->right);
+    return;
+  }
+  if (const int64_t* value = constant_value(condition); value && *value) return;
+  for (const Expr& known : conditions_)
+    if (same(known, condition)) return;
+  conditions_.push_back(condition);
+}
+
+void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& hi) {
+  add(less_equal(lo, var(symbol)));
+  add(less(var(symbol), hi));
+}
+
+const Theory& Facts::theory() const {
+  if (!theory_) theory_ = std::make_shared<const Theory>(conditions_);
+  return *theory_;
+}
+
+Facts facts_of(const Program& program) {
+  Facts facts;
+  for (const DimDefinition& d : program.dims) {
+    if (!d.buffer.known() && d.value.known()) facts.add(binary(BinaryOp::eq, var(d.dim), d.value));
+    else facts.add(less_equal(index_constant(0), var(d.dim)));
+  }
+  for (const Expr& fact : program.facts) facts.add(fact);
+  return facts;
+}
+
+bool prove(const Facts& facts, const Expr& condition) {
+  Theory theory(&facts.theory());
+  return prove_in(theory, condition, true);
+}
+
+bool unreachable(const Facts& facts) {
+  Theory theory(&facts.theory());
+  return theory.contradictory();
+}
+
+bool constant_upper_bound(const Expr& e, const Facts& facts, int64_t& bound) {
+  Theory theory(&facts.theory());
+  return theory.upper_bound(theory.context().convert(e), bound);
+}
+
+}  // namespace heddle::ir

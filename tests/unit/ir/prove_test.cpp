@@ -1,0 +1,530 @@
+// The prover against enumeration: whatever it shows must hold at every point of a small box; and the goals that compiling a
+// kernel asks must be shown, while the same goals off by one stay unknown.
+#include "ir/prove.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "ir/program.h"
+#include "ir/print.h"
+#include "support/result.h"
+
+namespace heddle::ir {
+namespace {
+
+int64_t floor_div_any(int64_t a, int64_t b) {
+  if (b == 0) return 0;
+  return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
+}
+
+using Point = std::vector<int64_t>;
+
+int64_t evaluate(const Expr& e, const Point& at) {
+  return std::visit(
+      overloaded{
+          [&](const Constant& c) { return c.integer; },
+          [&](const Var& v) { return at[v.symbol.value]; },
+          [&](const Unary& u) {
+            int64_t v = evaluate(u.value, at);
+            return u.op == UnaryOp::negate ? -v : static_cast<int64_t>(v == 0);
+          },
+          [&](const Select& s) { return evaluate(s.condition, at) ? evaluate(s.yes, at) : evaluate(s.no, at); },
+          [&](const Binary& b) -> int64_t {
+            int64_t x = evaluate(b.left, at), y = evaluate(b.right, at);
+            switch (b.op) {
+              case BinaryOp::add: return x + y;
+              case BinaryOp::sub: return x - y;
+              case BinaryOp::mul: return x * y;
+              case BinaryOp::div: return floor_div_any(x, y);
+              case BinaryOp::mod: return y == 0 ? 0 : x - y * floor_div_any(x, y);
+              case BinaryOp::ceildiv: return -floor_div_any(-x, y);
+              case BinaryOp::min: return std::min(x, y);
+              case BinaryOp::max: return std::max(x, y);
+              case BinaryOp::eq: return x == y;
+              case BinaryOp::ne: return x != y;
+              case BinaryOp::lt: return x < y;
+              case BinaryOp::le: return x <= y;
+              case BinaryOp::gt: return x > y;
+              case BinaryOp::ge: return x >= y;
+              case BinaryOp::logical_and: return x && y;
+              case BinaryOp::logical_or: return x || y;
+              default: ADD_FAILURE() << "not an index operator"; return 0;
+            }
+          },
+          [&](const auto&) -> int64_t {
+            ADD_FAILURE() << "not an index expression";
+            return 0;
+          },
+      },
+      e->form);
+}
+
+std::string without_spaces(std::string text) {
+  std::erase(text, ' ');
+  return text;
+}
+
+// Names for symbols, in the order of first use; a text of index expressions would need the frontend.
+class Names {
+ public:
+  Expr operator()(const std::string& name) {
+    for (size_t i = 0; i < program.symbols.size(); ++i)
+      if (program.symbols[i].name == name) return var({static_cast<uint32_t>(i)});
+    return var(program.add(Symbol{name, SymbolKind::dim}));
+  }
+  std::string text(const Expr& e) const { return print(program, e); }
+  Program program;
+};
+
+Expr c(int64_t value) { return index_constant(value); }
+Expr operator/(const Expr& a, const Expr& b) { return binary(BinaryOp::div, a, b); }
+Expr operator%(const Expr& a, const Expr& b) { return binary(BinaryOp::mod, a, b); }
+Expr operator<(const Expr& a, const Expr& b) { return less(a, b); }
+Expr operator<=(const Expr& a, const Expr& b) { return less_equal(a, b); }
+Expr equals(const Expr& a, const Expr& b) { return binary(BinaryOp::eq, a, b); }
+Expr either(const Expr& a, const Expr& b) { return binary(BinaryOp::logical_or, a, b); }
+Expr differs(const Expr& a, const Expr& b) { return binary(BinaryOp::ne, a, b); }
+Expr inverse(const Expr& a) { return unary(UnaryOp::logical_not, a); }
+
+struct Prover : testing::Test {
+  Names n;
+  Facts facts;
+  Expr operator()(const std::string& name) { return n(name); }
+  Expr v(const std::string& name) { return n(name); }
+  void given(const Expr& e) { facts.add(e); }
+  void range(const std::string& name, const Expr& lo, const Expr& hi) { facts.add_range(v(name).as<Var>()->symbol, lo, hi); }
+  void shown(const Expr& e) { EXPECT_TRUE(prove(facts, e)) << n.text(e); }
+  void unknown(const Expr& e) { EXPECT_FALSE(prove(facts, e)) << n.text(e); }
+  void simplifies(const Expr& e, const std::string& want) { EXPECT_EQ(without_spaces(n.text(simplify(e, facts))), without_spaces(want)); }
+};
+
+TEST_F(Prover, blocks_of_columns) {
+  given(c(0) <= v("cols"));
+  range("co", c(0), ceildiv(v("cols"), c(16)));
+  range("cv", c(0), c(16));
+  Expr at = c(16) * v("co") + v("cv");
+  shown(at < c(16) * ceildiv(v("cols"), c(16)));
+  unknown(at < c(16) * ceildiv(v("cols"), c(16)) - 1);
+  unknown(at < v("cols"));
+  shown(c(0) <= at);
+  given(at < v("cols"));
+  shown(at < v("cols"));
+  unknown(at < v("cols") - 1);
+  shown(v("co") <= v("cols"));
+}
+
+TEST_F(Prover, exact_split) {
+  given(equals(v("rows") % c(8), c(0)));
+  range("ro", c(0), v("rows") / c(8));
+  range("ri", c(0), c(8));
+  shown(c(8) * v("ro") + v("ri") < v("rows"));
+  unknown(c(8) * v("ro") + v("ri") < v("rows") - 1);
+  shown(equals(ceildiv(v("rows"), c(8)), v("rows") / c(8)));
+}
+
+TEST_F(Prover, convolution_by_let) {
+  given(equals(v("oh"), v("h") - v("kh") + 1));
+  range("i", c(0), v("oh"));
+  range("u", c(0), v("kh"));
+  shown(v("i") + v("kh") - 1 < v("h"));
+  shown(v("i") + v("u") < v("h"));
+  unknown(v("i") + v("u") + 1 < v("h"));
+}
+
+TEST_F(Prover, convolution_with_stride_and_padding) {
+  int64_t s = 2, p = 1, dil = 1;
+  given(equals(v("oh"), (v("h") + 2 * p - c(dil) * (v("kh") - 1) - 1) / c(s) + 1));
+  range("i", c(0), v("oh"));
+  range("u", c(0), v("kh"));
+  Expr at = v("i") * s + v("u") * dil - p;
+  shown(at < v("h") + p);
+  shown(c(-p) <= at);
+  unknown(at < v("h"));
+  unknown(c(0) <= at);
+}
+
+TEST_F(Prover, convolution_with_fixed_kernel) {
+  given(equals(v("oh"), (v("h") - 3) / c(2) + 1));
+  range("i", c(0), v("oh"));
+  range("u", c(0), c(3));
+  shown(v("i") * 2 + v("u") < v("h"));
+  unknown(v("i") * 2 + v("u") + 1 < v("h"));
+}
+
+TEST_F(Prover, symbolic_stride) {
+  given(c(1) <= v("s"));
+  range("i", c(0), (v("h") - v("kh")) / v("s") + 1);
+  range("u", c(0), v("kh"));
+  shown(v("i") * v("s") + v("u") < v("h"));
+  unknown(v("i") * v("s") + v("u") + 1 < v("h"));
+}
+
+TEST_F(Prover, composite_dims) {
+  range("r", c(0), v("g"));
+  range("q", c(0), v("cg"));
+  shown(v("r") * v("cg") + v("q") < v("g") * v("cg"));
+  shown(c(0) <= v("r") * v("cg") + v("q"));
+  unknown(v("r") * v("cg") + v("q") + 1 < v("g") * v("cg"));
+}
+
+TEST_F(Prover, collapsed_loop) {
+  given(c(0) <= v("rows"));
+  given(c(0) <= v("cols"));
+  range("z", c(0), v("rows") * v("cols"));
+  shown(v("z") / v("cols") < v("rows"));
+  shown(c(0) <= v("z") / v("cols"));
+  shown(v("z") % v("cols") < v("cols"));
+  shown(c(0) <= v("z") % v("cols"));
+  shown(c(1) <= v("cols"));
+  unknown(v("z") / v("cols") < v("rows") - 1);
+}
+
+TEST_F(Prover, triangles_and_causal_ranges) {
+  range("i", c(0), v("cols"));
+  range("j", c(0), v("i") + 1);
+  shown(v("j") < v("cols"));
+  unknown(v("j") < v("cols") - 1);
+  unknown(v("j") < v("i"));
+}
+
+TEST_F(Prover, minimum_maximum_and_if) {
+  range("i", c(0), min(v("m"), v("n")));
+  shown(v("i") < v("m"));
+  shown(v("i") < v("n"));
+  range("k", c(0), max(v("m"), v("n")));
+  unknown(v("k") < v("m"));
+  given(v("m") <= v("n"));
+  shown(v("k") < v("n"));
+  shown(equals(max(v("m"), v("n")), v("n")));
+  shown(min(v("a"), v("b")) <= max(v("a"), v("b")));
+  shown(equals(min(v("a"), v("b")) + max(v("a"), v("b")), v("a") + v("b")));
+  shown(select(v("a") < v("b"), v("b"), v("a")) <= max(v("a"), v("b")));
+  shown(v("a") <= select(v("a") < v("b"), v("b"), v("a")));
+}
+
+TEST_F(Prover, logic) {
+  given(either(v("a") < c(3), v("a") < v("b")));
+  given(v("b") <= c(9));
+  shown(v("a") < c(9));
+  unknown(v("a") < c(8));
+  shown(either(v("x") < c(3), c(3) <= v("x")));
+  shown(inverse(both(v("x") < c(3), c(3) < v("x"))));
+  given(differs(v("y"), c(4)));
+  given(v("y") <= c(4));
+  shown(v("y") < c(4));
+  EXPECT_FALSE(unreachable(facts));
+  given(c(10) < v("a"));
+  EXPECT_TRUE(unreachable(facts));
+}
+
+TEST_F(Prover, opaque_truths_are_recognised) {
+  BufferId len{0};
+  n.program.add(Buffer{"len"});
+  Expr at = load(ScalarType::i64, len, {v("r") + 1});
+  Expr extent = convert(ScalarType::index, at);
+  given(v("c") < extent);
+  given(extent <= v("cols"));
+  shown(v("c") < v("cols"));
+  shown(v("c") < convert(ScalarType::index, load(ScalarType::i64, len, {c(1) + v("r")})));
+  unknown(v("c") < convert(ScalarType::index, load(ScalarType::i64, len, {v("r")})));
+  Expr positive = binary(BinaryOp::gt, var(SymbolId{50}, ScalarType::f32), real_constant(ScalarType::f32, 0));
+  unknown(positive);
+  given(positive);
+  shown(positive);
+  unknown(inverse(positive));
+}
+
+TEST_F(Prover, equalities_substitute) {
+  given(equals(v("r"), c(4) * v("ro") + v("ri")));
+  given(equals(v("w"), v("r") + 2));
+  range("ri", c(0), c(4));
+  range("ro", c(0), v("nb"));
+  shown(v("w") <= c(4) * v("nb") + 1);
+  unknown(v("w") <= c(4) * v("nb"));
+  // Circular ones are rows like any other.
+  given(equals(v("ro"), v("r") - c(3) * v("ro") - v("ri")));
+  shown(v("w") <= c(4) * v("nb") + 1);
+}
+
+TEST_F(Prover, hostile_numbers_stay_unknown) {
+  int64_t big = INT64_MAX;
+  unknown(v("a") * c(big) * c(big) <= c(big) * v("a"));
+  unknown(v("a") + c(big) + c(big) < v("b"));
+  given(v("a") <= c(INT64_MIN));
+  given(c(INT64_MIN) <= v("a") * c(INT64_MIN));
+  unknown(v("b") / c(INT64_MIN) <= v("a"));
+  unknown(v("a") < c(INT64_MIN));
+  Expr deep = v("a");
+  for (int i = 0; i < 200; ++i) deep = (deep % c(7 + i % 5) + v("b")) / c(3) * (deep % c(5));
+  unknown(deep < c(0));
+  simplify(deep, facts);
+  Bounds bounds = bounds_over(deep, {{v("a").as<Var>()->symbol, c(0), c(9)}}, facts);
+  EXPECT_FALSE(bounds.ok);
+}
+
+TEST_F(Prover, simplifies_to_readable_text) {
+  simplifies(v("ri") + v("ro") * 4, "ri + 4*ro");
+  simplifies(c(4) * v("ro") + v("ri") + 1 - v("ri"), "4*ro + 1");
+  simplifies(v("rows") - c(4) * v("ro") - 1, "rows - 4*ro - 1");
+  simplifies(ceildiv(v("rows"), c(4)), "ceildiv(rows, 4)");
+  simplifies(c(6) * v("io") + 6 - c(6) * v("io"), "6");
+  simplifies(c(4) * (v("x") / c(4)) + v("x") % c(4), "x");
+  simplifies((v("x") + 1) % c(4), "(x + 1) % 4");
+  simplifies((c(8) * v("x") + 4) / c(4), "2*x + 1");
+  simplifies(v("x") / c(4) / c(2), "x/8");
+  simplifies(v("h") - (v("kh") - 1) - 1 + 1, "h - kh + 1");
+  simplifies(v("i") + 1 <= v("rows"), "i < rows");
+  simplifies(c(4) * v("ro") + v("ri") < c(4) * v("ro") + 4, "ri < 4");
+  simplifies(min(v("i") + 4, v("i") + 6), "i + 4");
+  simplifies(max(min(v("i"), v("j")), v("j")), "j");
+  simplifies(c(0) - v("i"), "-i");
+  simplifies(c(3) - v("i"), "3 - i");
+}
+
+TEST_F(Prover, simplifies_with_facts) {
+  given(c(0) <= v("cols"));
+  range("cv", c(0), c(16));
+  simplifies(min(c(16) * ceildiv(v("cols"), c(16)), v("cols")), "cols");
+  simplifies((c(16) * v("co") + v("cv")) / c(16), "co");
+  simplifies((c(16) * v("co") + v("cv")) % c(16), "cv");
+  simplifies(both(v("cv") < c(16), v("co") < c(3)), "co < 3");
+  simplifies(v("cv") < c(0), "false");
+  simplifies(either(v("cv") < v("k"), v("k") <= v("cv")), "true");
+  simplifies(select(v("cv") < c(20), v("a"), v("b")), "a");
+  range("c", c(0), v("cols"));
+  simplifies((v("cols") * v("r") + v("c")) / v("cols"), "r");
+  simplifies((v("cols") * v("r") + v("c")) % v("cols"), "c");
+}
+
+TEST_F(Prover, affine_in_a_symbol) {
+  SymbolId i = v("i").as<Var>()->symbol;
+  AffineIn a = affine_in(c(4) * (v("i") + 2) + v("j") - v("i"), i);
+  ASSERT_TRUE(a.ok);
+  EXPECT_EQ(a.coefficient, 3);
+  EXPECT_EQ(n.text(a.rest), "j + 8");
+  EXPECT_TRUE(affine_in(v("j"), i).ok);
+  EXPECT_EQ(affine_in(v("j"), i).coefficient, 0);
+  EXPECT_FALSE(affine_in(v("i") * v("j"), i).ok);
+  EXPECT_FALSE(affine_in(v("i") / c(2), i).ok);
+  EXPECT_FALSE(affine_in(v("i") + v("i") % c(2), i).ok);
+}
+
+TEST_F(Prover, bounds) {
+  given(c(0) <= v("w"));
+  auto id = [&](const char* name) { return v(name).as<Var>()->symbol; };
+  auto check = [&](const Expr& e, std::vector<SymbolRange> ranges, const std::string& lo, const std::string& hi) {
+    Bounds b = bounds_over(e, ranges, facts);
+    ASSERT_TRUE(b.ok) << n.text(e);
+    EXPECT_EQ(without_spaces(n.text(b.lo)), without_spaces(lo));
+    EXPECT_EQ(without_spaces(n.text(b.hi)), without_spaces(hi));
+  };
+  check(c(6) * v("io") + v("ii"), {{id("ii"), c(0), c(6)}}, "6*io", "6*io + 5");
+  check(v("i") + v("u"), {{id("i"), c(0), v("oh")}, {id("u"), c(0), v("kh")}}, "0", "oh + kh - 2");
+  check(v("j"), {{id("i"), c(0), v("m")}, {id("j"), v("i"), v("i") + 2}}, "0", "m");
+  check(v("m") - v("i"), {{id("i"), c(0), v("m")}}, "1", "m");
+  check(v("i") * v("w") + v("j"), {{id("i"), c(0), v("h")}, {id("j"), c(0), v("w")}}, "0", "w*h - 1");
+  check(v("i") / c(4), {{id("i"), c(0), c(10)}}, "0", "2");
+  check(v("i") % c(4), {{id("i"), c(0), c(10)}}, "0", "3");
+  check((c(8) * v("a") + v("i")) % c(8), {{id("i"), c(2), c(5)}}, "2", "4");
+  check(min(v("i"), c(7)), {{id("i"), c(0), v("m")}}, "0", "min(m - 1, 7)");
+  EXPECT_FALSE(bounds_over(v("i") * v("i"), {{id("i"), c(-3), c(4)}}, facts).ok);
+  EXPECT_FALSE(bounds_over(v("i") * v("unsigned"), {{id("i"), c(0), c(4)}}, facts).ok);
+  int64_t bound = 0;
+  ASSERT_TRUE(constant_upper_bound(min(c(4) * v("ro") + 4, v("rows")) - c(4) * v("ro"), facts, bound));
+  EXPECT_EQ(bound, 4);
+  EXPECT_FALSE(constant_upper_bound(v("rows"), facts, bound));
+  given(v("a") <= c(5));
+  given(v("b") <= c(9));
+  ASSERT_TRUE(constant_upper_bound(max(v("a"), v("b")) + 1, facts, bound));
+  EXPECT_EQ(bound, 10);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Random cases
+
+constexpr int symbol_count = 4;
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : engine_(seed) {}
+  int64_t in(int64_t lo, int64_t hi) { return std::uniform_int_distribution<int64_t>(lo, hi)(engine_); }
+  bool chance(int percent) { return in(0, 99) < percent; }
+  Expr symbol() { return var({static_cast<uint32_t>(in(0, symbol_count - 1))}); }
+
+  Expr index(int depth) {
+    if (depth == 0 || chance(15)) return chance(70) ? symbol() : c(in(-4, 6));
+    Expr a = index(depth - 1);
+    switch (in(0, 13)) {
+      case 0: case 1: case 2: return a + index(depth - 1);
+      case 3: case 4: return a - index(depth - 1);
+      case 5: case 6: return a * c(in(-3, 4));
+      case 7: return a * index(depth - 1);
+      case 8: return a / (chance(75) ? c(in(-2, 5)) : symbol());
+      case 9: return a % (chance(75) ? c(in(-2, 5)) : symbol());
+      case 10: return min(a, index(depth - 1));
+      case 11: return max(a, index(depth - 1));
+      case 12: return ceildiv(a, c(in(1, 4)));
+      default: return select(condition(1), a, index(depth - 1));
+    }
+  }
+  Expr condition(int depth) {
+    if (depth > 0 && chance(25)) {
+      switch (in(0, 2)) {
+        case 0: return both(condition(depth - 1), condition(depth - 1));
+        case 1: return either(condition(depth - 1), condition(depth - 1));
+        default: return inverse(condition(depth - 1));
+      }
+    }
+    BinaryOp op = static_cast<BinaryOp>(in(static_cast<int>(BinaryOp::eq), static_cast<int>(BinaryOp::ge)));
+    return binary(op, index(depth), index(depth));
+  }
+  // As a program states them: ranges, bounds by other symbols, definitions, a few odd ones.
+  Facts facts() {
+    Facts out;
+    for (uint32_t s = 0; s < symbol_count; ++s) {
+      if (chance(70)) out.add(less_equal(c(in(-1, 1)), var({s})));
+      if (chance(60)) out.add(less(var({s}), chance(50) ? c(in(1, 5)) : index(1)));
+    }
+    if (chance(25)) out.add(equals(symbol(), index(2)));
+    if (chance(40)) out.add(condition(2));
+    return out;
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+// All points of a small box where the facts hold.
+std::vector<Point> points(const Facts& facts, int64_t lo = -3, int64_t hi = 5) {
+  std::vector<Point> out;
+  Point at(symbol_count, lo);
+  while (true) {
+    bool holds = true;
+    for (const Expr& f : facts.conditions()) holds = holds && evaluate(f, at);
+    if (holds) out.push_back(at);
+    int i = 0;
+    while (i < symbol_count && at[i] == hi) at[i++] = lo;
+    if (i == symbol_count) return out;
+    ++at[i];
+  }
+}
+
+std::string describe(const Facts& facts, const Expr& e) {
+  Names names;
+  for (const char* name : {"a", "b", "c", "d"}) names(name);
+  std::string out;
+  for (const Expr& f : facts.conditions()) out += names.text(f) + ", ";
+  return out + "|- " + names.text(e);
+}
+
+bool holds_at_all(const std::vector<Point>& all, const Expr& e) {
+  return std::all_of(all.begin(), all.end(), [&](const Point& p) { return evaluate(e, p) != 0; });
+}
+
+TEST(ProverRandom, what_is_shown_holds) {
+  Random random(20240607);
+  int shown = 0, true_goals = 0, asked = 0, contradictions = 0;
+  for (int round = 0; round < 700; ++round) {
+    Facts facts = random.facts();
+    std::vector<Point> all = points(facts);
+    if (unreachable(facts)) {
+      ++contradictions;
+      ASSERT_TRUE(all.empty()) << describe(facts, bool_constant(false));
+    }
+    for (int k = 0; k < 12; ++k) {
+      Expr goal = random.condition(2);
+      if (k % 2 == 0 && !all.empty()) {
+        // Bounds that are met, and the same off by one.
+        Expr e = random.index(2);
+        int64_t top = INT64_MIN;
+        for (const Point& p : all) top = std::max(top, evaluate(e, p));
+        goal = less_equal(e, c(top + random.in(-1, 1)));
+      }
+      ++asked;
+      bool holds = holds_at_all(all, goal);
+      true_goals += holds && !all.empty();
+      if (!prove(facts, goal)) continue;
+      ++shown;
+      ASSERT_TRUE(holds) << describe(facts, goal);
+    }
+  }
+  EXPECT_GT(shown, asked / 10);
+  EXPECT_GT(contradictions, 5);
+  RecordProperty("shown", shown);
+  RecordProperty("true_on_the_box", true_goals);
+}
+
+TEST(ProverRandom, simplified_means_the_same) {
+  Random random(7);
+  int changed = 0;
+  for (int round = 0; round < 1200; ++round) {
+    Facts facts = random.facts();
+    std::vector<Point> all = points(facts, -2, 4);
+    for (int k = 0; k < 4; ++k) {
+      Expr e = random.chance(60) ? random.index(3) : random.condition(2);
+      Expr plain = simplify(e), informed = simplify(e, facts);
+      changed += !same(informed, e);
+      for (const Point& p : all) ASSERT_EQ(evaluate(e, p), evaluate(informed, p)) << describe(facts, e);
+      for (int i = 0; i < 20; ++i) {
+        Point p;
+        for (int s = 0; s < symbol_count; ++s) p.push_back(random.in(-9, 9));
+        ASSERT_EQ(evaluate(e, p), evaluate(plain, p)) << describe({}, e) << "   " << describe({}, plain);
+      }
+    }
+  }
+  EXPECT_GT(changed, 1000);
+}
+
+TEST(ProverRandom, bounds_hold_everything) {
+  Random random(99);
+  int found = 0, constants = 0;
+  for (int round = 0; round < 2500; ++round) {
+    Facts facts = random.facts();
+    Expr e = random.index(3);
+    auto bound_expr = [&] { return random.chance(60) ? c(random.in(-2, 3)) : var({static_cast<uint32_t>(random.in(0, 1))}); };
+    Expr lo2 = bound_expr(), lo3 = random.chance(30) ? var({2}) : bound_expr();
+    std::vector<SymbolRange> ranges = {{{2}, lo2, lo2 + random.in(0, 4)}, {{3}, lo3, random.chance(30) ? var({1}) : lo3 + 3}};
+    Bounds b = bounds_over(e, ranges, facts);
+    int64_t top = 0;
+    bool constant = constant_upper_bound(e, facts, top);
+    found += b.ok;
+    constants += constant;
+    if (!b.ok && !constant) continue;
+    for (const Point& p : points(facts, -2, 4)) {
+      if (constant) ASSERT_LE(evaluate(e, p), top) << describe(facts, e);
+      bool inside = true;
+      for (const SymbolRange& r : ranges) {
+        int64_t at = p[r.symbol.value];
+        inside = inside && evaluate(r.lo, p) <= at && at < evaluate(r.hi, p);
+      }
+      if (!b.ok || !inside) continue;
+      ASSERT_LE(evaluate(b.lo, p), evaluate(e, p)) << describe(facts, e) << " lo " << describe({}, b.lo);
+      ASSERT_LE(evaluate(e, p), evaluate(b.hi, p)) << describe(facts, e) << " hi " << describe({}, b.hi);
+    }
+  }
+  EXPECT_GT(found, 500);
+  EXPECT_GT(constants, 200);
+}
+
+TEST(ProverRandom, affine_parts_add_up) {
+  Random random(3);
+  int found = 0;
+  for (int round = 0; round < 4000; ++round) {
+    Expr e = random.index(3);
+    SymbolId symbol{static_cast<uint32_t>(random.in(0, symbol_count - 1))};
+    AffineIn a = affine_in(e, symbol);
+    if (!a.ok) continue;
+    ++found;
+    for (int i = 0; i < 10; ++i) {
+      Point p;
+      for (int s = 0; s < symbol_count; ++s) p.push_back(random.in(-9, 9));
+      ASSERT_EQ(evaluate(e, p), a.coefficient * p[symbol.value] + evaluate(a.rest, p)) << describe({}, e);
+    }
+  }
+  EXPECT_GT(found, 1000);
+}
+
+}  // namespace
+}  // namespace heddle::ir
