@@ -105,7 +105,7 @@ def public_surface(root):
     """Examples see what users see: heddle.h, and no file of the house by its own path."""
     for path in sorted((root / "examples").glob("*.cpp")):
         for quote, name in INCLUDE.findall(strip_comments(path.read_text())):
-            if quote == '"' or (house(name) and not name.startswith("heddle/")):
+            if not name.startswith("heddle/") and (quote == '"' or house(name)):
                 yield f"examples/{path.name} includes {name}"
 
 
