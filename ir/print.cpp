@@ -226,11 +226,13 @@ class Printer {
     return out;
   }
 
-  static std::string real(double v) {
+  // The shortest text that reads back to the same number of the type.
+  static std::string real(double v, ScalarType type) {
     if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
     if (std::isnan(v)) return "nan";
     char buffer[40];
-    auto end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
+    auto end = type == ScalarType::f64 ? std::to_chars(buffer, buffer + sizeof buffer, v).ptr
+                                       : std::to_chars(buffer, buffer + sizeof buffer, static_cast<float>(v)).ptr;
     std::string text(buffer, end);
     if (text.find_first_of(".e") == std::string::npos) return text + ".0";
     size_t e = text.find('e');  // a float has a digit on both sides of its dot
@@ -241,7 +243,7 @@ class Printer {
   // A literal takes the type of its other side; alone it is printed with its type, so that reading back cannot guess wrong.
   static std::string literal(const Expr& e, const Constant& c) {
     if (e.type() == ScalarType::u64) return std::to_string(static_cast<uint64_t>(c.integer));
-    return is_float(e.type()) ? real(c.real) : std::to_string(c.integer);
+    return is_float(e.type()) ? real(c.real, e.type()) : std::to_string(c.integer);
   }
 
   std::pair<std::string, Level> constant(const Expr& e, const Constant& c) {
@@ -280,7 +282,9 @@ class Printer {
               if (is_bitwise(b.op)) left = level_unary, right = level_unary;  // no precedence among bit operations is relied on
               bool literals = b.left.as<Constant>() && b.right.as<Constant>();
               std::string text = literals ? expr(b.left, left) : beside(b.left, left);
-              return std::pair(text + " " + row.text + " " + beside(b.right, right), row.level);
+              bool tight = e.type() == ScalarType::index && row.level == level_mul;
+              const char* gap = tight ? "" : " ";
+              return std::pair(text + gap + row.text + gap + beside(b.right, right), row.level);
             },
             [&](const Select& s) {
               std::string yes = s.no.as<Constant>() ? expr(s.yes, level_or) : beside(s.yes, level_or);
