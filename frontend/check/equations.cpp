@@ -294,7 +294,7 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     }
   }
   ir::Expr v;
-  if (target.result) v = value_of_type(*body, frame_.buffer(target.buffers[0]).type, "`" + target.name + "`", target.place);
+  if (target.result) v = value_of_type(*body, frame_.buffer(target.buffers[0]).type, "`" + target.name + "`", target.place, target.type_text);
   else v = value(*body);
   if (!v.known()) return v;
   if (v.type() == ScalarType::index) {

@@ -43,6 +43,7 @@ class OpChecker : public Typing {
   struct Tensor {
     enum class State { readable, pending, broken };
     std::string name;
+    std::string type_text;  ///< of a parameter or result, as written
     State state = State::pending;
     bool input = false, result = false;
     std::vector<ir::BufferId> buffers;

@@ -75,8 +75,11 @@ bool OpChecker::declare(const std::string& name, Named named) {
 
 Diagnostic OpChecker::unknown(const std::string& name, const Place& place) const {
   std::vector<std::string> known;
-  for (const auto& entry : names_) known.push_back(entry.first);
-  for (const Index& i : scope_.indices) known.push_back(i.name);
+  // Every one-letter name is near any other, so none is suggested.
+  for (const auto& entry : names_)
+    if (entry.first.size() > 1) known.push_back(entry.first);
+  for (const Index& i : scope_.indices)
+    if (i.name.size() > 1) known.push_back(i.name);
   Diagnostic d(codes::unknown_name, place, "there is no `" + name + "` here");
   std::string near = nearest(name, known);
   if (!near.empty()) d.help = "did you mean `" + near + "`?";
@@ -93,6 +96,7 @@ void OpChecker::declare_generics() {
     if (members.empty()) {
       report(Diagnostic(codes::unknown_type, g.cls.place, "there is no class of types `" + cls + "`")
                  .with_help("the classes are `any`, `number`, `float` and `int`"));
+      types_.emplace(g.name.text, ScalarType::f32);  // so that its uses are not reported too
       continue;
     }
     if (ir::parse_scalar_type(g.name.text)) {
@@ -217,25 +221,27 @@ void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {
     report(Diagnostic(codes::bad_signature, p.default_value->place, "a tensor has no default"));
   Tensor t;
   t.name = p.name.text;
+  t.type_text = p.type.name.text;
   t.place = p.name.place;
   t.input = role != ir::Role::out;
   t.result = role == ir::Role::out;
   t.state = role == ir::Role::out ? Tensor::State::pending : Tensor::State::readable;
-  if (!declare(t.name, {Named::Kind::tensor, {}, static_cast<int>(tensors_.size()), p.name.place})) return;
+  const size_t at = tensors_.size();  // known before its shape is read: a dim may be named like it, which is refused
+  if (!declare(t.name, {Named::Kind::tensor, {}, static_cast<int>(at), p.name.place})) return;
+  tensors_.push_back(std::move(t));
   ir::Buffer buffer;
-  buffer.name = t.name;
+  buffer.name = p.name.text;
   buffer.type = type.value_or(ScalarType::f32);
   buffer.role = role;
   buffer.place = p.name.place;
   makes_dims_ = role != ir::Role::out;
   shape(p, buffer);
   makes_dims_ = false;
-  t.groups = buffer.groups;
+  tensors_[at].groups = buffer.groups;
   ir::Parameter q;
   q.buffer = frame_.add(std::move(buffer));
-  t.buffers = {q.buffer};
+  tensors_[at].buffers = {q.buffer};
   frame_.parameters.push_back(std::move(q));
-  tensors_.push_back(std::move(t));
 }
 
 void OpChecker::shape(const ast::Param& p, ir::Buffer& buffer) {
@@ -317,11 +323,13 @@ void OpChecker::finish_shapes() {
   }
   std::vector<ir::SymbolId> undefined = define_dims(frame_, lets_);
   if (!found_.empty()) return;
-  for (ir::SymbolId id : undefined) {
-    const ir::Symbol& s = frame_.symbol(id);
-    report(Diagnostic(codes::undefined_dim, s.place, "nothing defines the dim `" + s.name + "`")
-               .with_help("it needs a bare dim of an input, an affine one (`" + s.name + " + 1`) or a `let`; or make it a `const`"));
-  }
+  if (undefined.empty()) return;
+  const ir::Symbol& first = frame_.symbol(undefined[0]);
+  Diagnostic d(codes::undefined_dim, first.place, "nothing defines the dim `" + first.name + "`");
+  for (size_t i = 1; i < undefined.size(); ++i)
+    d.labels.push_back({frame_.symbol(undefined[i]).place, "nor `" + frame_.symbol(undefined[i]).name + "`"});
+  d.help = "it needs a bare dim of an input, an affine one (`" + first.name + " + 1`) or a `let`; or make it a `const`";
+  report(std::move(d));
 }
 
 void OpChecker::add_facts() {

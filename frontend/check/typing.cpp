@@ -128,14 +128,15 @@ ir::Expr Typing::condition(const ast::Expr& e) {
   return {};
 }
 
-ir::Expr Typing::value_of_type(const ast::Expr& e, ScalarType type, const std::string& what, const Place& declared) {
+ir::Expr Typing::value_of_type(const ast::Expr& e, ScalarType type, const std::string& what, const Place& declared,
+                               const std::string& spelled) {
   ir::Expr v = value(e, type);
   if (!v.known() || v.type() == type) return v;
   Diagnostic d(codes::silent_conversion, e.place,
                what + " is " + kind_text(type) + ", and `" + excerpt(e.place) + "` is " + kind_text(v.type()));
   if (declared.known()) d.labels.push_back({declared, what + " is " + kind_text(type)});
   bool boolean = type == ScalarType::boolean || v.type() == ScalarType::boolean;
-  d.help = boolean ? "write a comparison, or `if .. then .. else ..`" : "convert it: `" + type_name(type) + "(" + excerpt(e.place) + ")`";
+  d.help = boolean ? "write a comparison, or `if .. then .. else ..`" : "convert it: `" + (spelled.empty() ? type_name(type) : spelled) + "(" + excerpt(e.place) + ")`";
   report(std::move(d));
   return {};
 }

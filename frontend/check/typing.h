@@ -28,8 +28,9 @@ class Typing {
   ir::Expr index(const ast::Expr& e);
   /// A boolean.
   ir::Expr condition(const ast::Expr& e);
-  /// A value of exactly this type; `what` names the place for the message ("`y`").
-  ir::Expr value_of_type(const ast::Expr& e, ir::ScalarType type, const std::string& what, const Place& declared);
+  /// A value of exactly this type; `what` names the place for the message ("`y`"), `spelled` the type as the text has it ("T").
+  ir::Expr value_of_type(const ast::Expr& e, ir::ScalarType type, const std::string& what, const Place& declared,
+                         const std::string& spelled = "");
 
  protected:
   /// What a read, a bare name included, stands for; `hint` is for the value after `or`.
