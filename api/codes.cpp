@@ -1,0 +1,21 @@
+// Every floor's rows in one list, for `heddle explain` and `heddle list codes`.
+#include "api/codes.h"
+
+#include "api/heddle/heddle.h"
+
+namespace heddle {
+
+std::vector<Code> codes() {
+  return {
+#define HEDDLE_CODE(name, id, title, explain) Code{id, title, explain},
+#include "api/codes.def"
+#include "backend/host/codes.def"
+#include "frontend/codes.def"
+#include "ir/codes.def"
+#include "jit/codes.def"
+#include "schedule/codes.def"
+#undef HEDDLE_CODE
+  };
+}
+
+}  // namespace heddle

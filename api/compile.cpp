@@ -1,0 +1,203 @@
+// The story of a compile, top to bottom: request -> op -> canonical program -> fixed dims -> schedule -> machine code -> kernel.
+#include <chrono>
+
+#include "api/codes.h"
+#include "api/impl.h"
+#include "backend/host/target.h"
+#include "ir/op.h"
+#include "ir/print.h"
+#include "ir/visit.h"
+#include "jit/plan.h"
+
+namespace heddle::api {
+namespace {
+
+class Clock {
+ public:
+  double lap() {
+    auto now = std::chrono::steady_clock::now();
+    double ms = std::chrono::duration<double, std::milli>(now - last_).count();
+    last_ = now;
+    return ms;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// Members of the cpu family, each able to run what stands before it.
+int member_rank(const std::string& name) {
+  static const char* members[] = {"cpu", "cpu/x86-64-v2", "cpu/avx2", "cpu/avx512", "cpu/amx"};
+  for (int i = 0; i < 5; ++i)
+    if (name == members[i]) return i;
+  return -1;
+}
+
+bool runs_on(const std::string& schedule_target, const ir::Target& target) {
+  int wanted = member_rank(schedule_target);
+  return wanted >= 0 && wanted <= member_rank(target.name);
+}
+
+std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module) {
+  std::vector<ir::DerivedStep> out;
+  for (const auto& step : module.steps) out.push_back(*step);
+  return out;
+}
+
+// The step `fix DIM = N`, as a schedule would have it.
+ir::StepCall fix_call(const std::string& dim, int64_t value) {
+  ir::Term equation, name, number;
+  name.text = dim;
+  number.kind = ir::Term::Kind::integer;
+  number.integer = value;
+  equation.kind = ir::Term::Kind::binary;
+  equation.text = "=";
+  equation.args = {name, number};
+  ir::StepCall call;
+  call.name = "fix";
+  call.operands = {equation};
+  return call;
+}
+
+std::string names_of(const OpImpl& op) {
+  std::string list;
+  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name)) list += (list.empty() ? "`" : ", `") + s->name + "`";
+  return list.empty() ? "none" : list;
+}
+
+// A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
+bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
+  if (!where.known()) return true;
+  Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
+  jit::IndexCode code;
+  if (!plan || !code.compile(where, plan->dim_symbols())) return false;
+  std::vector<jit::ArrayArg> args(plan->array_count());
+  size_t next = 0;
+  for (int i = 0; i < plan->array_count(); ++i) {
+    if (plan->arrays()[i].role == ir::Role::out) continue;
+    if (next >= options.arrays.size()) return false;
+    const Spec& spec = options.arrays[next++];
+    for (int64_t extent : spec.extents)
+      if (extent < 0) return false;
+    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
+  }
+  std::vector<int64_t> dims(plan->dim_count());
+  if (plan->bind_dims(args.data(), dims.data()).kind) return false;
+  int64_t holds = 0;
+  return code.run(dims.data(), holds) && holds;
+}
+
+}  // namespace
+
+Result<ir::Target> resolve_target(const std::string& name) {
+  if (name.empty() || name == "auto" || name == "cpu") return session().host;
+  return host::target_named(name);
+}
+
+Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options) {
+  Result<frontend::Instance> instance = instance_for(op, options);
+  if (!instance) return instance.errors();
+  Result<ir::Op> checked = frontend::instantiate(op.module->module, op.name, *instance);
+  if (!checked) return checked.errors();
+  ir::Program program = ir::canonical(*checked);
+  for (const auto& [dim, value] : options.fix) {
+    Result<schedule::State> fixed = schedule::apply_step({session().host}, program, fix_call(dim, value));
+    if (!fixed) return fixed.errors();
+    program = std::move(fixed->program);
+  }
+  return program;
+}
+
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const ir::Target& target) {
+  std::vector<const ir::ScheduleText*> fitting;
+  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+    if (runs_on(s->target, target)) fitting.push_back(s);
+  return fitting;
+}
+
+Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& text) {
+  if (!text.has_where) return ir::Expr();
+  return schedule::schedule_where(canonical, text);
+}
+
+Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options, const ir::Target& target,
+                                 std::vector<schedule::State>* states) {
+  Lowered out;
+  const ir::ScheduleText* chosen = nullptr;
+  if (options.schedule && !options.schedule->empty()) {
+    for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+      if (s->name == *options.schedule) chosen = s;
+    if (!chosen)
+      return Diagnostic(codes::unknown_schedule, {}, "`" + op.name + "` has no schedule `" + *options.schedule + "`")
+          .with_help("its schedules: " + names_of(op));
+    if (!runs_on(chosen->target, target))
+      return Diagnostic(codes::schedule_target, chosen->place,
+                        "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target + "`, not for `" + target.name + "`");
+  } else if (!options.schedule) {
+    for (const ir::ScheduleText* s : candidates(op, target)) {
+      Result<ir::Expr> where = where_of(canonical, *s);
+      if (!where) return where.errors();
+      if (!where_holds(canonical, *where, options)) continue;
+      chosen = s;
+      break;
+    }
+  }
+  if (!chosen) {
+    out.scheduled.program = canonical;
+    out.canonical = std::move(canonical);
+    return out;
+  }
+  out.schedule = chosen->name;
+  Result<schedule::Scheduled> scheduled =
+      schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states);
+  if (!scheduled) return scheduled.errors();
+  out.scheduled = std::move(*scheduled);
+  out.canonical = std::move(canonical);
+  return out;
+}
+
+Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options) {
+  Clock clock;
+  Result<ir::Target> target = resolve_target(options.target);
+  if (!target) return target.errors();
+  Result<ir::Program> canonical = canonical_program(op, options);
+  if (!canonical) return canonical.errors();
+  double check_ms = op.module->check_ms + clock.lap();
+
+  Result<Lowered> lowered = schedule_program(op, std::move(*canonical), options, *target);
+  if (!lowered) return lowered.errors();
+  double steps_ms = clock.lap();
+  Times times;
+  times.parse = op.module->parse_ms;
+  times.check = check_ms;
+  times.steps = steps_ms;
+  uint64_t strided = 0;
+  for (size_t i = 0; i < options.arrays.size(); ++i)
+    if (!options.arrays[i].unit_inner_stride) strided |= uint64_t{1} << i;
+  return compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads, strided, times);
+}
+
+Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
+                                                    uint64_t strided, Times times) {
+  auto kernel = std::make_shared<KernelImpl>();
+  kernel->program_text = ir::print(program);
+  kernel->key = target.name + "\n" + std::to_string(threads) + "\n" + schedule + "\n" + kernel->program_text;
+  if (std::shared_ptr<KernelImpl> known = session().find(kernel->key)) return known;
+
+  Result<jit::CallPlan> plan = jit::CallPlan::make(program);
+  if (!plan) return plan.errors();
+  kernel->plan = std::move(*plan);
+  kernel->program = std::move(program);
+  kernel->schedule = schedule;
+  kernel->target = target;
+  kernel->threads = threads;
+  kernel->times = times;
+  Clock clock;
+  Result<const Variant*> code = kernel->variant(strided);
+  if (!code) return code.errors();
+  kernel->times.link = clock.lap() - kernel->times.lower - kernel->times.llvm;
+  session().remember(kernel->key, kernel);
+  return kernel;
+}
+
+}  // namespace heddle::api

@@ -1,0 +1,214 @@
+// Heddle's public C++ surface: everything an application needs, and nothing of LLVM or ANTLR.
+//
+//   auto module = heddle::Module::load("softmax.hd");            // or Module::parse(text)
+//   auto op     = module->op("softmax");
+//   auto kernel = op->compile({.arrays = {heddle::Spec{heddle::ScalarType::f32, {rows, cols}}}});
+//   auto done   = (*kernel)({heddle::Buffer::of(x, {rows, cols}), heddle::Buffer::of(y, {rows, cols})});
+//
+// Everything is a value that may be copied cheaply and called from many threads. Nothing prints, installs a signal handler or exits.
+// Failures are `Result`s that carry diagnostics: a code, a place in the text, labels and what to do.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/scalar_type.h"
+#include "support/result.h"
+
+namespace heddle {
+
+using ir::ScalarType;
+
+template <class T>
+constexpr ScalarType scalar_type_of();
+template <>
+constexpr ScalarType scalar_type_of<float>() { return ScalarType::f32; }
+template <>
+constexpr ScalarType scalar_type_of<double>() { return ScalarType::f64; }
+template <>
+constexpr ScalarType scalar_type_of<int8_t>() { return ScalarType::i8; }
+template <>
+constexpr ScalarType scalar_type_of<int16_t>() { return ScalarType::i16; }
+template <>
+constexpr ScalarType scalar_type_of<int32_t>() { return ScalarType::i32; }
+template <>
+constexpr ScalarType scalar_type_of<int64_t>() { return ScalarType::i64; }
+template <>
+constexpr ScalarType scalar_type_of<uint8_t>() { return ScalarType::u8; }
+template <>
+constexpr ScalarType scalar_type_of<bool>() { return ScalarType::boolean; }
+
+/// An array of the caller's: never owned, never kept past the call.
+struct Buffer {
+  void* data = nullptr;
+  ScalarType type = ScalarType::f32;
+  std::vector<int64_t> extents;
+  std::vector<int64_t> strides;  ///< in elements, one for each axis; may be 0 or negative for inputs
+  bool readonly = false;
+
+  /// A dense row-major array.
+  template <class T>
+  static Buffer of(T* data, std::vector<int64_t> extents) {
+    return dense(const_cast<std::remove_const_t<T>*>(data), scalar_type_of<std::remove_const_t<T>>(), std::move(extents),
+                 std::is_const_v<T>);
+  }
+  static Buffer dense(void* data, ScalarType type, std::vector<int64_t> extents, bool readonly = false);
+};
+
+/// Stands for an array when compiling: its element type and extents; -1 where any extent may come.
+struct Spec {
+  ScalarType type = ScalarType::f32;
+  std::vector<int64_t> extents;
+  bool unit_inner_stride = true;
+};
+
+/// A run-time scalar argument; floats in `real`, integers in `integer`.
+struct Scalar {
+  double real = 0;
+  int64_t integer = 0;
+  static Scalar of(double value) { return {value, static_cast<int64_t>(value)}; }
+  static Scalar of(int64_t value) { return {static_cast<double>(value), value}; }
+};
+
+struct CompileOptions {
+  std::vector<Spec> arrays;                 ///< for each array input, in the order of declaration
+  std::map<std::string, int64_t> consts;    ///< values of `const` parameters; defaults are taken for the rest
+  std::optional<std::string> schedule;      ///< a schedule's name; "" = none; not given = the first one that fits
+  std::map<std::string, int64_t> tune;      ///< values for the schedule's `tune` variables
+  std::map<std::string, int64_t> fix;       ///< dims that become constants
+  std::string target = "auto";              ///< "auto", "cpu", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"
+  int threads = 0;                          ///< 0 = the session's number
+};
+
+/// Milliseconds of each stage of one compile.
+struct Times {
+  double parse = 0, check = 0, steps = 0, lower = 0, llvm = 0, link = 0;
+};
+
+/// One parameter of an op as declared.
+struct ParameterInfo {
+  enum class Kind { array, scalar, constant };
+  std::string name;
+  Kind kind = Kind::array;
+  std::string type;      ///< "f32", or a generic's name
+  std::vector<std::string> dims;
+  bool output = false, inout = false;
+  std::optional<double> default_value;
+};
+
+/// A state of a schedule: the program after one step.
+struct StateInfo {
+  std::string step;                      ///< the step as written; empty for the canonical program
+  std::string program;                   ///< printed
+  std::vector<std::string> certificate;  ///< what the step relied on
+};
+
+namespace api {
+struct KernelImpl;
+struct ModuleImpl;
+struct OpImpl;
+struct ProgramImpl;
+}  // namespace api
+
+/// A compiled op: a function over arrays. Its machine code is freed with the last copy.
+class Kernel {
+ public:
+  explicit Kernel(std::shared_ptr<api::KernelImpl> impl) : impl_(std::move(impl)) {}
+  /// `arrays`: all array parameters in the order of declaration, inputs and then outputs; `scalars`: those run-time scalars that the
+  /// caller gives, the rest take their defaults. Everything is checked before anything runs.
+  Result<Done> operator()(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {}) const;
+  /// Extents of the outputs for inputs of the given extents.
+  Result<std::vector<std::vector<int64_t>>> output_extents(const std::vector<Buffer>& inputs) const;
+
+  std::vector<ScalarType> output_types() const;
+
+  const std::string& program() const;      ///< printed, after all steps
+  Result<std::string> llvm() const;        ///< LLVM IR after the passes
+  Result<std::string> assembly() const;
+  const std::string& schedule() const;     ///< the schedule's name, empty when none was chosen
+  const std::string& target() const;       ///< "cpu/avx512"
+  Times times() const;
+  const std::shared_ptr<api::KernelImpl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<api::KernelImpl> impl_;
+};
+
+/// One op of a module.
+class Op {
+ public:
+  explicit Op(std::shared_ptr<api::OpImpl> impl) : impl_(std::move(impl)) {}
+  const std::string& name() const;
+  const std::string& doc() const;
+  std::vector<ParameterInfo> parameters() const;
+  std::vector<std::string> schedules() const;
+  Result<Kernel> compile(const CompileOptions& options) const;
+  /// The canonical program and the program after each step; when a step is refused, those before it, and `refusal` is set.
+  struct States {
+    std::vector<StateInfo> states;
+    Diagnostics refusal;
+  };
+  Result<States> states(const CompileOptions& options) const;
+  /// Runs the reference interpreter instead of machine code, on the canonical program or on a scheduled one.
+  Result<Done> interpret(const CompileOptions& options, const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {},
+                         uint64_t seed = 1) const;
+  /// f64 values and error bounds of each output by the interpreter's bounded mode (docs/numerics.md), row-major.
+  struct Bounded {
+    std::vector<double> value, bound;
+  };
+  Result<std::vector<Bounded>> reference(const CompileOptions& options, const std::vector<Buffer>& arrays,
+                                         const std::vector<Scalar>& scalars = {}) const;
+  const std::shared_ptr<api::OpImpl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<api::OpImpl> impl_;
+};
+
+/// A printed program read back: any state of any schedule can be run, compiled and timed on its own.
+class Program {
+ public:
+  explicit Program(std::shared_ptr<api::ProgramImpl> impl) : impl_(std::move(impl)) {}
+  const std::string& name() const;
+  std::string text() const;
+  Result<Kernel> compile(const std::string& target = "auto", int threads = 0) const;
+  Result<Done> interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {}, uint64_t seed = 1) const;
+  std::vector<ParameterInfo> parameters() const;
+
+ private:
+  std::shared_ptr<api::ProgramImpl> impl_;
+};
+
+/// A parsed and checked text: ops, schedules, reducers, instructions, printed programs.
+class Module {
+ public:
+  explicit Module(std::shared_ptr<api::ModuleImpl> impl) : impl_(std::move(impl)) {}
+  static Result<Module> parse(std::string text, std::string name = "<text>");
+  static Result<Module> load(const std::string& path);
+  /// A module with more text (schedules, ops that use this module's); this one is unchanged.
+  Result<Module> extend(std::string text, std::string name = "<text>") const;
+  std::vector<std::string> ops() const;
+  Result<Op> op(std::string_view name) const;
+  /// Names of the printed programs in the text, for example "softmax.rows".
+  std::vector<std::string> programs() const;
+  Result<Program> program(std::string_view name) const;
+  const std::shared_ptr<api::ModuleImpl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<api::ModuleImpl> impl_;
+};
+
+/// Threads that parallel loops use where a compile does not say; at least 1. Default: the processors of this process.
+void set_threads(int count);
+int threads();
+/// Members of the `cpu` family that this machine runs, best first.
+std::vector<std::string> targets();
+std::string_view version();
+/// All diagnostics codes, for `explain` and `list codes`.
+std::vector<Code> codes();
+
+}  // namespace heddle

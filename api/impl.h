@@ -1,0 +1,91 @@
+// What stands behind the public handles.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "api/heddle/heddle.h"
+#include "api/session.h"
+#include "backend/host/codegen.h"
+#include "frontend/module.h"
+#include "ir/interpret.h"
+#include "jit/plan.h"
+#include "schedule/schedule.h"
+
+namespace heddle::api {
+
+struct ModuleImpl {
+  frontend::Module module;
+  double parse_ms = 0, check_ms = 0;
+};
+
+struct OpImpl {
+  std::shared_ptr<ModuleImpl> module;
+  std::string name;
+  std::string doc;
+};
+
+struct ProgramImpl {
+  ir::Program program;
+};
+
+/// The machine code of a kernel for one choice of argument traits.
+struct Variant {
+  std::shared_ptr<jit::LoadedKernel> code;
+  std::vector<ir::Check> checks;
+};
+
+struct KernelImpl {
+  ir::Program program;         ///< after all steps
+  std::string program_text;
+  std::string schedule;
+  ir::Target target;
+  jit::CallPlan plan;
+  int threads = 0;
+  Times times;
+  std::string key;
+
+  /// Runs the kernel. `arrays` are all array parameters; on failure the error says which argument. `report` is filled for a failed check.
+  jit::CallError run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report, int threads_wanted);
+  /// A failed run as a diagnostic.
+  Diagnostic explain(const jit::CallError& error, const jit::ArrayArg* arrays, const host::CheckReport& report) const;
+  /// Machine code for arrays of which those in the mask `strided` have no unit inner stride; compiled on first use.
+  Result<const Variant*> variant(uint64_t strided);
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, std::unique_ptr<Variant>> variants_;
+  std::atomic<const Variant*> dense_{nullptr};
+  Diagnostics compile_error_;
+};
+
+/// What a request resolves to before code generation.
+struct Lowered {
+  ir::Program canonical;
+  schedule::Scheduled scheduled;
+  std::string schedule;
+};
+
+/// The target that a request names: "auto" and "cpu" are the best of this machine.
+Result<ir::Target> resolve_target(const std::string& name);
+/// Types, ranks and consts from the request's arrays.
+Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options);
+std::vector<ParameterInfo> parameters_of(const OpImpl& op);
+/// Text -> op for the request's types: instantiated, canonical, dims fixed.
+Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options);
+/// The schedules of an op that may run on the target, in the order of the file.
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const ir::Target& target);
+/// The schedule's `where` on the canonical program's dims; none when it has no `where`.
+Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& schedule);
+/// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.
+Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options, const ir::Target& target,
+                                 std::vector<schedule::State>* states = nullptr);
+/// Program -> kernel; `times` holds what came before.
+Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
+                                                    uint64_t strided, Times times);
+/// The whole story: request -> kernel.
+Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options);
+
+}  // namespace heddle::api

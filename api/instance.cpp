@@ -1,0 +1,91 @@
+// What the arrays of a request say about an op: the types of its generics, the ranks of its packs, values of its consts.
+#include <algorithm>
+#include <cstdlib>
+
+#include "api/codes.h"
+#include "api/impl.h"
+#include "jit/codes.h"
+
+namespace heddle::api {
+namespace {
+
+using Kind = frontend::SignatureParam::Kind;
+
+Result<Done> bind_type(const frontend::SignatureParam& p, const Spec& spec, frontend::Instance& out) {
+  if (p.type) {
+    if (*p.type == spec.type) return Done{};
+    return Diagnostic(jit::codes::wrong_type, p.place, "the argument `" + p.name + "` has elements of type `" +
+                                                           std::string(ir::scalar_type_name(spec.type)) + "`, declared `" + p.type_text + "`");
+  }
+  auto [at, fresh] = out.types.try_emplace(p.type_text, spec.type);
+  if (fresh || at->second == spec.type) return Done{};
+  return Diagnostic(jit::codes::wrong_type, p.place, "the argument `" + p.name + "` has elements of type `" +
+                                                         std::string(ir::scalar_type_name(spec.type)) + "`, but `" + p.type_text + "` is `" +
+                                                         std::string(ir::scalar_type_name(at->second)) + "` from an argument before");
+}
+
+Result<Done> bind_rank(const frontend::SignatureParam& p, const Spec& spec, frontend::Instance& out) {
+  int rank = static_cast<int>(spec.extents.size());
+  int rest = rank - p.fixed_rank;
+  bool fits = p.packs.empty() ? rest == 0 : rest >= 0;
+  std::string dims;
+  for (const std::string& d : p.dims) dims += (dims.empty() ? "" : ", ") + d;
+  if (fits && p.packs.size() == 1) {
+    auto [at, fresh] = out.packs.try_emplace(p.packs.front(), rest);
+    fits = fresh || at->second == rest;
+  }
+  if (fits) return Done{};
+  return Diagnostic(jit::codes::wrong_rank, p.place, "the argument `" + p.name + "` has " + std::to_string(rank) + " axes; it is declared [" + dims + "]");
+}
+
+}  // namespace
+
+Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options) {
+  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
+  frontend::Instance out;
+  size_t next = 0;
+  std::vector<std::string> consts;
+  for (const frontend::SignatureParam& p : signature.params) {
+    if (p.kind == Kind::constant) {
+      consts.push_back(p.name);
+      auto given = options.consts.find(p.name);
+      if (given != options.consts.end()) out.consts[p.name] = given->second;
+      else if (p.default_text.empty())
+        return Diagnostic(codes::wrong_arguments, p.place, "the const `" + p.name + "` is not given and has no default");
+    }
+    if (p.kind != Kind::array && p.kind != Kind::inout) continue;
+    if (next == options.arrays.size())
+      return Diagnostic(codes::wrong_arguments, p.place, "the array `" + p.name + "` is not given");
+    const Spec& spec = options.arrays[next++];
+    if (Result<Done> r = bind_type(p, spec, out); !r) return r.errors();
+    if (Result<Done> r = bind_rank(p, spec, out); !r) return r.errors();
+  }
+  if (next != options.arrays.size())
+    return Diagnostic(codes::wrong_arguments, {}, std::to_string(options.arrays.size()) + " arrays are given; `" + op.name + "` takes " + std::to_string(next));
+  for (const auto& [name, value] : options.consts)
+    if (std::find(consts.begin(), consts.end(), name) == consts.end())
+      return Diagnostic(codes::wrong_arguments, {}, "`" + op.name + "` has no const `" + name + "`");
+  return out;
+}
+
+std::vector<ParameterInfo> parameters_of(const OpImpl& op) {
+  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
+  std::vector<ParameterInfo> out;
+  auto add = [&](const frontend::SignatureParam& p, bool output) {
+    ParameterInfo info;
+    info.name = p.name;
+    info.kind = p.kind == Kind::scalar ? ParameterInfo::Kind::scalar : p.kind == Kind::constant ? ParameterInfo::Kind::constant : ParameterInfo::Kind::array;
+    info.type = p.type_text;
+    info.dims = p.dims;
+    info.output = output;
+    info.inout = p.kind == Kind::inout;
+    if (p.default_const) info.default_value = static_cast<double>(*p.default_const);
+    else if (!p.default_text.empty()) info.default_value = std::strtod(p.default_text.c_str(), nullptr);
+    out.push_back(std::move(info));
+  };
+  for (const auto& p : signature.params) add(p, false);
+  for (const auto& p : signature.results) add(p, true);
+  return out;
+}
+
+}  // namespace heddle::api

@@ -1,0 +1,82 @@
+// A compiled kernel: binding a call, running it, and compiling another variant when an array has another inner stride.
+#include "api/impl.h"
+#include "jit/codes.h"
+
+namespace heddle::api {
+
+using jit::CallError;
+
+Result<const Variant*> KernelImpl::variant(uint64_t strided) {
+  if (strided == 0)
+    if (const Variant* v = dense_.load(std::memory_order_acquire)) return v;
+  std::lock_guard lock(mutex_);
+  if (auto at = variants_.find(strided); at != variants_.end()) return const_cast<const Variant*>(at->second.get());
+  std::vector<host::ArgTraits> traits(plan.array_count());
+  for (size_t i = 0; i < traits.size(); ++i) traits[i].unit_inner_stride = !(strided >> i & 1);
+  Result<host::Compiled> compiled = host::compile(program, target, traits);
+  if (!compiled) return compiled.errors();
+  Result<std::shared_ptr<jit::LoadedKernel>> loaded = session().engine.load(compiled->object);
+  if (!loaded) return loaded.errors();
+  auto made = std::make_unique<Variant>(Variant{*loaded, compiled->checks});
+  times.lower += compiled->lower_ms;
+  times.llvm += compiled->llvm_ms;
+  const Variant* v = made.get();
+  variants_[strided] = std::move(made);
+  if (strided == 0) dense_.store(v, std::memory_order_release);
+  return v;
+}
+
+CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report, int threads_wanted) {
+  constexpr int stack_words = 256;
+  uint64_t word_space[stack_words];
+  int64_t dim_space[stack_words];
+  std::vector<uint64_t> more_words;
+  std::vector<int64_t> more_dims;
+  uint64_t* words = word_space;
+  int64_t* dims = dim_space;
+  if (plan.words() > stack_words) more_words.resize(plan.words()), words = more_words.data();
+  if (plan.dim_count() > stack_words) more_dims.resize(plan.dim_count()), dims = more_dims.data();
+
+  uint64_t strided = 0;
+  if (CallError e = plan.bind(arrays, scalars, dims, words, strided); e.kind) return e;
+  Result<const Variant*> found = variant(strided);
+  if (!found) {
+    std::lock_guard lock(mutex_);
+    compile_error_ = found.errors();
+    return {CallError::check, -2, -1, -1, 0, 0};
+  }
+  const Variant& code = **found;
+
+  Session& s = session();
+  host::Context context{};
+  context.parallel_for = jit::ThreadPool::parallel_for;
+  context.pool = &s.pool;
+  context.threads = threads_wanted > 0 ? threads_wanted : threads > 0 ? threads : s.threads();
+  Arenas::Block arena;
+  int64_t each = code.code->arena()(words);
+  if (each > 0) {
+    context.arena_stride = (each + 63) / 64 * 64;
+    int64_t bytes;
+    if (!__builtin_mul_overflow(context.arena_stride, context.threads, &bytes)) arena = s.arenas.take(bytes);
+    if (!arena.data) return {CallError::check, -3, -1, -1, 0, 0};
+    context.arena = arena.data;
+  }
+  int64_t status = code.code->kernel()(&context, words);
+  s.arenas.give(arena);
+  if (status == host::status_ok) return {};
+  report = context.report;
+  return {CallError::check, -1, -1, static_cast<int>(report.check), 0, 0};
+}
+
+Diagnostic KernelImpl::explain(const CallError& e, const jit::ArrayArg* arrays, const host::CheckReport& report) const {
+  if (e.kind != CallError::check) return plan.explain(e, arrays);
+  if (e.argument == -2) return compile_error_.front();
+  if (e.argument == -3)
+    return Diagnostic(jit::codes::no_memory, {}, "the temporaries of `" + program.name + "` do not fit in memory");
+  std::string text = "a check on data failed";
+  const Variant* v = dense_.load();
+  if (v && report.check >= 0 && report.check < static_cast<int64_t>(v->checks.size())) text = v->checks[report.check].text;
+  return plan.explain_check(text, report);
+}
+
+}  // namespace heddle::api

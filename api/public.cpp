@@ -1,0 +1,348 @@
+// The handles of heddle.h: thin, each calls one function of the story in compile.cpp.
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+
+#include "api/codes.h"
+#include "api/impl.h"
+#include "backend/host/target.h"
+#include "frontend/parse.h"
+#include "frontend/program_text.h"
+#include "ir/print.h"
+
+namespace heddle {
+namespace {
+
+using api::KernelImpl;
+using api::ModuleImpl;
+using api::OpImpl;
+
+double ms_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+Result<Module> make_module(std::string text, std::string name, const frontend::Module* base) {
+  auto start = std::chrono::steady_clock::now();
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make(std::move(name), std::move(text)));
+  if (!tree) return tree.errors();
+  auto impl = std::make_shared<ModuleImpl>();
+  impl->parse_ms = ms_since(start);
+  start = std::chrono::steady_clock::now();
+  Result<frontend::Module> module = frontend::check_module(std::move(*tree), base);
+  if (!module) return module.errors();
+  impl->module = std::move(*module);
+  impl->check_ms = ms_since(start);
+  return Module(std::move(impl));
+}
+
+// Scalars given, then defaults; refuses a missing one.
+Result<std::vector<jit::ScalarArg>> scalar_args(const jit::CallPlan& plan, const std::vector<Scalar>& given) {
+  std::vector<jit::ScalarArg> out;
+  for (size_t i = 0; i < plan.scalars().size(); ++i) {
+    const auto& row = plan.scalars()[i];
+    if (i < given.size()) out.push_back({given[i].real, given[i].integer});
+    else if (row.has_default) out.push_back(row.default_value);
+    else return Diagnostic(api::codes::wrong_arguments, {}, "the scalar `" + row.name + "` is not given and has no default");
+  }
+  if (given.size() > plan.scalars().size())
+    return Diagnostic(api::codes::wrong_arguments, {}, std::to_string(given.size()) + " scalars are given; the op takes " +
+                                                           std::to_string(plan.scalars().size()));
+  return out;
+}
+
+std::vector<jit::ArrayArg> array_args(const std::vector<Buffer>& buffers) {
+  std::vector<jit::ArrayArg> out;
+  for (const Buffer& b : buffers)
+    out.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, b.readonly});
+  return out;
+}
+
+Diagnostic wrong_count(size_t seen, int expected) {
+  return Diagnostic(api::codes::wrong_arguments, {},
+                    std::to_string(seen) + " arrays are given; the op takes " + std::to_string(expected) + ", inputs and then outputs");
+}
+
+// The program that the interpreter runs for a request, and its arguments checked by the same plan as compiled code.
+struct Interpretable {
+  ir::Program program;
+  ir::Arguments args;
+};
+
+Result<Interpretable> interpretable(const OpImpl& op, const CompileOptions& options, const std::vector<Buffer>& arrays,
+                                    const std::vector<Scalar>& scalars) {
+  Result<ir::Target> target = api::resolve_target(options.target);
+  if (!target) return target.errors();
+  Result<ir::Program> canonical = api::canonical_program(op, options);
+  if (!canonical) return canonical.errors();
+  Result<api::Lowered> lowered = api::schedule_program(op, std::move(*canonical), options, *target);
+  if (!lowered) return lowered.errors();
+  Interpretable out;
+  out.program = std::move(lowered->scheduled.program);
+  Result<jit::CallPlan> plan = jit::CallPlan::make(out.program);
+  if (!plan) return plan.errors();
+  if (static_cast<int>(arrays.size()) != plan->array_count()) return wrong_count(arrays.size(), plan->array_count());
+  Result<std::vector<jit::ScalarArg>> values = scalar_args(*plan, scalars);
+  if (!values) return values.errors();
+  for (const Buffer& b : arrays) out.args.arrays.push_back({b.type, b.extents, b.strides, b.data});
+  for (const jit::ScalarArg& s : *values) out.args.scalars.push_back({s.real, s.integer});
+  return out;
+}
+
+}  // namespace
+
+Buffer Buffer::dense(void* data, ScalarType type, std::vector<int64_t> extents, bool readonly) {
+  std::vector<int64_t> strides(extents.size(), 1);
+  for (size_t i = extents.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<int64_t>(extents[i], 1);
+  return {data, type, std::move(extents), std::move(strides), readonly};
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+Result<Module> Module::parse(std::string text, std::string name) { return make_module(std::move(text), std::move(name), nullptr); }
+
+Result<Module> Module::load(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    if (file && file.peek() == std::ifstream::traits_type::eof() && file.is_open()) return parse("", path);
+    return Diagnostic(api::codes::unreadable_file, {}, "`" + path + "` cannot be read");
+  }
+  return parse(text.str(), path);
+}
+
+Result<Module> Module::extend(std::string text, std::string name) const {
+  return make_module(std::move(text), std::move(name), &impl_->module);
+}
+
+std::vector<std::string> Module::ops() const {
+  std::vector<std::string> names;
+  for (const auto& op : impl_->module.ops) names.push_back(op->name());
+  return names;
+}
+
+Result<Op> Module::op(std::string_view name) const {
+  std::vector<std::string> known = ops();
+  if (std::find(known.begin(), known.end(), name) == known.end()) {
+    Diagnostic d(api::codes::unknown_op, {}, "the module has no op `" + std::string(name) + "`");
+    if (std::string near = nearest(name, known); !near.empty()) d.help = "did you mean `" + near + "`?";
+    return d;
+  }
+  auto impl = std::make_shared<OpImpl>();
+  impl->module = impl_;
+  impl->name = name;
+  impl->doc = impl_->module.op(impl->name)->doc();
+  return Op(std::move(impl));
+}
+
+std::vector<std::string> Module::programs() const {
+  std::vector<std::string> names;
+  for (const auto& p : impl_->module.programs) names.push_back(p->name.text());
+  return names;
+}
+
+Result<Program> Module::program(std::string_view name) const {
+  for (const auto& p : impl_->module.programs) {
+    if (p->name.text() != name) continue;
+    Result<ir::Program> program = frontend::read_program(*p, impl_->module);
+    if (!program) return program.errors();
+    return Program(std::make_shared<api::ProgramImpl>(api::ProgramImpl{std::move(*program)}));
+  }
+  Diagnostic d(api::codes::unknown_op, {}, "the text has no program `" + std::string(name) + "`");
+  if (std::string near = nearest(name, programs()); !near.empty()) d.help = "did you mean `" + near + "`?";
+  return d;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+const std::string& Program::name() const { return impl_->program.name; }
+std::string Program::text() const { return ir::print(impl_->program); }
+
+Result<Kernel> Program::compile(const std::string& target, int threads) const {
+  Result<ir::Target> machine = api::resolve_target(target);
+  if (!machine) return machine.errors();
+  Result<std::shared_ptr<KernelImpl>> kernel = api::compile_program(impl_->program, *machine, "", threads, 0, {});
+  if (!kernel) return kernel.errors();
+  return Kernel(*kernel);
+}
+
+Result<Done> Program::interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars, uint64_t seed) const {
+  Result<jit::CallPlan> plan = jit::CallPlan::make(impl_->program);
+  if (!plan) return plan.errors();
+  if (static_cast<int>(arrays.size()) != plan->array_count()) return wrong_count(arrays.size(), plan->array_count());
+  Result<std::vector<jit::ScalarArg>> values = scalar_args(*plan, scalars);
+  if (!values) return values.errors();
+  ir::Arguments args;
+  for (const Buffer& b : arrays) args.arrays.push_back({b.type, b.extents, b.strides, b.data});
+  for (const jit::ScalarArg& s : *values) args.scalars.push_back({s.real, s.integer});
+  ir::InterpretOptions how;
+  how.seed = seed;
+  Result<ir::InterpretResult> done = ir::interpret(impl_->program, args, how);
+  if (!done) return done.errors();
+  return Done{};
+}
+
+std::vector<ParameterInfo> Program::parameters() const {
+  std::vector<ParameterInfo> out;
+  for (const ir::Parameter& q : impl_->program.parameters) {
+    ParameterInfo info;
+    if (q.scalar.known()) {
+      const ir::Symbol& s = impl_->program.symbol(q.scalar);
+      info.name = s.name;
+      info.kind = ParameterInfo::Kind::scalar;
+      info.type = ir::scalar_type_name(s.type);
+      if (const ir::Constant* c = q.default_value.as<ir::Constant>()) info.default_value = ir::is_float(s.type) ? c->real : double(c->integer);
+    } else {
+      const ir::Buffer& b = impl_->program.buffer(q.buffer);
+      info.name = b.name;
+      info.type = ir::scalar_type_name(b.type);
+      for (const ir::BoxDim& d : b.box) info.dims.push_back(ir::print(impl_->program, d.hi));
+      info.output = b.role == ir::Role::out;
+      info.inout = b.role == ir::Role::inout;
+    }
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+const std::string& Op::name() const { return impl_->name; }
+const std::string& Op::doc() const { return impl_->doc; }
+
+std::vector<ParameterInfo> Op::parameters() const { return api::parameters_of(*impl_); }
+
+std::vector<std::string> Op::schedules() const {
+  std::vector<std::string> names;
+  for (const ir::ScheduleText* s : impl_->module->module.schedules_of(impl_->name)) names.push_back(s->name);
+  return names;
+}
+
+Result<Kernel> Op::compile(const CompileOptions& options) const {
+  Result<std::shared_ptr<KernelImpl>> kernel = api::compile(*impl_, options);
+  if (!kernel) return kernel.errors();
+  return Kernel(*kernel);
+}
+
+Result<Op::States> Op::states(const CompileOptions& options) const {
+  Result<ir::Target> target = api::resolve_target(options.target);
+  if (!target) return target.errors();
+  Result<ir::Program> canonical = api::canonical_program(*impl_, options);
+  if (!canonical) return canonical.errors();
+  States out;
+  out.states.push_back({"", ir::print(*canonical), {}});
+  std::vector<schedule::State> states;
+  Result<api::Lowered> lowered = api::schedule_program(*impl_, *canonical, options, *target, &states);
+  if (!lowered) out.refusal = lowered.errors();
+  for (const schedule::State& s : lowered ? lowered->scheduled.states : states)
+    out.states.push_back({std::string(s.call.place.text()), ir::print(s.program), s.certificate.relied_on});
+  return out;
+}
+
+Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars,
+                           uint64_t seed) const {
+  Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
+  if (!ready) return ready.errors();
+  ir::InterpretOptions how;
+  how.seed = seed;
+  how.has_fma = api::resolve_target(options.target)->has_fma;
+  Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
+  if (!done) return done.errors();
+  return Done{};
+}
+
+Result<std::vector<Op::Bounded>> Op::reference(const CompileOptions& options, const std::vector<Buffer>& arrays,
+                                               const std::vector<Scalar>& scalars) const {
+  Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
+  if (!ready) return ready.errors();
+  ir::InterpretOptions how;
+  how.mode = ir::InterpretMode::bounded;
+  Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
+  if (!done) return done.errors();
+  std::vector<Bounded> out;
+  for (ir::BoundedArray& a : done->bounded) out.push_back({std::move(a.value), std::move(a.bound)});
+  return out;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+Result<Done> Kernel::operator()(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars) const {
+  if (static_cast<int>(arrays.size()) != impl_->plan.array_count()) return wrong_count(arrays.size(), impl_->plan.array_count());
+  Result<std::vector<jit::ScalarArg>> values = scalar_args(impl_->plan, scalars);
+  if (!values) return values.errors();
+  std::vector<jit::ArrayArg> args = array_args(arrays);
+  host::CheckReport report;
+  jit::CallError error = impl_->run(args.data(), values->data(), report, 0);
+  if (error.kind) return impl_->explain(error, args.data(), report);
+  return Done{};
+}
+
+Result<std::vector<std::vector<int64_t>>> Kernel::output_extents(const std::vector<Buffer>& inputs) const {
+  const jit::CallPlan& plan = impl_->plan;
+  std::vector<jit::ArrayArg> args(plan.array_count());
+  size_t next = 0;
+  for (int i = 0; i < plan.array_count(); ++i) {
+    if (plan.arrays()[i].role == ir::Role::out) continue;
+    if (next >= inputs.size()) return wrong_count(inputs.size(), plan.array_count());
+    args[i] = array_args({inputs[next]}).front();
+    args[i].extents = inputs[next].extents.data();
+    ++next;
+  }
+  std::vector<int64_t> dims(plan.dim_count());
+  if (jit::CallError e = plan.bind_dims(args.data(), dims.data()); e.kind) return plan.explain(e, args.data());
+  std::vector<std::vector<int64_t>> out;
+  for (int i = 0; i < plan.array_count(); ++i) {
+    if (plan.arrays()[i].role != ir::Role::out) continue;
+    out.emplace_back();
+    if (!plan.extents(i, dims.data(), out.back())) return plan.explain({jit::CallError::overflow}, args.data());
+  }
+  return out;
+}
+
+std::vector<ScalarType> Kernel::output_types() const {
+  std::vector<ScalarType> out;
+  for (const auto& row : impl_->plan.arrays())
+    if (row.role == ir::Role::out) out.push_back(row.type);
+  return out;
+}
+
+const std::string& Kernel::program() const { return impl_->program_text; }
+const std::string& Kernel::schedule() const { return impl_->schedule; }
+const std::string& Kernel::target() const { return impl_->target.name; }
+Times Kernel::times() const { return impl_->times; }
+
+namespace {
+Result<host::Compiled> recompile(const KernelImpl& k) {
+  host::CompileOptions options;
+  options.keep_llvm = options.keep_assembly = true;
+  std::vector<host::ArgTraits> traits(k.plan.array_count());
+  for (host::ArgTraits& t : traits) t.unit_inner_stride = true;
+  return host::compile(k.program, k.target, traits, options);
+}
+}  // namespace
+
+Result<std::string> Kernel::llvm() const {
+  Result<host::Compiled> c = recompile(*impl_);
+  if (!c) return c.errors();
+  return c->llvm_ir;
+}
+Result<std::string> Kernel::assembly() const {
+  Result<host::Compiled> c = recompile(*impl_);
+  if (!c) return c.errors();
+  return c->assembly;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void set_threads(int count) { api::session().set_threads(count); }
+int threads() { return api::session().threads(); }
+std::string_view version() { return "0.1.0"; }
+
+std::vector<std::string> targets() {
+  std::vector<std::string> out;
+  for (const char* name : {"cpu/amx", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"})
+    if (host::target_named(name)) out.push_back(name);
+  return out;
+}
+
+}  // namespace heddle

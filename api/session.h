@@ -1,0 +1,59 @@
+// What the process shares: the engine that holds machine code, the thread pool, arenas, and kernels by key. Made on first use.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ir/target.h"
+#include "jit/engine.h"
+#include "jit/pool.h"
+
+namespace heddle::api {
+
+struct KernelImpl;
+
+/// Memory for temporaries, handed out to one call at a time and kept for the next.
+class Arenas {
+ public:
+  ~Arenas();
+  struct Block {
+    unsigned char* data = nullptr;
+    size_t bytes = 0;
+  };
+  /// A block of at least `bytes`, 64-byte aligned; its data is null when there is no memory.
+  Block take(size_t bytes);
+  void give(Block block);
+
+ private:
+  std::mutex mutex_;
+  std::vector<Block> free_;
+};
+
+class Session {
+ public:
+  Session();
+  jit::Engine engine;
+  jit::ThreadPool pool;
+  Arenas arenas;
+  ir::Target host;  ///< the best member of this machine
+
+  int threads() const { return threads_; }
+  void set_threads(int count) { threads_ = count < 1 ? 1 : count; }
+
+  /// The live kernel of a key, or null. Kernels are held by their users; the table only finds them.
+  std::shared_ptr<KernelImpl> find(const std::string& key);
+  void remember(const std::string& key, const std::shared_ptr<KernelImpl>& kernel);
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::weak_ptr<KernelImpl>> kernels_;
+  int threads_ = 1;
+};
+
+/// The one session of the process.
+Session& session();
+
+}  // namespace heddle::api

@@ -1,0 +1,102 @@
+#include "python/arrays.h"
+
+namespace heddle::python {
+namespace {
+
+struct NamedType {
+  ScalarType type;
+  const char* numpy;
+  const char* ml_dtypes;
+};
+constexpr NamedType named_types[] = {
+    {ScalarType::f64, "float64", nullptr},  {ScalarType::f32, "float32", nullptr},
+    {ScalarType::f16, "float16", nullptr},  {ScalarType::i8, "int8", nullptr},
+    {ScalarType::i16, "int16", nullptr},    {ScalarType::i32, "int32", nullptr},
+    {ScalarType::i64, "int64", nullptr},    {ScalarType::u8, "uint8", nullptr},
+    {ScalarType::u16, "uint16", nullptr},   {ScalarType::u32, "uint32", nullptr},
+    {ScalarType::u64, "uint64", nullptr},   {ScalarType::boolean, "bool", nullptr},
+    {ScalarType::bf16, nullptr, "bfloat16"}, {ScalarType::f8e4m3fn, nullptr, "float8_e4m3fn"},
+    {ScalarType::f8e4m3, nullptr, "float8_e4m3"}, {ScalarType::f8e5m2, nullptr, "float8_e5m2"},
+};
+
+constexpr int writeable_flag = 0x0400;  // NPY_ARRAY_WRITEABLE
+constexpr int alignment = 64;
+
+}  // namespace
+
+Dtypes::Dtypes() {
+  py::module_ numpy = py::module_::import("numpy");
+  py::object ml = py::module_::import("ml_dtypes");
+  for (const NamedType& t : named_types) {
+    py::object dtype = numpy.attr("dtype")(t.numpy ? numpy.attr(t.numpy) : ml.attr(t.ml_dtypes));
+    rows_.push_back({dtype.attr("num").cast<int>(), t.type, dtype});
+  }
+  // `long long` and `long` are both 64 bits here, with numbers of their own.
+  for (auto [name, type] : {std::pair{"longlong", ScalarType::i64}, std::pair{"ulonglong", ScalarType::u64}}) {
+    py::object dtype = numpy.attr("dtype")(numpy.attr(name));
+    rows_.push_back({dtype.attr("num").cast<int>(), type, dtype});
+  }
+}
+
+std::optional<ScalarType> Dtypes::type_of(int number) const {
+  for (const Row& row : rows_)
+    if (row.number == number) return row.type;
+  return std::nullopt;
+}
+
+py::object Dtypes::dtype(ScalarType type) const {
+  for (const Row& row : rows_)
+    if (row.type == type) return row.dtype;
+  return py::none();
+}
+
+const Dtypes& dtypes() {
+  // Held for the life of the process: destroying Python objects after the interpreter has ended is an error.
+  static const Dtypes* table = new Dtypes;
+  return *table;
+}
+
+bool view_array(PyObject* object, ArrayView& view, std::string& why) {
+  auto& numpy = py::detail::npy_api::get();
+  if (!numpy.PyArray_Check_(object)) {
+    why = "is a `" + std::string(Py_TYPE(object)->tp_name) + "`, not an array";
+    return false;
+  }
+  auto* array = py::detail::array_proxy(object);
+  auto* descr = py::detail::array_descriptor_proxy(array->descr);
+  std::optional<ScalarType> type = dtypes().type_of(descr->type_num);
+  if (!type || descr->byteorder == '>') {
+    why = "has elements of dtype `" + py::str(array->descr).cast<std::string>() + "`, which has no element type here";
+    return false;
+  }
+  if (array->nd > max_rank) {
+    why = "has " + std::to_string(array->nd) + " axes, more than " + std::to_string(max_rank);
+    return false;
+  }
+  int64_t bytes = ir::scalar_bytes(*type);
+  for (int i = 0; i < array->nd; ++i) {
+    view.extents[i] = array->dimensions[i];
+    view.strides[i] = array->strides[i] / bytes;
+    if (array->dimensions[i] > 1 && array->strides[i] % bytes != 0) {
+      why = "has a stride of " + std::to_string(array->strides[i]) + " bytes, no multiple of its " + std::to_string(bytes) + "-byte elements";
+      return false;
+    }
+  }
+  view.arg = {*type, array->nd, view.extents, view.strides, array->data, (array->flags & writeable_flag) == 0};
+  return true;
+}
+
+py::object allocate(ScalarType type, const std::vector<int64_t>& extents) {
+  static const py::object* empty = new py::object(py::module_::import("numpy").attr("empty"));
+  static const py::object* bytes_dtype = new py::object(py::module_::import("numpy").attr("dtype")("uint8"));
+  int64_t bytes = ir::scalar_bytes(type);
+  for (int64_t e : extents)
+    if (__builtin_mul_overflow(bytes, e, &bytes)) throw std::bad_alloc();
+  py::array raw = (*empty)(bytes + alignment, *bytes_dtype);
+  auto address = reinterpret_cast<uintptr_t>(raw.data());
+  int64_t skip = (alignment - address % alignment) % alignment;
+  return py::array(py::reinterpret_borrow<py::dtype>(dtypes().dtype(type)), std::vector<py::ssize_t>(extents.begin(), extents.end()),
+                   static_cast<char*>(raw.mutable_data()) + skip, raw);
+}
+
+}  // namespace heddle::python

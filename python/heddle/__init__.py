@@ -1,0 +1,35 @@
+"""Heddle: tensor algorithms written once, scheduled apart, compiled at run time.
+
+    import heddle as hd
+    m = hd.load("softmax.hd")
+    y = m.softmax(x)                      # compiled once per types, then a call
+    k = m.softmax.compile(x)              # the kernel itself: the cheap call
+    k(x, out=y)
+"""
+
+from . import _heddle, std
+from ._heddle import Kernel
+from .errors import Error
+from .module import Module, Op, Schedule, Spec, State, load, parse, spec
+
+__version__ = _heddle.version()
+
+
+def set_threads(count):
+    """Threads of parallel loops where a call does not say; at least 1."""
+    _heddle.set_threads(int(count))
+
+
+def threads():
+    """The number that `set_threads` set; at first the processors of this process."""
+    return _heddle.threads()
+
+
+def targets():
+    """Members of the cpu family that this machine runs, best first."""
+    return _heddle.targets()
+
+
+__all__ = [
+    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "load", "parse", "set_threads", "spec", "std", "targets", "threads",
+]

@@ -1,0 +1,293 @@
+"""Modules, ops, schedules and their states."""
+
+import inspect
+import os
+
+from . import _heddle
+
+
+class Spec:
+    """Stands for an array in `compile`: an element type and dims, numbers where the extent is known, names where it is not."""
+
+    __slots__ = ("type", "dims")
+
+    def __init__(self, type, *dims):
+        self.type, self.dims = str(type), dims
+
+    def __repr__(self):
+        return f"spec({self.type!r}, {', '.join(map(repr, self.dims))})"
+
+    def _describe(self):
+        return (self.type, [d if isinstance(d, int) else -1 for d in self.dims], True)
+
+
+def spec(type, *dims):
+    """A type for `compile` in place of an array: `hd.spec("f32", "rows", 1024)`."""
+    return Spec(type, *dims)
+
+
+def _describe(name, array):
+    if isinstance(array, Spec):
+        return array._describe()
+    kind, extents, unit = _heddle.describe(array)
+    if kind is None:
+        raise TypeError(f"the argument `{name}` {extents}")
+    return (kind, extents, unit)
+
+
+class State:
+    """The program after one step of a schedule: `step` (as written, empty for the canonical program), `program` (printed), `certificate`."""
+
+    __slots__ = ("step", "program", "certificate")
+
+    def __init__(self, step, program, certificate):
+        self.step, self.program, self.certificate = step, program, certificate
+
+    def __repr__(self):
+        return f"<heddle.State after {self.step!r}>" if self.step else "<heddle.State canonical>"
+
+
+class Schedule:
+    """One schedule of an op."""
+
+    def __init__(self, op, name):
+        self.op, self.name = op, name
+
+    def __repr__(self):
+        return f"<heddle.Schedule {self.op.name}.{self.name}>"
+
+    def states(self, *arrays, **options):
+        """The canonical program and the program after each step. A refused step raises, after the states before it are kept in
+        the error's `states`."""
+        return self.op._states(arrays, schedule=self.name, **options)
+
+    @property
+    def steps(self):
+        """The lines of the schedule as written, in order, for the op's types at their defaults."""
+        return [line.strip() for line in self.op._module._schedule_lines(self.op.name, self.name)]
+
+
+class Op:
+    """An op of a module: call it with arrays, or `compile` it."""
+
+    def __init__(self, module, handle):
+        self._module, self._handle = module, handle
+        self.name = handle.name
+        self.__doc__ = handle.doc or None
+        self.parameters = handle.parameters
+        self._inputs = [p for p in self.parameters if not p["output"]]
+        self._kernels, self._choosers = {}, {}
+
+    def __repr__(self):
+        return f"<heddle.Op {self.signature}>"
+
+    @property
+    def signature(self):
+        """The declaration, for example `softmax(x: T[rows, cols]) -> y: T[rows, cols]`."""
+
+        def one(p):
+            text = f"{p['name']}: {p['type']}"
+            if p["kind"] == "array":
+                text += f"[{', '.join(p['dims'])}]"
+            if p["kind"] == "const":
+                text = "const " + text
+            if p["default"] is not None:
+                text += f" = {p['default']:g}"
+            return ("inout " if p["inout"] else "") + text
+
+        inputs = ", ".join(one(p) for p in self._inputs)
+        outputs = ", ".join(one(p) for p in self.parameters if p["output"])
+        return f"{self.name}({inputs})" + (f" -> {outputs}" if outputs else "")
+
+    @property
+    def __signature__(self):
+        kinds = inspect.Parameter
+        parameters = [
+            kinds(p["name"], kinds.POSITIONAL_OR_KEYWORD, default=kinds.empty if p["default"] is None else p["default"]) for p in self._inputs
+        ]
+        extra = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "schedule", "target", "threads")]
+        return inspect.Signature(parameters + extra)
+
+    @property
+    def schedules(self):
+        """Names of the op's schedules, in the order of the text."""
+        return list(self._handle.schedules)
+
+    def schedule(self, name):
+        if name not in self._handle.schedules:
+            raise KeyError(f"`{self.name}` has no schedule `{name}`; its schedules: {', '.join(self._handle.schedules) or 'none'}")
+        return Schedule(self, name)
+
+    def _sort(self, args, named):
+        """Positional and keyword arguments to (array names and values, scalars, consts); missing ones are left to the kernel."""
+        if len(args) > len(self._inputs):
+            raise TypeError(f"{self.name} takes {len(self._inputs)} arguments, {len(args)} are given")
+        values = dict(zip((p["name"] for p in self._inputs), args))
+        for name, value in named.items():
+            if name in values:
+                raise TypeError(f"{self.name} got `{name}` twice")
+            if all(name != p["name"] for p in self._inputs):
+                raise TypeError(f"{self.name} has no parameter `{name}`; it is {self.signature}")
+            values[name] = value
+        arrays, scalars, consts = {}, {}, {}
+        for p in self._inputs:
+            if p["name"] not in values:
+                if p["default"] is None:
+                    raise TypeError(f"{self.name} needs the argument `{p['name']}`; it is {self.signature}")
+                continue
+            {"array": arrays, "scalar": scalars, "const": consts}[p["kind"]][p["name"]] = values[p["name"]]
+        return arrays, scalars, {k: int(v) for k, v in consts.items()}
+
+    def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, **named):
+        """A `Kernel` for the types of these arrays (or `spec`s).
+
+        schedule: a name, "" for none, or None for the first one that fits. tune: values of its `tune` variables. fix: dims that
+        become constants. target: "auto", "cpu", "cpu/avx512", ... threads: 0 takes what `set_threads` says.
+        """
+        arrays, _, consts = self._sort_types(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        return self._handle.compile(_heddle.request(described, consts, schedule, tune or {}, fix or {}, target or "auto", threads or 0))
+
+    def _sort_types(self, args, named):
+        """As `_sort`, but scalars may be missing: a compile needs only types and consts."""
+        wanted = [p for p in self._inputs if p["kind"] != "scalar" or p["name"] in named]
+        full = {p["name"]: p for p in self._inputs}
+        if len(args) > len(self._inputs):
+            raise TypeError(f"{self.name} takes {len(self._inputs)} arguments, {len(args)} are given")
+        values = dict(zip((p["name"] for p in self._inputs), args))
+        values.update(named)
+        for name in named:
+            if name not in full:
+                raise TypeError(f"{self.name} has no parameter `{name}`; it is {self.signature}")
+        arrays, consts = {}, {}
+        for p in wanted:
+            if p["kind"] == "scalar":
+                continue
+            if p["name"] not in values:
+                if p["default"] is None:
+                    raise TypeError(f"{self.name} needs the argument `{p['name']}`; it is {self.signature}")
+                continue
+            (arrays if p["kind"] == "array" else consts)[p["name"]] = values[p["name"]]
+        return arrays, {}, {k: int(v) for k, v in consts.items()}
+
+    def __call__(self, *args, out=None, schedule=None, target=None, threads=None, **named):
+        """Runs the op; compiled once per (types, consts, target, schedule), then a call of the kernel."""
+        arrays, scalars, consts = self._sort(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        types = tuple((d[0], len(d[1]), d[2]) for d in described) + tuple(sorted(consts.items())) + (target,)
+        if schedule is None:
+            schedule = self._choose(types, described, consts, target, list(arrays.values()))
+        key = types + (schedule,)
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            request = _heddle.request(described, consts, schedule, {}, {}, target or "auto", 0)
+            kernel = self._kernels[key] = self._handle.compile(request)
+        return kernel(**arrays, **scalars, out=out, threads=threads)
+
+    def _choose(self, types, described, consts, target, arrays):
+        chooser = self._choosers.get(types)
+        if chooser is None:
+            request = _heddle.request(described, consts, None, {}, {}, target or "auto", 0)
+            chooser = self._choosers[types] = self._handle.chooser(request)
+        return chooser.choose(arrays)
+
+    def _states(self, args, schedule=None, tune=None, fix=None, target="auto", **named):
+        arrays, _, consts = self._sort_types(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        request = _heddle.request(described, consts, schedule, tune or {}, fix or {}, target, 0)
+        states, refusal, rendered = self._handle.states(request)
+        made = [State(*s) for s in states]
+        if refusal:
+            from .errors import make
+
+            error = make(refusal, rendered)
+            error.states = made
+            raise error
+        return made
+
+    def interpret(self, *args, out, schedule="", seed=1, tune=None, fix=None, target="auto", **named):
+        """Runs the reference interpreter, on the canonical program or a scheduled one, into `out` (an array or a tuple)."""
+        arrays, scalars, consts = self._sort(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        request = _heddle.request(described, consts, schedule, tune or {}, fix or {}, target, 0)
+        outs = list(out) if isinstance(out, tuple) else [out]
+        self._handle.interpret(request, list(arrays.values()) + outs, self._scalar_list(scalars), seed)
+        return out
+
+    def reference(self, *args, out, schedule="", **named):
+        """(value, bound) in float64 for each output, by the interpreter's bounded mode; `out` is written too. The bound is that of
+        docs/numerics.md: an answer within it is right."""
+        arrays, scalars, consts = self._sort(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        request = _heddle.request(described, consts, schedule, {}, {}, "auto", 0)
+        outs = list(out) if isinstance(out, tuple) else [out]
+        results = self._handle.reference(request, list(arrays.values()) + outs, self._scalar_list(scalars))
+        return [(v.reshape(o.shape), b.reshape(o.shape)) for (v, b), o in zip(results, outs)]
+
+    def _scalar_list(self, scalars):
+        """Values in declaration order up to the last one given; defaults fill the gaps."""
+        out = []
+        for p in self._inputs:
+            if p["kind"] == "scalar":
+                out.append(float(scalars.get(p["name"], p["default"])))
+        return out
+
+
+class Module:
+    """A parsed and checked text. Its ops are attributes: `m.softmax(x)`."""
+
+    def __init__(self, handle, texts):
+        self._handle, self._texts = handle, texts
+        self._ops = {}
+
+    def __repr__(self):
+        return f"<heddle.Module {', '.join(self._handle.ops)}>"
+
+    def __dir__(self):
+        return sorted(set(super().__dir__()) | set(self._handle.ops))
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self.op(name)
+
+    @property
+    def ops(self):
+        """Names of the ops, in the order of the text."""
+        return list(self._handle.ops)
+
+    def op(self, name):
+        if name not in self._ops:
+            if name not in self._handle.ops:
+                try:
+                    self._handle.op(name)  # raises with the nearest name
+                except Exception as error:
+                    raise AttributeError(str(error)) from None
+            self._ops[name] = Op(self, self._handle.op(name))
+        return self._ops[name]
+
+    @property
+    def programs(self):
+        """Names of the printed programs in the text."""
+        return list(self._handle.programs)
+
+    def program(self, name):
+        """A printed program of the text: it can be interpreted and compiled as it stands."""
+        return self._handle.program(name)
+
+    def extend(self, text, name="<text>"):
+        """A module with more text, for example schedules of this one's ops; this module is unchanged."""
+        return Module(self._handle.extend(text, name), self._texts + [text])
+
+
+def parse(text, name="<text>"):
+    """A module from text; raises `Error`."""
+    return Module(_heddle.parse(text, name), [text])
+
+
+def load(path):
+    """A module from a file; raises `Error`."""
+    path = os.fspath(path)
+    handle = _heddle.load(path)
+    with open(path, encoding="utf-8") as file:
+        return Module(handle, [file.read()])

@@ -1,0 +1,53 @@
+"""The standard library: `hd.std.AREA.OP`, for example `hd.std.nn.softmax(x)`. Each op is one `.hd` file beside its schedules."""
+
+import importlib.resources
+
+from .module import Module, load
+
+
+class Area:
+    """One folder of the standard library. Files are parsed when one of their ops is first used."""
+
+    def __init__(self, name, folder):
+        self.__name__ = name
+        self._folder, self._ops = folder, {}
+
+    def _files(self):
+        return sorted((f for f in self._folder.iterdir() if f.name.endswith(".hd")), key=lambda f: f.name)
+
+    def __dir__(self):
+        return [op for f in self._files() for op in load(f).ops]
+
+    def __repr__(self):
+        return f"<heddle.std.{self.__name__}>"
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._ops:
+            return self._ops[name]
+        # The file named as the op, else the file that holds it.
+        files = self._files()
+        for file in sorted(files, key=lambda f: f.name != name + ".hd"):
+            module: Module = load(file)
+            if name in module.ops:
+                self._ops[name] = module.op(name)
+                return self._ops[name]
+        raise AttributeError(f"the standard library's area `{self.__name__}` has no op `{name}`")
+
+
+def _areas():
+    root = importlib.resources.files("heddle") / "stdlib"
+    return {f.name: Area(f.name, f) for f in root.iterdir() if f.is_dir() and f.name != "machine"}
+
+
+def __getattr__(name):
+    areas = _areas()
+    if name in areas:
+        globals()[name] = areas[name]
+        return areas[name]
+    raise AttributeError(f"the standard library has no area `{name}`; it has {', '.join(sorted(areas))}")
+
+
+def __dir__():
+    return sorted(_areas())

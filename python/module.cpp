@@ -1,0 +1,230 @@
+// The module _heddle: handles of the C++ surface, wrapped by python/heddle into what users see.
+#include <pybind11/stl.h>
+
+#include "api/chooser.h"
+#include "python/arrays.h"
+#include "python/kernel_object.h"
+
+namespace heddle::python {
+namespace {
+
+template <class T>
+T value_or_raise(Result<T> result) {
+  if (!result) raise(result.errors());
+  return std::move(*result);
+}
+
+py::object place_number(const Place& place, bool column, bool end = false) {
+  if (!place.known()) return py::none();
+  auto at = place.source->at(end ? place.end : place.begin);
+  return py::int_(column ? at.column : at.line);
+}
+
+py::dict as_dict(const Diagnostic& d) {
+  py::dict out;
+  out["code"] = d.code;
+  out["message"] = d.message;
+  out["file"] = d.place.known() ? py::object(py::str(d.place.source->name())) : py::none();
+  out["line"] = place_number(d.place, false);
+  out["column"] = place_number(d.place, true);
+  out["end_line"] = place_number(d.place, false, true);
+  out["end_column"] = place_number(d.place, true, true);
+  py::list labels;
+  for (const Label& l : d.labels) {
+    py::dict label;
+    label["line"] = place_number(l.place, false);
+    label["column"] = place_number(l.place, true);
+    label["message"] = l.message;
+    labels.append(label);
+  }
+  out["labels"] = labels;
+  out["help"] = d.help.empty() ? py::object(py::none()) : py::str(d.help);
+  return out;
+}
+
+// What python/heddle passes for each array: (type name, extents, unit inner stride).
+std::vector<Spec> specs(const py::list& list) {
+  std::vector<Spec> out;
+  for (py::handle item : list) {
+    auto [name, extents, unit] = item.cast<std::tuple<std::string, std::vector<int64_t>, bool>>();
+    std::optional<ScalarType> type = ir::parse_scalar_type(name);
+    if (!type) throw py::type_error("`" + name + "` is no element type");
+    out.push_back({*type, std::move(extents), unit});
+  }
+  return out;
+}
+
+CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> consts, std::optional<std::string> schedule,
+                       std::map<std::string, int64_t> tune, std::map<std::string, int64_t> fix, std::string target, int threads) {
+  CompileOptions options;
+  options.arrays = specs(arrays);
+  options.consts = std::move(consts);
+  options.schedule = std::move(schedule);
+  options.tune = std::move(tune);
+  options.fix = std::move(fix);
+  options.target = std::move(target);
+  options.threads = threads;
+  return options;
+}
+
+Buffer buffer_of(py::handle object) {
+  ArrayView view;
+  std::string why;
+  if (!view_array(object.ptr(), view, why)) throw py::type_error("an argument " + why);
+  return {view.arg.data, view.arg.type, {view.extents, view.extents + view.arg.rank}, {view.strides, view.strides + view.arg.rank},
+          view.arg.readonly};
+}
+
+std::vector<Buffer> buffers_of(const py::list& arrays) {
+  std::vector<Buffer> out;
+  for (py::handle a : arrays) out.push_back(buffer_of(a));
+  return out;
+}
+
+std::vector<Scalar> scalars_of(const std::vector<double>& values) {
+  std::vector<Scalar> out;
+  for (double v : values) out.push_back(Scalar::of(v));
+  return out;
+}
+
+py::tuple describe(py::handle object) {
+  ArrayView view;
+  std::string why;
+  if (!view_array(object.ptr(), view, why)) return py::make_tuple(py::none(), why, false);
+  const jit::ArrayArg& a = view.arg;
+  bool unit = a.rank == 0 || a.strides[a.rank - 1] == 1 || a.extents[a.rank - 1] <= 1;
+  return py::make_tuple(std::string(ir::scalar_type_name(a.type)), std::vector<int64_t>(view.extents, view.extents + a.rank), unit);
+}
+
+py::dict parameter(const ParameterInfo& p) {
+  py::dict d;
+  d["name"] = p.name;
+  d["kind"] = p.kind == ParameterInfo::Kind::array ? "array" : p.kind == ParameterInfo::Kind::scalar ? "scalar" : "const";
+  d["type"] = p.type;
+  d["dims"] = p.dims;
+  d["output"] = p.output;
+  d["inout"] = p.inout;
+  d["default"] = p.default_value ? py::object(py::float_(*p.default_value)) : py::none();
+  return d;
+}
+
+void add_op(py::module_& m) {
+  using namespace py::literals;
+  py::class_<api::Chooser>(m, "Chooser")
+      .def("choose",
+           [](const api::Chooser& c, const py::list& arrays) {
+             std::vector<Buffer> buffers = buffers_of(arrays);
+             std::vector<jit::ArrayArg> args;
+             for (const Buffer& b : buffers)
+               args.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, false});
+             args.resize(args.size() + 64);  // outputs are not looked at
+             return c.choose(args.data());
+           })
+      .def_property_readonly("constant", &api::Chooser::constant);
+  py::class_<Op>(m, "Op")
+      .def_property_readonly("name", &Op::name)
+      .def_property_readonly("doc", &Op::doc)
+      .def_property_readonly("schedules", &Op::schedules)
+      .def_property_readonly("parameters",
+                             [](const Op& op) {
+                               py::list out;
+                               for (const ParameterInfo& p : op.parameters()) out.append(parameter(p));
+                               return out;
+                             })
+      .def("compile",
+           [](const Op& op, const CompileOptions& options) {
+             Result<Kernel> kernel = [&] {
+               py::gil_scoped_release unlocked;
+               return op.compile(options);
+             }();
+             return make_kernel(value_or_raise(std::move(kernel)), op.parameters(), op.name());
+           })
+      .def("chooser", [](const Op& op, const CompileOptions& options) { return value_or_raise(api::Chooser::make(*op.impl(), options)); })
+      .def("states",
+           [](const Op& op, const CompileOptions& options) {
+             Op::States s = value_or_raise(op.states(options));
+             py::list states;
+             for (const StateInfo& i : s.states) states.append(py::make_tuple(i.step, i.program, i.certificate));
+             py::list refusal;
+             for (const Diagnostic& d : s.refusal) refusal.append(as_dict(d));
+             return py::make_tuple(states, refusal, render(s.refusal));
+           })
+      .def("interpret",
+           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
+             value_or_raise(op.interpret(options, buffers_of(arrays), scalars_of(scalars), seed));
+           })
+      .def("reference",
+           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars) {
+             py::list out;
+             for (Op::Bounded& b : value_or_raise(op.reference(options, buffers_of(arrays), scalars_of(scalars))))
+               out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()), py::array_t<double>(b.bound.size(), b.bound.data())));
+             return out;
+           });
+}
+
+}  // namespace
+
+void raise(const Diagnostics& diagnostics) {
+  py::list list;
+  for (const Diagnostic& d : diagnostics) list.append(as_dict(d));
+  py::object error = py::module_::import("heddle.errors").attr("make")(list, render(diagnostics));
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+  throw py::error_already_set();
+}
+
+}  // namespace heddle::python
+
+PYBIND11_MODULE(_heddle, m) {
+  using namespace heddle;
+  using namespace heddle::python;
+  m.doc() = "Handles of Heddle's C++ surface; users import heddle.";
+  dtypes();
+  add_kernel_type(m);
+  py::class_<CompileOptions>(m, "CompileOptions");
+  add_op(m);
+  py::class_<Program>(m, "Program", "A printed program read back.")
+      .def_property_readonly("name", &Program::name)
+      .def_property_readonly("text", &Program::text)
+      .def_property_readonly("parameters",
+                             [](const Program& p) {
+                               py::list out;
+                               for (const ParameterInfo& info : p.parameters()) out.append(parameter(info));
+                               return out;
+                             })
+      .def("compile",
+           [](const Program& p, const std::string& target, int threads) {
+             return make_kernel(value_or_raise(p.compile(target, threads)), p.parameters(), p.name());
+           },
+           py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
+      .def("interpret",
+           [](const Program& p, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
+             value_or_raise(p.interpret(buffers_of(arrays), scalars_of(scalars), seed));
+           },
+           py::arg("arrays"), py::arg("scalars") = std::vector<double>{}, py::arg("seed") = 1,
+           "Runs the reference interpreter on all array parameters, inputs and then outputs.");
+  py::class_<Module>(m, "Module")
+      .def_property_readonly("programs", &Module::programs)
+      .def("program", [](const Module& self, const std::string& name) { return value_or_raise(self.program(name)); })
+      .def("extend", [](const Module& self, std::string text, std::string name) { return value_or_raise(self.extend(std::move(text), std::move(name))); })
+      .def_property_readonly("ops", &Module::ops)
+      .def("op", [](const Module& self, const std::string& name) { return value_or_raise(self.op(name)); });
+  m.def("parse", [](std::string text, std::string name) { return value_or_raise(Module::parse(std::move(text), std::move(name))); });
+  m.def("load", [](const std::string& path) { return value_or_raise(Module::load(path)); });
+  m.def("request", &request, py::arg("arrays"), py::arg("consts"), py::arg("schedule"), py::arg("tune"), py::arg("fix"), py::arg("target"),
+        py::arg("threads"));
+  m.def("describe", &describe);
+  m.def("set_threads", &set_threads);
+  m.def("threads", &threads);
+  m.def("targets", &targets);
+  m.def("version", [] { return std::string(version()); });
+  m.def("codes", [] {
+    py::list out;
+    for (const Code& c : codes()) out.append(py::make_tuple(std::string(c.id), std::string(c.title), std::string(c.explain)));
+    return out;
+  });
+  m.def("allocate", [](const std::string& type, const std::vector<int64_t>& extents) {
+    std::optional<ScalarType> t = ir::parse_scalar_type(type);
+    if (!t) throw py::type_error("`" + type + "` is no element type");
+    return allocate(*t, extents);
+  });
+}

@@ -1,0 +1,191 @@
+#include "tests/fuzz/step_generator.h"
+
+#include <algorithm>
+
+#include "ir/visit.h"
+
+namespace heddle::fuzz {
+namespace {
+
+using ir::StepCall;
+using ir::Term;
+
+Term path(const std::string& text) {
+  Term t;
+  t.kind = Term::Kind::path;
+  t.text = text;
+  return t;
+}
+Term number(int64_t value) {
+  Term t;
+  t.kind = Term::Kind::integer;
+  t.integer = value;
+  t.text = std::to_string(value);
+  return t;
+}
+
+struct Site {
+  std::string name;
+  std::vector<std::string> around;  // loops outside of it, outermost first
+  std::vector<std::string> inside;
+};
+
+std::string name_of(const ir::Program& p, ir::SymbolId loop) { return p.symbol(loop).owner + "." + p.symbol(loop).name; }
+
+void collect(const ir::Program& p, const ir::Body& body, std::vector<std::string>& around, std::vector<Site>& out) {
+  for (const ir::StmtRef& s : body) {
+    const ir::For* l = std::get_if<ir::For>(&s->form);
+    if (!l) {
+      collect(p, ir::children(s), around, out);
+      continue;
+    }
+    std::string name = name_of(p, l->loop);
+    size_t mine = out.size();
+    out.push_back({name, around, {}});
+    around.push_back(name);
+    collect(p, l->body, around, out);
+    around.pop_back();
+    for (size_t i = mine + 1; i < out.size(); ++i) out[mine].inside.push_back(out[i].name);
+  }
+}
+
+class Generator {
+ public:
+  Generator(const ir::Program& p, const std::map<std::string, int64_t>& dims, Random& r) : p_(p), dims_(dims), r_(r) {
+    std::vector<std::string> around;
+    collect(p, p.body, around, loops_);
+    ir::walk(p.body, [&](const ir::StmtRef& s) {
+      if (const ir::Leaf* l = std::get_if<ir::Leaf>(&s->form)) {
+        stages_.push_back(p.stage(l->stage).name);
+        if (!l->reducer.empty()) reductions_.push_back(p.stage(l->stage).name);
+      }
+      return true;
+    });
+    for (const ir::Buffer& b : p.buffers) buffers_.push_back(b.name);
+  }
+
+  StepCall run() {
+    StepCall c;
+    if (loops_.empty()) return simple("inline", "s0");
+    switch (r_.below(14)) {
+      case 0:
+      case 1: return split();
+      case 2: return reorder();
+      case 3: return with_by("vectorize");
+      case 4: return simple("vectorize", loop());
+      case 5: return simple("parallel", loop());
+      case 6: return r_.chance(50) ? simple("unroll", loop()) : with_by("unroll");
+      case 7: return simple("inline", stage());
+      case 8:
+      case 9: return compute_at();
+      case 10:
+      case 11: return rfactor();
+      case 12: return cache();
+      default: return fix();
+    }
+  }
+
+ private:
+  const std::string& loop() { return r_.pick(loops_).name; }
+  std::string stage() { return stages_.empty() ? "s0" : r_.pick(stages_); }
+  int64_t factor() { return r_.pick<int64_t>({1, 2, 3, 4, 5, 8, 16}); }
+  std::string fresh(const char* prefix) { return prefix + std::to_string(r_.below(100)); }
+
+  StepCall simple(const char* name, const std::string& operand) {
+    StepCall c;
+    c.name = name;
+    c.operands.push_back(path(operand));
+    return c;
+  }
+  StepCall with_by(const char* name) {
+    StepCall c = simple(name, loop());
+    c.with["by"].push_back(number(factor()));
+    return c;
+  }
+  StepCall split() {
+    StepCall c = with_by("split");
+    if (r_.chance(50)) c.with["into"] = {path(fresh("o")), path(fresh("i"))};
+    if (r_.chance(10)) c.with["with"] = {path("exact")};
+    return c;
+  }
+  StepCall reorder() {
+    const Site& site = r_.pick(loops_);
+    std::vector<std::string> names = site.inside;
+    names.push_back(site.name);
+    for (size_t i = names.size(); i-- > 1;) std::swap(names[i], names[r_.below(static_cast<int>(i) + 1)]);
+    if (names.size() > 2 && r_.chance(50)) names.resize(2 + r_.below(static_cast<int>(names.size()) - 2));
+    StepCall c;
+    c.name = "reorder";
+    for (const std::string& n : names) c.operands.push_back(path(n));
+    return c;
+  }
+  void memory(StepCall& c) {
+    c.with["in"].push_back(path(r_.pick({"registers", "l1", "l2", "dram"})));
+  }
+  StepCall compute_at() {
+    StepCall c = simple("compute_at", stage());
+    c.with["at"].push_back(path(loop()));
+    if (r_.chance(30)) memory(c);
+    return c;
+  }
+  StepCall rfactor() {
+    std::vector<std::string> of_reductions;
+    for (const Site& s : loops_)
+      for (const std::string& r : reductions_)
+        if (s.name.compare(0, r.size() + 1, r + ".") == 0) of_reductions.push_back(s.name);
+    StepCall c = simple("rfactor", of_reductions.empty() ? loop() : r_.pick(of_reductions));
+    if (r_.chance(60)) c.with["by"].push_back(number(factor()));
+    if (r_.chance(40)) c.with["as"].push_back(path(fresh("p")));
+    return c;
+  }
+  StepCall cache() {
+    StepCall c = simple("cache", r_.pick(buffers_));
+    memory(c);
+    c.with["at"].push_back(path(loop()));
+    if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
+    return c;
+  }
+  StepCall fix() {
+    StepCall c;
+    c.name = "fix";
+    Term equation;
+    equation.kind = Term::Kind::binary;
+    equation.text = "=";
+    std::string dim = r_.pick({"m", "n", "k"});
+    equation.args = {path(dim), number(dims_.at(dim))};
+    c.operands.push_back(equation);
+    return c;
+  }
+
+  const ir::Program& p_;
+  const std::map<std::string, int64_t>& dims_;
+  Random& r_;
+  std::vector<Site> loops_;
+  std::vector<std::string> stages_, reductions_, buffers_;
+};
+
+std::string text_of(const Term& t) {
+  if (t.kind == Term::Kind::binary) return text_of(t.args[0]) + " " + t.text + " " + text_of(t.args[1]);
+  return t.text;
+}
+
+std::string text_of(const std::vector<Term>& terms) {
+  std::string text;
+  for (const Term& t : terms) text += (text.empty() ? "" : ", ") + text_of(t);
+  return text;
+}
+
+}  // namespace
+
+ir::StepCall random_step(const ir::Program& program, const std::map<std::string, int64_t>& dims, Random& random) {
+  return Generator(program, dims, random).run();
+}
+
+std::string text_of(const ir::StepCall& call) {
+  std::string text = call.name + " " + text_of(call.operands);
+  for (const char* word : {"by", "into", "in", "to", "at", "as", "with"})
+    if (auto at = call.with.find(word); at != call.with.end()) text += " " + std::string(word) + " " + text_of(at->second);
+  return text;
+}
+
+}  // namespace heddle::fuzz

@@ -1,0 +1,191 @@
+"""What a call accepts and refuses."""
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import heddle as hd
+
+SCALE = """
+/// y = a x, elementwise.
+op scale(x: f32[n, m], a: f32 = 2.0) -> y: f32[n, m] { y[i, j] = x[i, j] * a }
+schedule scale.wide on cpu where m >= 8 { vectorize y.j by 8 }
+schedule scale.narrow on cpu { parallel y.i }
+"""
+ADD = "op add(a: f32[n], b: f32[n]) -> y: f32[n] { y[i] = a[i] + b[i] }"
+
+
+@pytest.fixture(scope="module")
+def scale():
+    return hd.parse(SCALE).scale
+
+
+@pytest.fixture(scope="module")
+def add():
+    return hd.parse(ADD).add
+
+
+def test_scalars_and_defaults(scale):
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_array_equal(scale(x), 2 * x)
+    np.testing.assert_array_equal(scale(x, 3.0), 3 * x)
+    np.testing.assert_array_equal(scale(x, a=np.float32(0.5)), x / 2)
+
+
+def test_non_contiguous(scale, rng):
+    big = rng.standard_normal((20, 30), dtype=np.float32)
+    for x in (big[::2, ::3], big.T, big[::-1, ::-1], big[3:4, 5:6], np.broadcast_to(big[:1], (7, 30)), np.asfortranarray(big)):
+        np.testing.assert_array_equal(scale(x), 2 * x)
+    out = np.zeros((30, 40), np.float32)
+    scale(big, out=out[:20, 4:34])
+    np.testing.assert_array_equal(out[:20, 4:34], 2 * big)
+    assert not out[20:].any() and not out[:, :4].any() and not out[:, 34:].any()
+
+
+def test_schedule_is_chosen_by_where(scale):
+    kernels = []
+    for cols in (3, 8, 9, 7):
+        scale(np.ones((2, cols), np.float32))
+        kernels.append(scale.compile(np.ones((2, cols), np.float32)).schedule)
+    assert kernels == ["narrow", "wide", "wide", "narrow"]
+    assert scale.compile(np.ones((2, 9), np.float32), schedule="narrow").schedule == "narrow"
+    assert scale.compile(np.ones((2, 9), np.float32), schedule="").schedule == ""
+
+
+def test_a_growing_dim_compiles_once_per_schedule(scale):
+    fresh = hd.parse(SCALE).scale
+    for cols in list(range(1, 40)) + [100, 1000, 4096]:
+        fresh(np.ones((1, cols), np.float32))
+    assert len(fresh._kernels) == 2
+
+
+def test_outputs_are_aligned(scale):
+    for _ in range(20):
+        assert scale(np.ones((3, 5), np.float32)).ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("args,code,word", [
+    ((np.ones(3, np.float32), np.ones(4, np.float32)), "HD0503", "`b`"),
+    ((np.ones(3, np.float32), np.ones((3, 1), np.float32)), "HD0501", "`b`"),
+    ((np.ones(3, np.float32), np.ones(3, np.float64)), "HD0502", "`b`"),
+])
+def test_wrong_arrays(add, args, code, word):
+    kernel = add.compile(hd.spec("f32", "n"), hd.spec("f32", "n"))
+    with pytest.raises(hd.Error) as e:
+        kernel(*args)
+    assert e.value.code == code and word in str(e.value)
+    with pytest.raises(hd.Error):
+        add(*args)
+
+
+def test_wrong_outputs(add):
+    a = np.ones(8, np.float32)
+    kernel = add.compile(a, a)
+    for out, code in ((np.ones(7, np.float32), "HD0503"), (np.ones(8, np.float64), "HD0502"), (a[:8], "HD0506")):
+        with pytest.raises(hd.Error) as e:
+            kernel(a, np.ones(8, np.float32), out=out)
+        assert e.value.code == code, str(e.value)
+    frozen = np.ones(8, np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(hd.Error) as e:
+        kernel(a, a, out=frozen)
+    assert e.value.code == "HD0505"
+    raw = np.zeros(4 * 8 + 1, np.uint8)
+    with pytest.raises(hd.Error) as e:
+        kernel(raw[1:].view(np.float32), a)
+    assert e.value.code == "HD0507"
+
+
+def test_wrong_words(add):
+    a = np.ones(4, np.float32)
+    kernel = add.compile(a, a)
+    for call in (lambda: kernel(a), lambda: kernel(a, a, a), lambda: kernel(a, a, aa=a), lambda: kernel(a, a, a=a), lambda: kernel(a, [1, 2])):
+        with pytest.raises(hd.Error):
+            call()
+    with pytest.raises(TypeError):
+        add(a)
+    with pytest.raises(AttributeError, match="add"):
+        hd.parse(ADD).ad
+
+
+def test_empty(add):
+    a = np.ones(0, np.float32)
+    assert add(a, a).shape == (0,)
+
+
+def test_long_kernels_release_the_lock():
+    op = hd.parse("op slow(x: f32[n]) -> y: f32[n] { s[i] = sum[k] x[i] * x[k]; y[i] = s[i] }").slow
+    x = np.ones(40_000, np.float32)
+    kernel = op.compile(x)
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    start = time.perf_counter()
+    kernel(x)
+    end = time.perf_counter()
+    stop.set()
+    thread.join()
+    during = [t for t in ticks if start < t < end]
+    assert end - start < 0.02 or len(during) >= 3
+
+
+def test_many_threads(add):
+    errors = []
+
+    def work(seed):
+        r = np.random.default_rng(seed)
+        module = hd.parse(ADD.replace("add", f"add{seed % 3}"))
+        op = module.op(f"add{seed % 3}")
+        for _ in range(50):
+            a, b = r.standard_normal((2, 1 + int(r.integers(2000))), dtype=np.float32)
+            if not np.array_equal(op(a, b), a + b):
+                errors.append(seed)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not errors
+
+
+def test_code_is_freed():
+    def mappings():
+        with open("/proc/self/maps") as file:
+            return sum(1 for _ in file)
+
+    x = np.ones(4, np.float32)
+    for i in range(40):
+        hd.parse(f"op f(x: f32[n]) -> y: f32[n] {{ y[i] = x[i] * {i}.0 }}").f(x)
+    gc.collect()
+    before = mappings()
+    for i in range(200):
+        hd.parse(f"op f(x: f32[n]) -> y: f32[n] {{ y[i] = x[i] * {i}.5 }}").f(x)
+    gc.collect()
+    assert mappings() < before + 40
+
+
+def test_threads_give_the_same_bits(rng):
+    x = rng.standard_normal((37, 211), dtype=np.float32)
+    one = hd.std.nn.softmax(x, threads=1)
+    two = hd.std.nn.softmax(x, threads=2)
+    five = hd.std.nn.softmax(x, threads=5)
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, five)
+
+
+def test_kernel_texts(add):
+    a = np.ones(4, np.float32)
+    kernel = add.compile(a, a)
+    assert "program add" in kernel.program
+    assert "define" in kernel.llvm and "ret" in kernel.asm
+    assert set(kernel.times) >= {"parse", "steps", "lower", "llvm", "link"}
+    again = hd.parse(kernel.program).program("add").compile()
+    np.testing.assert_array_equal(again(a, a), a + a)

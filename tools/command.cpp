@@ -1,0 +1,313 @@
+#include "tools/command.h"
+
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tools/codes.h"
+
+namespace heddle::tools {
+namespace {
+
+Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_option, {}, text); }
+
+nlohmann::json place_json(const Place& place) {
+  nlohmann::json j;
+  if (!place.known()) return {{"file", nullptr}, {"line", nullptr}, {"column", nullptr}, {"end_line", nullptr}, {"end_column", nullptr}};
+  auto begin = place.source->at(place.begin), end = place.source->at(place.end);
+  return {{"file", place.source->name()}, {"line", begin.line}, {"column", begin.column}, {"end_line", end.line}, {"end_column", end.column}};
+}
+
+nlohmann::json as_json(const Diagnostic& d) {
+  nlohmann::json j = place_json(d.place);
+  j["code"] = d.code;
+  j["severity"] = d.severity == Severity::error ? "error" : d.severity == Severity::warning ? "warning" : "note";
+  j["message"] = d.message;
+  j["labels"] = nlohmann::json::array();
+  for (const Label& l : d.labels) {
+    nlohmann::json at = place_json(l.place);
+    j["labels"].push_back({{"line", at["line"]}, {"column", at["column"]}, {"message", l.message}});
+  }
+  j["help"] = d.help.empty() ? nlohmann::json(nullptr) : nlohmann::json(d.help);
+  return j;
+}
+
+Result<Op> choose_op(const Module& module, const Options& o) {
+  std::vector<std::string> known = module.ops();
+  if (!o.op.empty()) return module.op(o.op);
+  if (known.size() == 1) return module.op(known.front());
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "`" : ", `") + name + "`";
+  return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op").with_help("its ops: " + list);
+}
+
+Result<Spec> parse_spec(const std::string& text) {
+  size_t bracket = text.find('[');
+  std::string name = text.substr(0, bracket);
+  std::optional<ScalarType> type = ir::parse_scalar_type(name);
+  if (!type) return wrong("`" + name + "` is no element type");
+  Spec spec{*type, {}, true};
+  if (bracket == std::string::npos) return spec;
+  std::istringstream dims(text.substr(bracket + 1, text.size() - bracket - 2));
+  for (std::string dim; std::getline(dims, dim, ',');) {
+    char* end = nullptr;
+    int64_t extent = std::strtoll(dim.c_str(), &end, 10);
+    spec.extents.push_back(end != dim.c_str() && *end == 0 ? extent : -1);
+  }
+  return spec;
+}
+
+// Scalars in the order of declaration up to the last one named.
+Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
+  std::map<std::string, double> given;
+  for (const std::string& pair : o.scalars) {
+    size_t equals = pair.find('=');
+    char* end = nullptr;
+    double value = equals == std::string::npos ? 0 : std::strtod(pair.c_str() + equals + 1, &end);
+    if (equals == std::string::npos || *end || end == pair.c_str() + equals + 1) return wrong("`--scalar " + pair + "` is not NAME=VALUE");
+    given[pair.substr(0, equals)] = value;
+  }
+  std::vector<Scalar> out;
+  for (const ParameterInfo& p : op.parameters()) {
+    if (p.kind != ParameterInfo::Kind::scalar) continue;
+    auto at = given.find(p.name);
+    if (at != given.end()) out.push_back(Scalar::of(at->second));
+    else if (p.default_value) out.push_back(Scalar::of(*p.default_value));
+    else return wrong("the scalar `" + p.name + "` is not given: --scalar " + p.name + "=VALUE");
+    given.erase(p.name);
+  }
+  if (!given.empty()) return wrong("`" + op.name() + "` has no scalar `" + given.begin()->first + "`");
+  return out;
+}
+
+int write_text(const std::string& text, const std::string& path) {
+  if (path.empty()) {
+    std::cout << text;
+    return exit_done;
+  }
+  std::ofstream file(path, std::ios::binary);
+  if (file << text && file.flush()) return exit_done;
+  return refuse({wrong("`" + path + "` cannot be written")});
+}
+
+// The shape of each output from the kernel that would run, and zeroed arrays for them.
+Result<std::vector<Array>> make_outputs(const Op& op, const Kernel& kernel, std::vector<Array>& inputs) {
+  std::vector<Buffer> buffers;
+  for (Array& a : inputs) buffers.push_back(a.buffer());
+  Result<std::vector<std::vector<int64_t>>> extents = kernel.output_extents(buffers);
+  if (!extents) return extents.errors();
+  std::vector<ScalarType> types = kernel.output_types();
+  std::vector<Array> out;
+  for (size_t i = 0; i < extents->size(); ++i) {
+    out.push_back(Array::zeros(types[i], (*extents)[i]));
+    int64_t cells = 1;
+    for (int64_t e : (*extents)[i]) cells *= e;
+    if (cells && out.back().bytes.empty()) return wrong("an output of `" + op.name() + "` does not fit in memory");
+  }
+  return out;
+}
+
+}  // namespace
+
+int refuse(const Diagnostics& diagnostics) {
+  std::cerr << render(diagnostics);
+  return exit_refused;
+}
+
+Result<Module> open_module(const std::string& file) {
+  if (file != "-") return Module::load(file);
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return Module::parse(std::move(text), "<stdin>");
+}
+
+Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& pairs, const char* option) {
+  std::map<std::string, int64_t> out;
+  for (const std::string& pair : pairs) {
+    size_t equals = pair.find('=');
+    char* end = nullptr;
+    errno = 0;
+    int64_t value = equals == std::string::npos ? 0 : std::strtoll(pair.c_str() + equals + 1, &end, 10);
+    if (equals == std::string::npos || *end || end == pair.c_str() + equals + 1 || errno)
+      return wrong("`" + std::string(option) + " " + pair + "` is not NAME=NUMBER");
+    out[pair.substr(0, equals)] = value;
+  }
+  return out;
+}
+
+Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vector<Array>& inputs) {
+  CompileOptions r;
+  if (o.has_schedule) r.schedule = o.schedule;
+  r.target = o.target;
+  r.threads = o.threads;
+  auto take = [&](const std::vector<std::string>& pairs, const char* option, std::map<std::string, int64_t>& into) -> Result<Done> {
+    Result<std::map<std::string, int64_t>> n = numbers(pairs, option);
+    if (!n) return n.errors();
+    into = *n;
+    return Done{};
+  };
+  if (auto d = take(o.fix, "--fix", r.fix); !d) return d.errors();
+  if (auto d = take(o.tune, "--tune", r.tune); !d) return d.errors();
+  if (auto d = take(o.consts, "--const", r.consts); !d) return d.errors();
+  size_t next = 0;
+  for (const ParameterInfo& p : op.parameters()) {
+    if (p.output || p.kind != ParameterInfo::Kind::array) continue;
+    Spec spec{ScalarType::f32, std::vector<int64_t>(p.dims.size(), -1), true};
+    if (std::optional<ScalarType> declared = ir::parse_scalar_type(p.type)) spec.type = *declared;
+    if (next < inputs.size()) {
+      const Array& a = inputs[next];
+      spec = {a.type, a.extents, a.extents.empty() || a.strides.back() == 1};
+    } else if (next < o.types.size()) {
+      Result<Spec> given = parse_spec(o.types[next]);
+      if (!given) return given.errors();
+      if (o.types[next].find('[') != std::string::npos) spec.extents = given->extents;
+      spec.type = given->type;
+    }
+    ++next;
+    r.arrays.push_back(std::move(spec));
+  }
+  if (inputs.size() > next) return wrong(std::to_string(inputs.size()) + " arrays are given by --in; `" + op.name() + "` takes " + std::to_string(next));
+  return r;
+}
+
+int check(const Options& o) {
+  Result<Module> module = open_module(o.file);
+  if (!o.json) {
+    if (!module) return refuse(module.errors());
+    return exit_done;
+  }
+  nlohmann::json j = {{"ok", module.ok()}, {"diagnostics", nlohmann::json::array()}};
+  if (!module)
+    for (const Diagnostic& d : module.errors()) j["diagnostics"].push_back(as_json(d));
+  std::cout << j.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  return module ? exit_done : exit_refused;
+}
+
+int run(const Options& o, bool interpret) {
+  Result<Module> module = open_module(o.file);
+  if (!module) return refuse(module.errors());
+  Result<Op> op = choose_op(*module, o);
+  if (!op) return refuse(op.errors());
+  std::vector<Array> arrays;
+  for (const std::string& path : o.in) {
+    Result<Array> a = read_npy(path);
+    if (!a) return refuse(a.errors());
+    arrays.push_back(std::move(*a));
+  }
+  Result<CompileOptions> request = request_of(*op, o, arrays);
+  if (!request) return refuse(request.errors());
+  Result<std::vector<Scalar>> scalars = scalars_of(*op, o);
+  if (!scalars) return refuse(scalars.errors());
+  Result<Kernel> kernel = op->compile(*request);
+  if (!kernel) return refuse(kernel.errors());
+  Result<std::vector<Array>> outputs = make_outputs(*op, *kernel, arrays);
+  if (!outputs) return refuse(outputs.errors());
+  if (o.out.size() > outputs->size()) return refuse({wrong("more files by --out than `" + op->name() + "` has outputs")});
+
+  std::vector<Buffer> buffers;
+  for (Array& a : arrays) buffers.push_back(a.buffer());
+  for (Array& a : *outputs) buffers.push_back(a.buffer());
+  Result<Done> done = interpret ? op->interpret(*request, buffers, *scalars) : (*kernel)(buffers, *scalars);
+  if (!done) return refuse(done.errors());
+  for (size_t i = 0; i < o.out.size(); ++i)
+    if (Result<Done> written = write_npy(o.out[i], (*outputs)[i]); !written) return refuse(written.errors());
+  return exit_done;
+}
+
+int lower(const Options& o) {
+  Result<Module> module = open_module(o.file);
+  if (!module) return refuse(module.errors());
+  Result<Op> op = choose_op(*module, o);
+  if (!op) return refuse(op.errors());
+  Result<CompileOptions> request = request_of(*op, o, {});
+  if (!request) return refuse(request.errors());
+  Result<Op::States> states = op->states(*request);
+  if (!states) return refuse(states.errors());
+  size_t last = states->states.size() - 1;
+  bool wanted_exists = o.after >= 0 && static_cast<size_t>(o.after) <= last;
+  if (wanted_exists) last = o.after;
+  if (o.why)
+    for (size_t i = 1; i <= last; ++i) {
+      std::cout << "// " << i << ". " << states->states[i].step << "\n";
+      for (const std::string& line : states->states[i].certificate) std::cout << "//    " << line << "\n";
+    }
+  std::cout << states->states[last].program;
+  if (!states->refusal.empty() && !wanted_exists) {
+    std::cerr << "the program above is the one before the step that was refused\n";
+    return refuse(states->refusal);
+  }
+  if (o.after >= 0 && !wanted_exists) return refuse({wrong("the schedule has " + std::to_string(states->states.size() - 1) + " steps")});
+  return exit_done;
+}
+
+int emit(const Options& o) {
+  Result<Module> module = open_module(o.file);
+  if (!module) return refuse(module.errors());
+  Result<Op> op = choose_op(*module, o);
+  if (!op) return refuse(op.errors());
+  Result<CompileOptions> request = request_of(*op, o, {});
+  if (!request) return refuse(request.errors());
+  Result<Kernel> kernel = op->compile(*request);
+  if (!kernel) return refuse(kernel.errors());
+  if (o.as == "program") return write_text(kernel->program(), o.output);
+  Result<std::string> text = o.as == "llvm" ? kernel->llvm() : kernel->assembly();
+  if (!text) return refuse(text.errors());
+  return write_text(*text, o.output);
+}
+
+int list(const std::string& what, const Options& o) {
+  if (what == "targets") {
+    for (const std::string& name : targets()) std::cout << name << "\n";
+    return exit_done;
+  }
+  if (what == "codes") {
+    for (const Code& c : heddle::codes()) std::cout << c.id << "  " << c.title << "\n";
+    return exit_done;
+  }
+  if (o.file.empty()) {
+    std::cerr << "heddle list " << what << ": name a file\n";
+    return exit_usage;
+  }
+  Result<Module> module = open_module(o.file);
+  if (!module) return refuse(module.errors());
+  for (const std::string& name : module->ops()) {
+    Result<Op> op = module->op(name);
+    if (what == "ops") std::cout << name << "  " << op->doc().substr(0, op->doc().find('\n')) << "\n";
+    else
+      for (const std::string& s : op->schedules()) std::cout << name << "." << s << "\n";
+  }
+  return exit_done;
+}
+
+int explain(const std::string& code) {
+  std::vector<std::string> known;
+  for (const Code& c : heddle::codes()) {
+    if (c.id == code) {
+      std::cout << c.id << ": " << c.title << "\n\n" << c.explain << "\n";
+      return exit_done;
+    }
+    known.push_back(std::string(c.id));
+  }
+  Diagnostic d = wrong("there is no code `" + code + "`");
+  if (std::string near = nearest(code, known); !near.empty()) d.help = "did you mean `" + near + "`?";
+  return refuse({d});
+}
+
+int doctor() {
+  std::cout << "heddle " << version() << "\ntargets:";
+  for (const std::string& name : targets()) std::cout << " " << name;
+  std::cout << "\nthreads: " << threads() << "\n";
+  Result<Module> module = Module::parse("op twice(x: f32[n]) -> y: f32[n] { y[i] = x[i] + x[i] }");
+  if (!module) return refuse(module.errors());
+  Result<Kernel> kernel = module->op("twice")->compile({.arrays = {{ScalarType::f32, {-1}}}});
+  if (!kernel) return refuse(kernel.errors());
+  float x[3] = {1, 2, 3}, y[3] = {};
+  Result<Done> done = (*kernel)({Buffer::of(x, {3}), Buffer::of(y, {3})});
+  if (!done) return refuse(done.errors());
+  bool right = y[0] == 2 && y[1] == 4 && y[2] == 6;
+  std::cout << "compiling and running a kernel: " << (right ? "works" : "gives a wrong answer") << "\n";
+  return right ? exit_done : exit_bug;
+}
+
+}  // namespace heddle::tools

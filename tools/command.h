@@ -1,0 +1,50 @@
+// What all commands share: reading the text, printing diagnostics, choosing the op. Exit codes: 0 done, 1 the input was refused,
+// 2 wrong usage, 3 our own bug.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "api/heddle/heddle.h"
+#include "tools/npy.h"
+
+namespace heddle::tools {
+
+enum ExitCode { exit_done = 0, exit_refused = 1, exit_usage = 2, exit_bug = 3 };
+
+struct Options {
+  std::string file;
+  std::string op;
+  std::string schedule;
+  bool has_schedule = false;
+  std::string target = "auto";
+  int threads = 0;
+  std::vector<std::string> fix, tune, consts, scalars;  ///< NAME=VALUE
+  std::vector<std::string> types;                       ///< T=f32, or `f32[rows,cols]` for each array
+  std::vector<std::string> in, out;
+  bool json = false, why = false;
+  int after = -1;
+  std::string as = "program";
+  std::string output;
+};
+
+/// The text of a file, `-` is standard input; `parse` and `load` in one.
+Result<Module> open_module(const std::string& file);
+/// The request that the options make, with a type for each array input: from `--in`, from `--types`, else f32 of any extent.
+Result<CompileOptions> request_of(const Op& op, const Options& options, const std::vector<Array>& inputs);
+/// NAME=VALUE pairs as integers.
+Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& pairs, const char* option);
+
+int check(const Options& options);
+int run(const Options& options, bool interpret);
+int lower(const Options& options);
+int emit(const Options& options);
+int list(const std::string& what, const Options& options);
+int explain(const std::string& code);
+int doctor();
+
+/// Prints to standard error; returns exit_refused.
+int refuse(const Diagnostics& diagnostics);
+
+}  // namespace heddle::tools

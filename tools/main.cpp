@@ -1,0 +1,83 @@
+// The `heddle` command.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "tools/command.h"
+
+namespace {
+
+using heddle::tools::Options;
+
+void common(CLI::App* app, Options& o) {
+  app->add_option("file", o.file, "a .hd text, or - for standard input")->required();
+  app->add_option("--op", o.op, "the op; may be left out when the text has one");
+  app->add_option("--schedule", o.schedule, "its schedule; without, the first that fits")->each([&](const std::string&) { o.has_schedule = true; });
+  app->add_option("--target", o.target, "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2");
+  app->add_option("--threads", o.threads, "threads of parallel loops");
+  app->add_option("--fix", o.fix, "DIM=N: a dim becomes a constant")->delimiter(',');
+  app->add_option("--tune", o.tune, "NAME=N: a value for a tuned name")->delimiter(',');
+  app->add_option("--const", o.consts, "NAME=N: a value for a const")->delimiter(',');
+  app->add_option("--types", o.types, "a type for each array input: f32, or f32[64,?]");
+}
+
+void arrays(CLI::App* app, Options& o) {
+  app->add_option("--in", o.in, "arrays as .npy files, in order (FILE.npy:bf16 for bits)");
+  app->add_option("--out", o.out, "files for the outputs, in order");
+  app->add_option("--scalar", o.scalars, "NAME=VALUE: a run-time scalar");
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app{"Heddle: tensor algorithms written once, scheduled apart, compiled at run time"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string(heddle::version()));
+  Options o;
+  std::string word;
+
+  auto* check = app.add_subcommand("check", "diagnostics of a text; exit code 1 when it is refused");
+  check->add_option("file", o.file, "a .hd text, or -")->required();
+  check->add_flag("--json", o.json, "as JSON");
+  auto* run = app.add_subcommand("run", "compiles an op and runs it on arrays");
+  common(run, o), arrays(run, o);
+  auto* interpret = app.add_subcommand("interpret", "as run, by the reference interpreter");
+  common(interpret, o), arrays(interpret, o);
+  auto* lower = app.add_subcommand("lower", "prints the program after the schedule");
+  common(lower, o);
+  lower->add_option("--after", o.after, "after so many steps");
+  lower->add_flag("--why", o.why, "with what each step relied on");
+  auto* emit = app.add_subcommand("emit", "prints what an op becomes");
+  common(emit, o);
+  emit->add_option("--as", o.as, "program, llvm or asm")->check(CLI::IsMember({"program", "llvm", "asm"}));
+  emit->add_option("-o", o.output, "a file instead of standard output");
+  auto* list = app.add_subcommand("list", "lists what there is");
+  list->add_option("what", word, "ops, schedules, targets or codes")->required()->check(CLI::IsMember({"ops", "schedules", "targets", "codes"}));
+  list->add_option("file", o.file, "a .hd text, for ops and schedules");
+  auto* explain = app.add_subcommand("explain", "what a diagnostic code means");
+  explain->add_option("code", word, "HD0123")->required();
+  auto* doctor = app.add_subcommand("doctor", "what this machine can do");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? heddle::tools::exit_done : heddle::tools::exit_usage;
+  }
+  if (*check) return heddle::tools::check(o);
+  if (*run) return heddle::tools::run(o, false);
+  if (*interpret) return heddle::tools::run(o, true);
+  if (*lower) return heddle::tools::lower(o);
+  if (*emit) return heddle::tools::emit(o);
+  if (*list) return heddle::tools::list(word, o);
+  if (*explain) return heddle::tools::explain(word);
+  if (*doctor) return heddle::tools::doctor();
+  return heddle::tools::exit_usage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return dispatch(argc, argv);
+  } catch (const std::exception& e) {
+    std::cerr << "heddle: a bug of Heddle: " << e.what() << "\n";
+    return heddle::tools::exit_bug;
+  }
+}
