@@ -11,7 +11,7 @@ Result<Chooser> Chooser::make(const OpImpl& op, const CompileOptions& options) {
   if (!plan) return plan.errors();
   Chooser out;
   out.plan_ = std::move(*plan);
-  for (const ir::ScheduleText* s : candidates(op, *target)) {
+  for (const ir::ScheduleText* s : candidates(op, options, *target)) {
     Result<ir::Expr> where = where_of(*canonical, *s);
     if (!where) return where.errors();
     Row row;

@@ -108,8 +108,12 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
   return program;
 }
 
-std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const ir::Target& target) {
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options, const ir::Target& target) {
   std::vector<const ir::ScheduleText*> fitting;
+  // Where a pack has no axis, the loops that schedules name do not exist: the canonical program serves.
+  if (Result<frontend::Instance> instance = instance_for(op, options))
+    for (const auto& [name, rank] : instance->packs)
+      if (rank == 0) return fitting;
   for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
     if (runs_on(s->target, target)) fitting.push_back(s);
   return fitting;
@@ -134,7 +138,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
       return Diagnostic(codes::schedule_target, chosen->place,
                         "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target + "`, not for `" + target.name + "`");
   } else if (!options.schedule) {
-    for (const ir::ScheduleText* s : candidates(op, target)) {
+    for (const ir::ScheduleText* s : candidates(op, options, target)) {
       Result<ir::Expr> where = where_of(canonical, *s);
       if (!where) return where.errors();
       if (!where_holds(canonical, *where, options)) continue;

@@ -75,8 +75,8 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
 std::vector<ParameterInfo> parameters_of(const OpImpl& op);
 /// Text -> op for the request's types: instantiated, canonical, dims fixed.
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options);
-/// The schedules of an op that may run on the target, in the order of the file.
-std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const ir::Target& target);
+/// The schedules of an op that may run on the target, in the order of the file; none for packs without axes.
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options, const ir::Target& target);
 /// The schedule's `where` on the canonical program's dims; none when it has no `where`.
 Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& schedule);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.

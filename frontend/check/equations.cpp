@@ -149,8 +149,8 @@ bool OpChecker::left_pack(const ast::Entry& e, std::vector<ir::Expr>& subs) {
   }
   std::vector<int> positions;
   for (int i = 0; i < pack->second.rank; ++i) {
-    // One axis keeps the pack's name, so that schedules for matrices read `y.r`.
-    std::string name = pack->second.rank == 1 ? e.pack.text : e.pack.text + std::to_string(i);
+    // The innermost axis keeps the pack's name, so that a schedule's `y.r` serves every rank from 1.
+    std::string name = i + 1 == pack->second.rank ? e.pack.text : e.pack.text + std::to_string(i);
     auto exists = [&] { return names_.count(name) || later_.count(name) || std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& x) { return x.name == name; }); };
     while (exists()) name += "_";
     positions.push_back(new_index(name, e.place, ir::AxisClass::map));
