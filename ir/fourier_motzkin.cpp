@@ -40,6 +40,40 @@ void FourierMotzkin::add(Row row) {
   if (rows_.size() < static_cast<size_t>(max_rows)) rows_.push_back(row);
 }
 
+// Two rows that make an equality with a coefficient of 1 give that variable exactly. Done first: the gcd of what is left
+// then tightens more (from m = 6*q and m + 5 >= 6*p follows q >= p).
+bool FourierMotzkin::substitute_equality(int keep) {
+  for (size_t i = 0; i < rows_.size(); ++i)
+    for (size_t j = i + 1; j < rows_.size(); ++j) {
+      if (rows_[i].k == INT64_MIN || rows_[j].k != -rows_[i].k) continue;
+      int unit = -1;
+      bool opposite = true;
+      for (int v = 0; v < variables_ && opposite; ++v) {
+        opposite = rows_[i].c[v] != INT64_MIN && rows_[j].c[v] == -rows_[i].c[v];
+        if (v != keep && (rows_[i].c[v] == 1 || rows_[i].c[v] == -1)) unit = v;
+      }
+      if (!opposite || unit < 0) continue;
+      const Row equality = rows_[i];
+      std::vector<Row> all = std::move(rows_);
+      rows_.clear();
+      for (size_t r = 0; r < all.size(); ++r) {
+        if (r == i || r == j) continue;
+        Row row = all[r];
+        int64_t times = 0;
+        bool fits = !__builtin_mul_overflow(row.c[unit], -equality.c[unit], &times);
+        auto combine = [&](int64_t& to, int64_t from) {
+          int64_t x = 0;
+          fits = fits && !__builtin_mul_overflow(from, times, &x) && !__builtin_add_overflow(to, x, &to);
+        };
+        if (times != 0) combine(row.k, equality.k);
+        for (int v = 0; v < variables_ && times != 0; ++v) combine(row.c[v], equality.c[v]);
+        if (fits) add(row);
+      }
+      return true;
+    }
+  return false;
+}
+
 // The variable whose elimination adds the fewest rows; -1 when none (but `keep`) is left.
 int FourierMotzkin::cheapest(int keep) const {
   int best = -1;
@@ -91,6 +125,7 @@ void FourierMotzkin::eliminate(int v) {
 
 void FourierMotzkin::eliminate_all(int keep) {
   while (!contradiction_) {
+    if (substitute_equality(keep)) continue;
     int v = cheapest(keep);
     if (v < 0) return;
     eliminate(v);

@@ -29,6 +29,7 @@ class FourierMotzkin {
 
  private:
   void eliminate_all(int keep);
+  bool substitute_equality(int keep);
   int cheapest(int keep) const;
   void eliminate(int v);
 

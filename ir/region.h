@@ -20,7 +20,7 @@ struct Box {
 struct Access {
   BufferId buffer;
   bool reads = false;
-  bool writes = false;                  ///< both of a combine, an update, an inout operand
+  bool writes = false;                  ///< a combine and an inout operand do both
   bool combines = false;                ///< a combine assign: its read of the old value is part of the reduction
   bool initialises = false;             ///< a reduce window: the identity is written
   bool tried = false;                   ///< a read with `or`: outside the buffer's box nothing is touched
