@@ -6,10 +6,6 @@
 namespace heddle::ir {
 namespace {
 
-bool numeric(ScalarType type) {
-  return type == ScalarType::index || (is_integer(type) && type != ScalarType::u64);
-}
-
 bool prove_comparison(Theory& theory, const Binary& b, bool truth) {
   BinaryOp op = b.op;
   Affine d = difference(theory.context().convert(b.right), theory.context().convert(b.left));
@@ -52,7 +48,7 @@ bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
              prove_under(theory, b->left, !truth, b->right, truth, assumed) ||
              theory.states(condition, truth);
     }
-    if (b->op >= BinaryOp::eq && b->op <= BinaryOp::ge && numeric(b->left.type()) && numeric(b->right.type()))
+    if (is_comparison(b->op) && is_numeric(b->left.type()) && is_numeric(b->right.type()))
       return prove_comparison(theory, *b, truth);
   }
   if (const Select* s = condition.as<Select>())

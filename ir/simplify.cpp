@@ -7,23 +7,6 @@
 namespace heddle::ir {
 namespace {
 
-bool is_comparison(BinaryOp op) { return op >= BinaryOp::eq && op <= BinaryOp::ge; }
-
-bool numeric(ScalarType type) {
-  return type == ScalarType::index || (is_integer(type) && type != ScalarType::u64);
-}
-
-BinaryOp negated(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::eq: return BinaryOp::ne;
-    case BinaryOp::ne: return BinaryOp::eq;
-    case BinaryOp::lt: return BinaryOp::ge;
-    case BinaryOp::le: return BinaryOp::gt;
-    case BinaryOp::gt: return BinaryOp::le;
-    default: return BinaryOp::lt;
-  }
-}
-
 // Takes what both sides share off both of them.
 void cancel(Affine& left, Affine& right) {
   const Affine all = left;
@@ -45,6 +28,16 @@ class Simplifier : public AffineOracle {
  public:
   /// Without a theory only what holds everywhere is used.
   explicit Simplifier(Theory* theory) : theory_(theory), context_(this) {}
+
+  /// `n == 1024` among the facts: n reads as 1024.
+  void use_constants(const Facts& facts) {
+    for (const Expr& c : facts.conditions()) {
+      const Binary* b = c.as<Binary>();
+      if (!b || b->op != BinaryOp::eq || b->left.type() != ScalarType::index || !constant_value(b->right)) continue;
+      if (const Var* v = b->left.as<Var>()) context_.define(v->symbol, b->right);
+    }
+    context_.settle_definitions();
+  }
 
   Expr index(const Expr& e) {
     Affine a = context_.convert(e);
@@ -75,7 +68,7 @@ class Simplifier : public AffineOracle {
     if (const Binary* b = e.as<Binary>()) {
       if (b->op == BinaryOp::logical_and || b->op == BinaryOp::logical_or) return junction(e, *b);
       if (is_comparison(b->op) && b->left.type() == ScalarType::index) return comparison(e, *b);
-      if (is_comparison(b->op) && theory_ && numeric(b->left.type()) && --questions_ > 0) {
+      if (is_comparison(b->op) && theory_ && is_numeric(b->left.type()) && --questions_ > 0) {
         Affine d = difference(theory_->context().convert(b->right), theory_->context().convert(b->left));
         if (std::optional<bool> known = decided(b->op, d)) return bool_constant(*known);
       }
@@ -89,7 +82,6 @@ class Simplifier : public AffineOracle {
   Expr negation(const Expr& inner, const Expr& e) {
     Expr value = condition(inner);
     const Binary* b = value.as<Binary>();
-    // With a NaN, !(x < y) is not x >= y.
     if (b && is_comparison(b->op) && !is_float(b->left.type())) return binary(negated(b->op), b->left, b->right);
     if (const Unary* u = value.as<Unary>(); u && u->op == UnaryOp::logical_not) return u->value;
     return value.is(inner) ? e : unary(UnaryOp::logical_not, value);
@@ -194,6 +186,7 @@ Expr simplify(const Expr& e) {
 Expr simplify(const Expr& e, const Facts& facts) {
   Theory theory(&facts.theory());
   Simplifier simplifier(&theory);
+  simplifier.use_constants(facts);
   return simplify_with(simplifier, e);
 }
 

@@ -9,14 +9,11 @@ namespace {
 
 constexpr size_t max_alternatives = 4;
 constexpr size_t max_splits = 4;
+constexpr size_t max_conditions = 1'000;  // the rest of a longer list is not used
 constexpr int max_runs = 40;              // of Fourier-Motzkin for one question
 constexpr size_t max_given_rows = 40;     // the rest of its 64 is for products
 constexpr int max_products = 24;
 constexpr uint64_t fact_split = 1u << 20;  // past every atom number
-
-bool numeric(ScalarType type) {
-  return type == ScalarType::index || (is_integer(type) && type != ScalarType::u64);
-}
 
 template <class F>
 void each_factor(const Affine& a, F f) {
@@ -24,18 +21,11 @@ void each_factor(const Affine& a, F f) {
     for (int place = 0; place < 4 && factor(t.m, place); ++place) f(factor(t.m, place));
 }
 
-BinaryOp negated(BinaryOp op) {
-  switch (op) {
-    case BinaryOp::eq: return BinaryOp::ne;
-    case BinaryOp::ne: return BinaryOp::eq;
-    case BinaryOp::lt: return BinaryOp::ge;
-    case BinaryOp::le: return BinaryOp::gt;
-    case BinaryOp::gt: return BinaryOp::le;
-    default: return BinaryOp::lt;
-  }
+int degree(Monomial m) {
+  int count = 0;
+  while (count < 4 && factor(m, count)) ++count;
+  return count;
 }
-
-bool is_comparison(BinaryOp op) { return op >= BinaryOp::eq && op <= BinaryOp::ge; }
 
 Affine negative(Affine a) {
   a.scale(-1);
@@ -48,6 +38,17 @@ Affine less_one(Affine a) {
 }
 
 }  // namespace
+
+BinaryOp negated(BinaryOp comparison) {
+  switch (comparison) {
+    case BinaryOp::eq: return BinaryOp::ne;
+    case BinaryOp::ne: return BinaryOp::eq;
+    case BinaryOp::lt: return BinaryOp::ge;
+    case BinaryOp::le: return BinaryOp::gt;
+    case BinaryOp::gt: return BinaryOp::le;
+    default: return BinaryOp::lt;
+  }
+}
 
 // What one run of Fourier-Motzkin looks at: rows connected with the question.
 struct Theory::System {
@@ -100,6 +101,7 @@ Theory::Theory(const std::vector<Expr>& conditions) : context_(this) {
   };
   std::vector<const Expr*> rest;
   for (const Expr& c : conditions) {
+    if (rest.size() >= max_conditions) break;
     const Binary* b = c.as<Binary>();
     if (b && b->op == BinaryOp::eq && (defined(b->left, b->right) || defined(b->right, b->left))) continue;
     rest.push_back(&c);
@@ -124,7 +126,7 @@ Theory::Theory(const std::vector<Expr>& conditions) : context_(this) {
 // Conditions to rows
 
 bool Theory::compare_rows(const Binary& b, bool truth, std::vector<Rows>& out) {
-  if (!is_comparison(b.op) || !numeric(b.left.type()) || !numeric(b.right.type())) return false;
+  if (!is_comparison(b.op) || !is_numeric(b.left.type()) || !is_numeric(b.right.type())) return false;
   Affine d = difference(context_.convert(b.right), context_.convert(b.left));
   Affine e = negative(d);
   if (!d.ok || !e.ok) return false;
@@ -181,7 +183,7 @@ void Theory::assume(const Expr& condition, bool truth) {
   if (cases.size() == 1) rows_.insert(rows_.end(), cases[0].begin(), cases[0].end());
   if (cases.size() > 1) splits_.push_back({std::move(cases), 0});
   if (condition.as<Constant>()) return;
-  if (!b || !is_comparison(b->op) || !numeric(b->left.type())) truths_.emplace_back(context_.normal_parts(condition), truth);
+  if (!b || !is_comparison(b->op) || !is_numeric(b->left.type())) truths_.emplace_back(context_.normal_parts(condition), truth);
 }
 
 bool Theory::states(const Expr& condition, bool truth) {
@@ -387,6 +389,16 @@ void Theory::add_products(System& s) {
   for (Monomial m : s.variables)
     if (!is_linear(m)) targets.push_back(m);
   if (targets.empty()) return;
+  // A product of three is reached over products of two.
+  for (size_t i = 0, count = targets.size(); i < count; ++i)
+    for (int place = 0; place < 4 && factor(targets[i], 2); ++place) {
+      Monomial part = 0;
+      if (!factor(targets[i], place) || !divide(targets[i], monomial_of(factor(targets[i], place)), part)) continue;
+      if (s.column(part) >= 0 || s.variables.size() >= static_cast<size_t>(FourierMotzkin::max_variables)) continue;
+      s.variables.push_back(part);
+      targets.push_back(part);
+    }
+  std::sort(targets.begin(), targets.end(), [](Monomial a, Monomial b) { return std::pair(degree(a), a) < std::pair(degree(b), b); });
   bound_factors(s, targets);
   pin_factors(s);
   auto wanted = [&](const Affine& row) {

@@ -10,6 +10,14 @@
 
 namespace heddle::ir {
 
+/// Compared by value without wrapping surprises: `index`, and data integers but u64.
+inline bool is_numeric(ScalarType type) {
+  return type == ScalarType::index || (is_integer(type) && type != ScalarType::u64);
+}
+inline bool is_comparison(BinaryOp op) { return op >= BinaryOp::eq && op <= BinaryOp::ge; }
+/// Of integers; with a NaN, !(x < y) is not x >= y.
+BinaryOp negated(BinaryOp comparison);
+
 class Theory : public AffineOracle {
  public:
   /// The theory of a list of conditions. `symbol == value` is substituted everywhere first.

@@ -161,12 +161,46 @@ TEST_F(Prover, symbolic_stride) {
   unknown(v("i") * v("s") + v("u") + 1 < v("h"));
 }
 
+TEST_F(Prover, symbolic_stride_and_dilation) {
+  for (const char* name : {"s", "dil"}) given(c(1) <= v(name));
+  for (const char* name : {"p", "h", "kh"}) given(c(0) <= v(name));
+  given(equals(v("oh"), (v("h") + v("p") * 2 - v("dil") * (v("kh") - 1) - 1) / v("s") + 1));
+  range("i", c(0), v("oh"));
+  range("u", c(0), v("kh"));
+  Expr at = v("i") * v("s") + v("u") * v("dil") - v("p");
+  shown(at < v("h") + v("p"));
+  shown(c(0) <= at + v("p"));
+  unknown(at + 1 < v("h") + v("p"));
+  unknown(c(0) <= at);
+}
+
+TEST_F(Prover, causal_blocks) {
+  range("i", c(0), v("n"));
+  given(v("j") <= v("i") + v("t") - v("n"));
+  shown(v("j") < v("t"));
+  unknown(v("j") < v("t") - 1);
+  range("io", c(0), ceildiv(v("n"), c(64)));
+  range("jo", c(0), ceildiv(min(v("t"), c(64) * v("io") + 64 + v("t") - v("n")), c(64)));
+  shown(c(64) * v("jo") < v("t"));
+  unknown(c(64) * v("jo") + 1 < v("t"));
+}
+
 TEST_F(Prover, composite_dims) {
   range("r", c(0), v("g"));
   range("q", c(0), v("cg"));
   shown(v("r") * v("cg") + v("q") < v("g") * v("cg"));
   shown(c(0) <= v("r") * v("cg") + v("q"));
   unknown(v("r") * v("cg") + v("q") + 1 < v("g") * v("cg"));
+}
+
+TEST_F(Prover, three_composite_dims) {
+  range("b", c(0), v("nb"));
+  range("q", c(0), v("cg"));
+  range("u", c(0), v("kh"));
+  Expr at = (v("b") * v("cg") + v("q")) * v("kh") + v("u");
+  shown(at < v("nb") * v("cg") * v("kh"));
+  shown(c(0) <= at);
+  unknown(at + 1 < v("nb") * v("cg") * v("kh"));
 }
 
 TEST_F(Prover, collapsed_loop) {
@@ -296,6 +330,8 @@ TEST_F(Prover, simplifies_with_facts) {
   range("c", c(0), v("cols"));
   simplifies((v("cols") * v("r") + v("c")) / v("cols"), "r");
   simplifies((v("cols") * v("r") + v("c")) % v("cols"), "c");
+  given(equals(v("n"), c(64)));
+  simplifies(ceildiv(v("n"), c(16)) * v("k"), "4*k");
 }
 
 TEST_F(Prover, affine_in_a_symbol) {
