@@ -1,103 +1,104 @@
 #include "jit/engine.h"
 
-#include <llvm/ExecutionEngine/Orc/LLJIT.h>
-#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
-#include <llvm/Support/TargetSelect.h>
-
 #include <atomic>
 #include <cstring>
 #include <mutex>
+
+#include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
+#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
+#include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Process.h>
 
 #include "jit/codes.h"
 
 namespace heddle::jit {
 
-namespace orc = llvm::orc;
+using llvm::orc::ExecutionSession;
+using llvm::orc::JITDylib;
 
-struct Engine::State {
-  std::unique_ptr<orc::LLJIT> jit;
-  std::string failure;             // why there is no jit
-  std::atomic<uint64_t> count{0};  // a dylib of its own for each kernel, so that all may be called `kernel`
+// Not LLJIT: kernels arrive as objects, so its compile layers would stand idle, and its making costs a millisecond. One lock around
+// each link: a link takes some 0.3 ms and everything before it runs in parallel; ORC's own way to be safe starts a thread for each.
+struct EngineState {
+  std::mutex mutex;
+  std::unique_ptr<ExecutionSession> session;
+  std::unique_ptr<llvm::orc::ObjectLinkingLayer> layer;
+  JITDylib* library = nullptr;  ///< what kernels may call
+  uint64_t made = 0;
+  std::string broken;
+
+  EngineState() {
+    auto control = llvm::orc::SelfExecutorProcessControl::Create(
+        nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
+    if (!control) {
+      broken = llvm::toString(control.takeError());
+      return;
+    }
+    session = std::make_unique<ExecutionSession>(std::move(*control));
+    layer = std::make_unique<llvm::orc::ObjectLinkingLayer>(*session, session->getExecutorProcessControl().getMemMgr());
+    library = &session->createBareJITDylib("library");
+    llvm::orc::SymbolMap symbols;
+    auto define = [&](const char* name, auto* function) {
+      symbols[session->intern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported};
+    };
+    define("memcpy", static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy));
+    define("memset", static_cast<void* (*)(void*, int, size_t)>(std::memset));
+    define("memmove", static_cast<void* (*)(void*, const void*, size_t)>(std::memmove));
+    if (auto e = library->define(llvm::orc::absoluteSymbols(std::move(symbols)))) broken = llvm::toString(std::move(e));
+  }
+  ~EngineState() {
+    if (session) llvm::consumeError(session->endSession());
+  }
 };
 
-namespace {
-
-Diagnostic cannot_link(llvm::Error error) {
-  return Diagnostic(codes::cannot_link, {}, "compiled code could not be loaded: " + llvm::toString(std::move(error)));
-}
-
-// Frees the code: without this, every kernel would hold its mappings until the process has no more to give (65,530 on Linux).
-template <class State>
-class Linked final : public LoadedKernel {
- public:
-  Linked(std::shared_ptr<State> state, orc::JITDylib& dylib, host::KernelFunction kernel, host::ArenaFunction arena)
-      : state_(std::move(state)), dylib_(dylib) {
-    kernel_ = kernel;
-    arena_ = arena;
-  }
-  ~Linked() override {
-    llvm::consumeError(state_->jit->getExecutionSession().removeJITDylib(dylib_));
-  }
-
- private:
-  std::shared_ptr<State> state_;
-  orc::JITDylib& dylib_;
+struct LoadedKernel::Code {
+  std::shared_ptr<EngineState> state;
+  JITDylib* library = nullptr;
 };
 
-}  // namespace
+LoadedKernel::LoadedKernel() : code_(std::make_unique<Code>()) {}
 
-Engine::Engine() : state_(std::make_shared<State>()) {
-  llvm::InitializeNativeTarget();
-  llvm::InitializeNativeTargetAsmPrinter();
-  auto machine = orc::JITTargetMachineBuilder::detectHost();
-  if (!machine) {
-    state_->failure = llvm::toString(machine.takeError());
-    return;
-  }
-  // Without concurrent compilation, adding and looking up from several threads corrupts the session (10 of 10 runs).
-  auto made = orc::LLJITBuilder()
-                  .setJITTargetMachineBuilder(std::move(*machine))
-                  .setSupportConcurrentCompilation(true)
-                  .setObjectLinkingLayerCreator([](orc::ExecutionSession& session) -> llvm::Expected<std::unique_ptr<orc::ObjectLayer>> {
-                    return std::make_unique<orc::ObjectLinkingLayer>(session);
-                  })
-                  .create();
-  if (!made) {
-    state_->failure = llvm::toString(made.takeError());
-    return;
-  }
-  state_->jit = std::move(*made);
+LoadedKernel::~LoadedKernel() {
+  if (!code_->library) return;
+  std::lock_guard lock(code_->state->mutex);
+  llvm::consumeError(code_->state->session->removeJITDylib(*code_->library));
 }
 
+Engine::Engine() : state_(std::make_shared<EngineState>()) {}
 Engine::~Engine() = default;
 
 Result<std::shared_ptr<LoadedKernel>> Engine::load(const std::vector<char>& object) {
-  if (!state_->jit) return Diagnostic(codes::cannot_link, {}, "the run-time linker could not start: " + state_->failure);
-  orc::ExecutionSession& session = state_->jit->getExecutionSession();
-  auto dylib = session.createJITDylib("kernel." + std::to_string(state_->count++));
-  if (!dylib) return cannot_link(dylib.takeError());
-  auto drop = [&](llvm::Error error) {
-    llvm::consumeError(session.removeJITDylib(*dylib));
-    return cannot_link(std::move(error));
-  };
-  // What LLVM may call for on its own.
-  orc::SymbolMap memory;
-  auto define = [&](const char* name, auto* function) {
-    memory[session.intern(name)] = {orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
-  };
-  define("memcpy", static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy));
-  define("memset", static_cast<void* (*)(void*, int, size_t)>(std::memset));
-  define("memmove", static_cast<void* (*)(void*, const void*, size_t)>(std::memmove));
-  if (auto error = dylib->define(orc::absoluteSymbols(std::move(memory)))) return drop(std::move(error));
-
-  auto buffer = llvm::MemoryBuffer::getMemBufferCopy(llvm::StringRef(object.data(), object.size()), "kernel.o");
-  if (auto error = state_->jit->addObjectFile(*dylib, std::move(buffer))) return drop(std::move(error));
-  auto kernel = state_->jit->lookup(*dylib, "kernel");
-  if (!kernel) return drop(kernel.takeError());
-  auto arena = state_->jit->lookup(*dylib, "kernel_arena");
-  if (!arena) return drop(arena.takeError());
-  return std::shared_ptr<LoadedKernel>(
-      std::make_shared<Linked<State>>(state_, *dylib, kernel->toPtr<host::KernelFunction>(), arena->toPtr<host::ArenaFunction>()));
+  std::lock_guard lock(state_->mutex);
+  auto refused = [](const std::string& why) { return Diagnostic(codes::cannot_link, {}, "compiled code cannot be loaded: " + why); };
+  if (!state_->broken.empty()) return refused(state_->broken);
+  ExecutionSession& session = *state_->session;
+  std::shared_ptr<LoadedKernel> out(new LoadedKernel);
+  // A library for each kernel: all export the same names. Removing it returns its memory (two mappings each: without that the
+  // process dies at kernel 32,709).
+  JITDylib& library = session.createBareJITDylib("kernel" + std::to_string(state_->made++));
+  library.addToLinkOrder(*state_->library);
+  auto drop = [&] { llvm::consumeError(session.removeJITDylib(library)); };
+  auto buffer = llvm::MemoryBuffer::getMemBufferCopy({object.data(), object.size()}, "kernel");
+  if (auto e = state_->layer->add(library, std::move(buffer))) {
+    drop();
+    return refused(llvm::toString(std::move(e)));
+  }
+  const auto kernel = session.intern("kernel"), arena = session.intern("kernel_arena");
+  llvm::orc::SymbolLookupSet wanted;
+  wanted.add(kernel);
+  wanted.add(arena);
+  auto found = session.lookup(llvm::orc::makeJITDylibSearchOrder(&library), std::move(wanted));
+  if (!found) {
+    drop();
+    return refused(llvm::toString(found.takeError()));
+  }
+  out->kernel_ = (*found)[kernel].getAddress().toPtr<host::KernelFunction>();
+  out->arena_ = (*found)[arena].getAddress().toPtr<host::ArenaFunction>();
+  out->code_->state = state_;
+  out->code_->library = &library;
+  return out;
 }
 
 }  // namespace heddle::jit

@@ -1,4 +1,5 @@
-// The engine: machine code in memory. Objects go in, callable kernels come out; the code of a kernel is freed with its last holder.
+// Machine code in this process: object files are linked into memory and freed with their last handle. Any number of threads may
+// load at once. No LLVM type crosses this header.
 #pragma once
 
 #include <memory>
@@ -9,19 +10,27 @@
 
 namespace heddle::jit {
 
-/// Linked code of one kernel.
+struct EngineState;
+
+/// The code of one kernel. It keeps its engine's state alive; its memory is returned when the last handle goes.
 class LoadedKernel {
  public:
-  virtual ~LoadedKernel() = default;
+  ~LoadedKernel();
+  LoadedKernel(const LoadedKernel&) = delete;
+  LoadedKernel& operator=(const LoadedKernel&) = delete;
+
   host::KernelFunction kernel() const { return kernel_; }
   host::ArenaFunction arena() const { return arena_; }
 
- protected:
+ private:
+  friend class Engine;
+  struct Code;
+  LoadedKernel();
+  std::unique_ptr<Code> code_;
   host::KernelFunction kernel_ = nullptr;
   host::ArenaFunction arena_ = nullptr;
 };
 
-/// Any number of threads may load and free kernels at once.
 class Engine {
  public:
   Engine();
@@ -29,12 +38,11 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Links a relocatable object that defines `kernel` and `kernel_arena` (backend/host/abi.h). No page is ever writable and executable.
+  /// Links an object that exports `kernel` and `kernel_arena`.
   Result<std::shared_ptr<LoadedKernel>> load(const std::vector<char>& object);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<EngineState> state_;
 };
 
 }  // namespace heddle::jit

@@ -1,4 +1,4 @@
-// Program -> relocatable object: lowering passes, LLVM IR, few chosen LLVM passes, machine code. No LLVM type in sight.
+// Program -> machine code, in one call: lowering passes, LLVM module, few chosen LLVM passes, object file.
 #pragma once
 
 #include <string>
@@ -11,19 +11,21 @@
 namespace heddle::host {
 
 struct CompileOptions {
-  bool keep_llvm = false;      ///< fill Compiled::llvm_ir, after the passes
-  bool keep_assembly = false;  ///< fill Compiled::assembly
+  bool keep_llvm = false;      ///< text of the module after the passes
+  bool keep_assembly = false;  ///< text of the machine code
 };
 
 struct Compiled {
-  std::vector<char> object;  ///< defines `kernel` and `kernel_arena` of abi.h
-  std::string llvm_ir, assembly;
+  std::vector<char> object;  ///< ELF, relocatable; exports `kernel` and `kernel_arena`
+  std::string llvm_ir;
+  std::string assembly;
   ArgLayout layout;
-  std::vector<ir::Check> checks;  ///< indexed by CheckReport::check
-  double lower_ms = 0, llvm_ms = 0;
+  std::vector<ir::Check> checks;  ///< by their number in reports
+  double lower_ms = 0;            ///< to the LLVM module
+  double llvm_ms = 0;             ///< LLVM's passes and code generation
 };
 
-/// `traits`: for each array parameter in order. A program that this target cannot run is refused at the place that asks for it.
+/// `traits` say what is known of each array parameter, in order; fewer than parameters: nothing is known of the rest.
 Result<Compiled> compile(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
                          const CompileOptions& options = {});
 

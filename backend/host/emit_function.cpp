@@ -1,0 +1,262 @@
+// Functions: the kernel, the bodies of parallel loops, the arena's size. What a function needs of its arguments is loaded once, at
+// its entry, when first asked for.
+#include <cstddef>
+
+#include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/MDBuilder.h>
+
+#include "backend/host/codes.h"
+#include "backend/host/emit.h"
+#include "backend/host/emitter.h"
+#include "ir/region.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+
+using llvm::Value;
+
+Emitter::Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target,
+                 const std::vector<ArgTraits>& traits)
+    : module_(module),
+      b_(module.getContext()),
+      p_(std::move(program)),
+      plan_(std::move(plan)),
+      target_(target),
+      traits_(traits),
+      layout_(arg_layout(p_)),
+      arith_(b_, target, p_.allow.contract) {
+  for (const auto& [dim, word] : layout_.dims) ranges_.set(dim, {0, INT64_MAX});
+}
+
+Result<std::vector<ir::Check>> Emitter::run() {
+  llvm::MDBuilder md(module_.getContext());
+  llvm::MDNode* domain = md.createAnonymousAliasScopeDomain();
+  std::vector<int> groups;
+  for (size_t i = 0; i < plan_.buffers.size(); ++i) {
+    const auto kind = plan_.buffers[i].kind;
+    const bool memory = kind == Placement::Kind::parameter || kind == Placement::Kind::arena;
+    if (memory && plan_.buffers[i].group == static_cast<int>(i)) groups.push_back(static_cast<int>(i));
+  }
+  std::vector<llvm::Metadata*> all;
+  for (size_t i = 0; i < groups.size(); ++i) all.push_back(md.createAnonymousAliasScope(domain));
+  for (size_t i = 0; i < groups.size(); ++i) {
+    std::vector<llvm::Metadata*> others = all;
+    others.erase(others.begin() + static_cast<ptrdiff_t>(i));
+    scopes_[groups[i]] = {llvm::MDNode::get(module_.getContext(), {all[i]}), llvm::MDNode::get(module_.getContext(), others)};
+  }
+  kernel();
+  if (errors_.empty()) arena_size();
+  if (!errors_.empty()) return std::move(errors_);
+  return std::move(checks_);
+}
+
+llvm::Function* Emitter::declare(const char* name, std::vector<llvm::Type*> parameters, bool external) {
+  auto* type = llvm::FunctionType::get(b_.getInt64Ty(), parameters, false);
+  auto* fn = llvm::Function::Create(type, external ? llvm::GlobalValue::ExternalLinkage : llvm::GlobalValue::InternalLinkage, name, module_);
+  fn->setDoesNotThrow();
+  std::string features;
+  for (const std::string& word : target_.features) features += (features.empty() ? "" : ",") + word;
+  fn->addFnAttr("target-cpu", "x86-64");
+  fn->addFnAttr("target-features", features);
+  // Only the order of instructions: what may be used is said by the features.
+  if (target_.vector_bytes >= 32) fn->addFnAttr("tune-cpu", target_.vector_bytes == 64 ? "sapphirerapids" : "skylake");
+  fn->addFnAttr("prefer-vector-width", std::to_string(8 * target_.vector_bytes));
+  return fn;
+}
+
+void Emitter::begin(Function& f) {
+  f.entry = llvm::BasicBlock::Create(module_.getContext(), "entry", f.fn);
+  auto* start = llvm::BasicBlock::Create(module_.getContext(), "start", f.fn);
+  b_.SetInsertPoint(f.entry);
+  b_.CreateBr(start);
+  b_.SetInsertPoint(start);
+}
+
+void Emitter::kernel() {
+  f_ = Function{};
+  f_.fn = declare("kernel", {b_.getPtrTy(), b_.getPtrTy()}, true);
+  f_.context = f_.fn->getArg(0);
+  f_.args = f_.fn->getArg(1);
+  f_.fn->addParamAttr(1, llvm::Attribute::NoAlias);
+  begin(f_);
+  body(p_.body);
+  b_.CreateRet(b_.getInt64(status_ok));
+}
+
+void Emitter::arena_size() {
+  f_ = Function{};
+  storages_.clear();
+  f_.fn = declare("kernel_arena", {b_.getPtrTy()}, true);
+  f_.args = f_.fn->getArg(0);
+  begin(f_);
+  b_.CreateRet(saturating(plan_.bytes));
+}
+
+// Sizes of what a caller asks for may pass 2^63: then so does the answer, nearly, and no allocation can succeed.
+Value* Emitter::saturating(const Expr& e) {
+  const auto* op = e.as<ir::Binary>();
+  if (!op || (op->op != ir::BinaryOp::add && op->op != ir::BinaryOp::mul)) {
+    if (!op) return value(e).v;
+    return arith_.binary(op->op, ir::ScalarType::index, {saturating(op->left)}, {saturating(op->right)}).v;
+  }
+  const auto id = op->op == ir::BinaryOp::add ? llvm::Intrinsic::sadd_with_overflow : llvm::Intrinsic::smul_with_overflow;
+  Value* both = b_.CreateBinaryIntrinsic(id, saturating(op->left), saturating(op->right));
+  Value* far = b_.getInt64(uint64_t{1} << 62);
+  Value* out = b_.CreateSelect(b_.CreateExtractValue(both, 1), far, b_.CreateExtractValue(both, 0));
+  return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, out, far);
+}
+
+void Emitter::at_entry(const Work& work) {
+  llvm::IRBuilder<>::InsertPointGuard guard(b_);
+  b_.SetInsertPoint(f_.entry->getTerminator());
+  const int width = arith_.width;
+  arith_.width = 1;
+  std::vector<std::unordered_map<const ir::ExprNode*, std::pair<Expr, Val>>> none;
+  std::swap(known_, none);
+  work();
+  std::swap(known_, none);
+  arith_.width = width;
+}
+
+Value* Emitter::argument_word(int word, llvm::Type* type) {
+  Value* at = b_.CreateConstGEP1_64(b_.getInt64Ty(), f_.args, static_cast<uint64_t>(word));
+  auto* out = b_.CreateLoad(type, at);
+  out->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(module_.getContext(), {}));
+  return out;
+}
+
+Value* Emitter::context_field(size_t offset, llvm::Type* type) {
+  return b_.CreateLoad(type, b_.CreateConstGEP1_64(b_.getInt8Ty(), f_.context, offset));
+}
+
+// Dims, run-time scalars, and symbols that stand for strides.
+Val Emitter::argument(ir::SymbolId symbol) {
+  Val out;
+  at_entry([&] {
+    if (auto stride = strides_.find(symbol.value); stride != strides_.end()) {
+      const auto& [word, e] = stride->second;
+      out = e.known() ? value(e) : Val{argument_word(word, b_.getInt64Ty())};
+      return;
+    }
+    for (const auto& [dim, word] : layout_.dims)
+      if (dim == symbol) out = {argument_word(word, b_.getInt64Ty())};
+    for (const auto& [scalar, word] : layout_.scalars) {
+      if (scalar != symbol) continue;
+      const ir::ScalarType type = p_.symbol(scalar).type;
+      out = arith_.from_memory(type, {argument_word(word, arith_.memory_type(type))});
+    }
+  });
+  if (!out.v) return fail(codes::broken_code, p_.symbol(symbol).place, "`" + p_.symbol(symbol).name + "` has no value here");
+  f_.symbols[symbol.value] = out;
+  return out;
+}
+
+Value* Emitter::slice() {
+  if (f_.slice) return f_.slice;
+  at_entry([&] {
+    f_.slice = context_field(offsetof(Context, arena), b_.getPtrTy());
+    if (!f_.thread) return;
+    Value* stride = context_field(offsetof(Context, arena_stride), b_.getInt64Ty());
+    f_.slice = b_.CreateGEP(b_.getInt8Ty(), f_.slice, b_.CreateMul(f_.thread, stride));
+  });
+  return f_.slice;
+}
+
+Value* Emitter::stack_slot(llvm::Type* element, int64_t count) {
+  llvm::IRBuilder<>::InsertPointGuard guard(b_);
+  b_.SetInsertPoint(f_.entry, f_.entry->begin());
+  auto* slot = b_.CreateAlloca(llvm::ArrayType::get(element, static_cast<uint64_t>(count)));
+  slot->setAlignment(llvm::Align(64));
+  return slot;
+}
+
+// The body becomes a function of its own over a range of iterations; what it uses of the scope around it crosses in a closure of
+// 8-byte words.
+void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
+  Value* lo = value(loop.lo).v;
+  Value* n = b_.CreateSub(value(loop.hi).v, lo);
+
+  std::vector<uint32_t> symbols, bases;
+  std::vector<Value*> words = {f_.args, lo};
+  for (const auto& [id, val] : f_.symbols) {
+    const ir::SymbolKind kind = p_.symbols[id].kind;
+    if (kind != ir::SymbolKind::loop && kind != ir::SymbolKind::local) continue;
+    if (!depth_.count(id) || val.v->getType() != b_.getInt64Ty()) continue;
+    symbols.push_back(id);
+    words.push_back(val.v);
+  }
+  for (const ir::Access& a : ir::accesses(p_, loop.body)) {
+    const uint32_t id = a.buffer.value;
+    if (plan_.buffers[id].kind == Placement::Kind::parameter && !redirects_.count(id)) continue;
+    if (std::find(bases.begin(), bases.end(), id) != bases.end()) continue;
+    Value* base = redirects_.count(id) ? redirects_[id].slot : f_.bases.count(id) ? f_.bases[id] : nullptr;
+    if (!base) continue;  // allocated inside
+    bases.push_back(id);
+    words.push_back(base);
+  }
+  Value* closure = stack_slot(b_.getInt64Ty(), static_cast<int64_t>(words.size()));
+  for (size_t i = 0; i < words.size(); ++i) b_.CreateStore(words[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), closure, i));
+
+  Function outer = std::move(f_);
+  auto outer_storages = std::move(storages_);
+  auto outer_redirects = redirects_;
+  auto known = std::move(known_);
+  known_.clear();
+  storages_.clear();
+  const auto resume = b_.saveIP();
+  f_ = Function{};
+  llvm::Type *word = b_.getInt64Ty(), *pointer = b_.getPtrTy();
+  f_.fn = declare("kernel_part", {pointer, pointer, word, word, word}, false);
+  f_.context = f_.fn->getArg(0);
+  f_.thread = f_.fn->getArg(2);
+  begin(f_);
+  Value* low = nullptr;
+  at_entry([&] {
+    size_t at = 0;
+    auto next = [&](llvm::Type* type) { return b_.CreateLoad(type, b_.CreateConstGEP1_64(word, f_.fn->getArg(1), at++)); };
+    f_.args = next(pointer);
+    low = next(word);
+    for (uint32_t id : symbols) f_.symbols[id] = {next(word)};
+    for (uint32_t id : bases) {
+      Value* base = next(pointer);
+      f_.bases[id] = base;
+      if (redirects_.count(id)) redirects_[id].slot = base;
+    }
+  });
+  path_.push_back(s);
+  enter_range(loop.loop, loop.lo, loop.hi);
+  const bool from_zero = ir::is_constant(loop.lo, 0);
+  counted(loop.loop, f_.fn->getArg(3), f_.fn->getArg(4), from_zero ? nullptr : low, false, [&] { body(loop.body); });
+  path_.pop_back();
+  b_.CreateRet(b_.getInt64(status_ok));
+
+  llvm::Function* part = f_.fn;
+  f_ = std::move(outer);
+  storages_ = std::move(outer_storages);
+  redirects_ = std::move(outer_redirects);
+  known_ = std::move(known);
+  b_.restoreIP(resume);
+  Value* run = context_field(offsetof(Context, parallel_for), pointer);
+  auto* type = llvm::FunctionType::get(word, {pointer, pointer, pointer, word}, false);
+  Value* status = b_.CreateCall(type, run, {f_.context, part, closure, n});
+  auto* failed = llvm::BasicBlock::Create(module_.getContext(), "stopped", f_.fn);
+  auto* next = llvm::BasicBlock::Create(module_.getContext(), "joined", f_.fn);
+  b_.CreateCondBr(b_.CreateICmpNE(status, b_.getInt64(0)), failed, next);
+  b_.SetInsertPoint(failed);
+  b_.CreateRet(status);
+  b_.SetInsertPoint(next);
+}
+
+Val Emitter::fail(const Code& code, const Place& place, const std::string& text, ir::ScalarType type) {
+  if (errors_.empty()) errors_.push_back(Diagnostic(code, place, text));
+  return poison(type);
+}
+
+Val Emitter::poison(ir::ScalarType type) { return {llvm::PoisonValue::get(arith_.value_type(type)), false}; }
+
+Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan, const ir::Target& target,
+                                    const std::vector<ArgTraits>& traits) {
+  return Emitter(module, program, plan, target, traits).run();
+}
+
+}  // namespace heddle::host

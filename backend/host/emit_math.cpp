@@ -1,0 +1,101 @@
+// The rows of ir/math.h as LLVM code: the same templates that the interpreter runs, over values of one or many lanes.
+#include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
+
+#include "backend/host/emit_arith.h"
+
+namespace heddle::host {
+
+using ir::MathOp;
+using ir::ScalarType;
+using llvm::Value;
+
+struct MathBuilder {
+  using V = Val;
+  using I = Val;
+  using M = Val;
+  const Arith& a;
+  llvm::IRBuilder<>& b;
+  bool f64;
+
+  int bits() const { return f64 ? 64 : 32; }
+  llvm::Type* float_type(bool lanes) const { return a.with_lanes(f64 ? b.getDoubleTy() : b.getFloatTy(), lanes); }
+  llvm::Type* integer_type(bool lanes) const { return a.with_lanes(f64 ? b.getInt64Ty() : b.getInt32Ty(), lanes); }
+
+  V constant(double value) const { return {llvm::ConstantFP::get(float_type(false), value), false}; }
+  I integer(uint64_t value) const { return {a.integer(integer_type(false), value), false}; }
+  V add(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFAdd(l, r); }); }
+  V sub(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFSub(l, r); }); }
+  V mul(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFMul(l, r); }); }
+  V div(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFDiv(l, r); }); }
+  V mad(V x, V y, V z) const {
+    if (!a.target_.has_fma) return add(mul(x, y), z);
+    bool lanes = x.lanes || y.lanes || z.lanes;
+    if (lanes) x = {a.spread(x), true}, y = {a.spread(y), true}, z = {a.spread(z), true};
+    return {b.CreateIntrinsic(llvm::Intrinsic::fma, {x.v->getType()}, {x.v, y.v, z.v}), lanes};
+  }
+  V by_intrinsic(llvm::Intrinsic::ID id, V x) const {
+    return a.lift(x, [&](Value* v) { return b.CreateUnaryIntrinsic(id, v); });
+  }
+  V sqrt(V x) const { return by_intrinsic(llvm::Intrinsic::sqrt, x); }
+  V floor(V x) const { return by_intrinsic(llvm::Intrinsic::floor, x); }
+  V ceil(V x) const { return by_intrinsic(llvm::Intrinsic::ceil, x); }
+  V round_even(V x) const { return by_intrinsic(llvm::Intrinsic::roundeven, x); }
+  V min_of(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSelect(b.CreateFCmpOLT(l, r), l, r); });
+  }
+  V max_of(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSelect(b.CreateFCmpOGT(l, r), l, r); });
+  }
+  M less(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOLT(l, r); }); }
+  M equal(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOEQ(l, r); }); }
+  M is_nan(V x) const { return a.lift(x, [&](Value* v) { return b.CreateFCmpUNO(v, v); }); }
+  M both(M x, M y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); }); }
+  V select(M m, V x, V y) const { return a.select(m, x, y); }
+  I to_bits(V x) const { return {b.CreateBitCast(x.v, integer_type(x.lanes)), x.lanes}; }
+  V from_bits(I x) const { return {b.CreateBitCast(x.v, float_type(x.lanes)), x.lanes}; }
+  I iadd(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAdd(l, r); }); }
+  I isub(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSub(l, r); }); }
+  I iand(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); }); }
+  I ior(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateOr(l, r); }); }
+  I shift_left(I x, int n) const {
+    return a.lift(x, [&](Value* v) { return b.CreateShl(v, a.integer(v->getType(), static_cast<uint64_t>(n))); });
+  }
+  I shift_right(I x, int n) const {
+    return a.lift(x, [&](Value* v) { return b.CreateLShr(v, a.integer(v->getType(), static_cast<uint64_t>(n))); });
+  }
+
+  // vscalefps does the work of two products and the integer operations that make their powers: four instructions less for exp.
+  bool has_scale() const {
+    return a.target_.has_masks && a.width > 1 && (a.width * bits() == 512 || a.width * bits() == 256);
+  }
+  V scale(V p, V n) const {
+    if (!p.lanes && !n.lanes) p = {a.spread(p), true};
+    const bool full = a.width * bits() == 512;
+    Value* x = a.spread(p);
+    Value* y = a.spread(n);
+    // Rounding mode 4: the current one. Only the 512-bit forms name it.
+    Value* all = llvm::Constant::getAllOnesValue(b.getIntNTy(static_cast<unsigned>(std::max(a.width, 8))));
+    std::vector<Value*> args = {x, y, x, all};
+    if (full) args.push_back(b.getInt32(4));
+    const auto id = full ? (f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512)
+                         : (f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_256 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_256);
+    return {b.CreateIntrinsic(id, {}, args), true};
+  }
+};
+
+Val Arith::math(MathOp op, ScalarType type, Val x, Val y) const {
+  if (!ir::is_float(type)) {
+    if (op == MathOp::min || op == MathOp::max)
+      return binary(op == MathOp::min ? ir::BinaryOp::min : ir::BinaryOp::max, type, x, y);
+    if (!ir::is_signed(type)) return x;
+    return lift(x, [&](Value* v) { return b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, v, b.CreateNeg(v)); });
+  }
+  MathBuilder builder{*this, b, type == ScalarType::f64};
+  if (ir::math_row(op).arity == 2) unify(x, y);
+  Val out = ir::math::apply(builder, op, x, y);
+  const bool wide = type == ScalarType::f64 || type == ScalarType::f32;
+  return wide || (ir::math_row(op).exact && op != MathOp::sqrt) ? out : Val{round_narrow(type, out.v), out.lanes};
+}
+
+}  // namespace heddle::host

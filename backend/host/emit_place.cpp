@@ -1,0 +1,289 @@
+// Addresses, loads and stores. An offset is one affine form over loops, dims and strides: terms of outer loops are added first, so
+// that they move out of inner ones; constants come last and fold into the instruction.
+#include <algorithm>
+
+#include "backend/host/emitter.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+
+using llvm::Value;
+
+const Emitter::Storage& Emitter::storage(ir::BufferId id) {
+  auto known = storages_.find(id.value);
+  if (known != storages_.end()) return known->second;
+  Storage s;
+  const ir::Buffer& buffer = p_.buffer(id);
+  const Placement& place = plan_.buffers[id.value];
+  auto row_major = [&](const std::vector<Expr>& extents) {
+    s.strides.assign(extents.size(), ir::index_constant(1));
+    for (size_t i = extents.size(); i-- > 1;) s.strides[i - 1] = s.strides[i] * extents[i];
+  };
+  if (auto to = redirects_.find(id.value); to != redirects_.end()) {
+    std::vector<Expr> extents;
+    s.elements = 1;
+    for (int64_t n : to->second.extents) extents.push_back(ir::index_constant(n)), s.elements *= n;
+    s.base = to->second.slot;
+    s.origin = to->second.origin;
+    row_major(extents);
+    return storages_[id.value] = std::move(s);
+  }
+  for (const ir::BoxDim& d : buffer.box) s.origin.push_back(d.lo);
+  if (place.kind != Placement::Kind::parameter) {
+    s.base = f_.bases[id.value];
+    s.layout = buffer.layout ? &*buffer.layout : nullptr;
+    row_major(place.extents);
+    if (place.kind == Placement::Kind::registers) s.elements = std::max<int64_t>(1, place.elements);
+    else s.group = place.group;
+    return storages_[id.value] = std::move(s);
+  }
+  // A parameter: strides are arguments, one for each array axis; the dims of a composite axis are row-major in it.
+  size_t index = 0;
+  while (layout_.arrays[index].buffer != id) ++index;
+  const ArgLayout::Array& array = layout_.arrays[index];
+  const bool unit = index < traits_.size() && traits_[index].unit_inner_stride;
+  std::vector<ir::SymbolId>& symbols = stride_symbols_[id.value];
+  if (symbols.empty())
+    for (int axis = 0; axis < array.rank; ++axis) {
+      symbols.push_back(p_.add(ir::Symbol{buffer.name + ".stride" + std::to_string(axis), ir::SymbolKind::scalar}));
+      strides_[symbols.back().value] = {array.word + 1 + axis, {}};
+    }
+  size_t dim = buffer.box.size();
+  s.strides.resize(dim);
+  for (int axis = array.rank; axis-- > 0;) {
+    const bool inner = axis + 1 == array.rank;
+    Expr stride = inner && unit ? ir::index_constant(1) : ir::var(symbols[static_cast<size_t>(axis)]);
+    for (int part = buffer.groups.empty() ? 1 : buffer.groups[static_cast<size_t>(axis)]; part-- > 0;) {
+      --dim;
+      s.strides[dim] = stride;
+      stride = stride * (buffer.box[dim].hi - buffer.box[dim].lo);
+    }
+  }
+  if (Value*& base = f_.bases[id.value]; !base) at_entry([&] { base = argument_word(array.word, b_.getPtrTy()); });
+  s.base = f_.bases[id.value];
+  s.group = place.group;
+  return storages_[id.value] = std::move(s);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+int Emitter::depth(ir::AffineContext& context, ir::Monomial m) const {
+  int most = 0;
+  for (int place = 0; place < 4 && ir::factor(m, place); ++place) {
+    const uint32_t number = ir::factor(m, place);
+    const ir::Atom& x = context.atom(number);
+    if (x.kind == ir::Atom::Kind::symbol) {
+      auto at = depth_.find(x.expr.as<ir::Var>()->symbol.value);
+      if (at != depth_.end()) most = std::max(most, at->second);
+      continue;
+    }
+    for (const auto& [symbol, level] : depth_)
+      if (context.mentions(number, ir::SymbolId{symbol})) most = std::max(most, level);
+  }
+  return most;
+}
+
+// The value of a form that is the same for all lanes.
+Value* Emitter::affine(ir::AffineContext& context, const ir::Affine& a) {
+  const int width = arith_.width;
+  const ir::SymbolId vector = vector_;
+  Value* mask = mask_;
+  arith_.width = 1, vector_ = {}, mask_ = nullptr;
+  std::vector<std::pair<int, size_t>> order;
+  for (size_t i = 0; i < a.terms.size(); ++i) order.emplace_back(depth(context, a.terms[i].m), i);
+  std::sort(order.begin(), order.end());
+  Value* sum = nullptr;
+  bool small = true;
+  for (const auto& [level, index] : order) {
+    const ir::AffineTerm& t = a.terms[index];
+    Value* part = nullptr;
+    for (int place = 0; place < 4 && ir::factor(t.m, place); ++place) {
+      const ir::Atom& x = context.atom(ir::factor(t.m, place));
+      // Loops and dims cannot wrap; what comes from data may, and must then wrap, not be undefined.
+      const bool data = x.kind != ir::Atom::Kind::symbol || x.expr.type() != ir::ScalarType::index;
+      small = small && !data;
+      Value* factor = x.kind == ir::Atom::Kind::symbol && x.expr.type() == ir::ScalarType::index
+                          ? value(x.expr).v
+                          : value(context.rebuild(ir::Affine::of(ir::factor(t.m, place)))).v;
+      part = part ? b_.CreateMul(part, factor, "", false, small) : factor;
+    }
+    if (t.c == -1 && sum) {
+      sum = b_.CreateSub(sum, part, "", false, small);
+      continue;
+    }
+    if (t.c != 1) part = b_.CreateMul(part, b_.getInt64(static_cast<uint64_t>(t.c)), "", false, small);
+    sum = sum ? b_.CreateAdd(sum, part, "", false, small) : part;
+  }
+  if (!sum) sum = b_.getInt64(static_cast<uint64_t>(a.constant));
+  else if (a.constant != 0) sum = b_.CreateAdd(sum, b_.getInt64(static_cast<uint64_t>(a.constant)), "", false, small);
+  arith_.width = width, vector_ = vector, mask_ = mask;
+  return sum;
+}
+
+// The same of a form that differs between lanes.
+Value* Emitter::affine_lanes(ir::AffineContext& context, const ir::Affine& a) {
+  ir::Affine rest(a.constant);
+  Value* sum = nullptr;
+  for (const ir::AffineTerm& t : a.terms) {
+    ir::Affine one;
+    one.terms.push_back(t);
+    if (!context.mentions(one, vector_)) {
+      rest.terms.push_back(t);
+      continue;
+    }
+    Val part{b_.getInt64(static_cast<uint64_t>(t.c))};
+    for (int place = 0; place < 4 && ir::factor(t.m, place); ++place)
+      part = arith_.mul(part, value(context.rebuild(ir::Affine::of(ir::factor(t.m, place)))), false);
+    Value* lanes = arith_.spread(part);
+    sum = sum ? b_.CreateAdd(sum, lanes) : lanes;
+  }
+  Value* base = arith_.spread({affine(context, rest)});
+  return sum ? b_.CreateAdd(base, sum) : base;
+}
+
+Value* Emitter::advance(Value* pointer, ir::BufferId buffer, ir::AffineContext& context, const ir::Affine& offset) {
+  llvm::Type* element = arith_.memory_type(p_.buffer(buffer).type);
+  int deepest = 0;
+  for (const ir::AffineTerm& t : offset.terms) deepest = std::max(deepest, depth(context, t.m));
+  ir::Affine outer, inner;
+  for (const ir::AffineTerm& t : offset.terms) (depth(context, t.m) < deepest ? outer : inner).terms.push_back(t);
+  if (!outer.terms.empty()) pointer = b_.CreateGEP(element, pointer, affine(context, outer));
+  if (!inner.terms.empty()) pointer = b_.CreateGEP(element, pointer, affine(context, inner));
+  if (offset.constant != 0) pointer = b_.CreateGEP(element, pointer, b_.getInt64(static_cast<uint64_t>(offset.constant)));
+  return pointer;
+}
+
+Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  const Storage& at = storage(buffer);
+  RangedContext ranged(ranges_);
+  ir::AffineContext& context = ranged.context;
+  std::vector<Expr> coordinates = subs;
+  if (at.layout) {
+    ir::Substitution relative;
+    for (size_t i = 0; i < subs.size(); ++i) relative.emplace_back(at.layout->from[i], subs[i] - at.origin[i]);
+    coordinates.clear();
+    for (const Expr& e : at.layout->to) coordinates.push_back(ir::substitute(e, relative));
+  }
+  ir::Affine offset;
+  for (size_t i = 0; i < coordinates.size(); ++i) {
+    ir::Affine c = context.convert(coordinates[i]);
+    if (!at.layout) c.add(context.convert(at.origin[i]), -1);
+    offset.add(product(c, context.convert(at.strides[i])));
+  }
+  Spot out;
+  out.storage = &at;
+  llvm::Type* element = arith_.memory_type(p_.buffer(buffer).type);
+  const bool varies = arith_.width > 1;
+  if (!offset.ok) {
+    // Too large for the normal form: plain arithmetic.
+    Val sum = arith_.index(0);
+    for (size_t i = 0; i < coordinates.size(); ++i) {
+      Val c = value(at.layout ? coordinates[i] : coordinates[i] - at.origin[i]);
+      sum = arith_.add(sum, arith_.mul(c, value(at.strides[i]), false), false);
+    }
+    out.shape = sum.lanes ? Spot::scattered : Spot::one;
+    out.pointer = sum.lanes ? at.base : b_.CreateGEP(element, at.base, sum.v);
+    out.offsets = sum.lanes ? sum.v : nullptr;
+    return out;
+  }
+  ir::Affine same(offset.constant), lanes;
+  for (const ir::AffineTerm& t : offset.terms) {
+    ir::Affine one;
+    one.terms.push_back(t);
+    (varies && context.mentions(one, vector_) ? lanes : same).terms.push_back(t);
+  }
+  if (lanes.terms.empty()) {
+    out.pointer = advance(at.base, buffer, context, same);
+    return out;
+  }
+  const ir::AffineTerm& first = lanes.terms[0];
+  const ir::Atom& atom = context.atom(ir::factor(first.m, 0));
+  const bool simple = lanes.terms.size() == 1 && ir::is_linear(first.m) && atom.kind == ir::Atom::Kind::symbol;
+  if (simple && first.c == 1) {
+    same.add(vector_lo_);
+    out.shape = Spot::contiguous;
+    out.inside_slot = at.elements && same.is_constant() && same.constant >= 0 && same.constant + arith_.width <= at.elements;
+    out.pointer = advance(at.base, buffer, context, same);
+    return out;
+  }
+  out.shape = Spot::scattered;
+  out.pointer = advance(at.base, buffer, context, same);
+  out.offsets = affine_lanes(context, lanes);
+  return out;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class I>
+I* Emitter::tagged(I* access, const Storage& where) {
+  auto scope = scopes_.find(where.group);
+  if (where.group >= 0 && scope != scopes_.end()) {
+    access->setMetadata(llvm::LLVMContext::MD_alias_scope, scope->second.first);
+    access->setMetadata(llvm::LLVMContext::MD_noalias, scope->second.second);
+  }
+  return access;
+}
+
+Value* Emitter::all_lanes() {
+  return mask_ ? mask_ : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(arith_.width)));
+}
+
+// An address that all lanes share is read once. Where some lane may be off, all may be: then the read must be shown to be inside, or
+// goes to a place of its own when no lane is on.
+Value* Emitter::readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs) {
+  if (!mask_ || redirects_.count(buffer.value) || not_shown_inside(buffer, subs).empty()) return pointer;
+  if (!nowhere_ || llvm::cast<llvm::Instruction>(nowhere_)->getFunction() != f_.fn) {
+    nowhere_ = stack_slot(b_.getInt64Ty(), 1);
+    at_entry([&] { b_.CreateStore(b_.getInt64(0), nowhere_); });
+  }
+  return b_.CreateSelect(b_.CreateOrReduce(mask_), pointer, nowhere_);
+}
+
+Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  const ir::ScalarType type = p_.buffer(buffer).type;
+  llvm::Type* element = arith_.memory_type(type);
+  const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
+  const Spot at = spot(buffer, subs);
+  if (at.shape == Spot::one) {
+    Value* from = readable(at.pointer, buffer, subs);
+    return arith_.from_memory(type, {tagged(b_.CreateAlignedLoad(element, from, align), *at.storage)});
+  }
+  llvm::Type* lanes = arith_.with_lanes(element, true);
+  Value* zero = llvm::Constant::getNullValue(lanes);
+  llvm::Instruction* read = nullptr;
+  if (at.shape == Spot::scattered) {
+    Value* pointers = b_.CreateGEP(element, at.pointer, at.offsets);
+    read = b_.CreateMaskedGather(lanes, pointers, align, all_lanes(), zero);
+  } else if (!mask_ || at.inside_slot) {
+    read = b_.CreateAlignedLoad(lanes, at.pointer, align);
+  } else {
+    read = b_.CreateMaskedLoad(lanes, at.pointer, align, mask_, zero);
+  }
+  return arith_.from_memory(type, {tagged(read, *at.storage), true});
+}
+
+void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
+  const ir::ScalarType type = p_.buffer(buffer).type;
+  const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
+  const Spot at = spot(buffer, subs);
+  Val bits = arith_.to_memory(type, x);
+  if (at.shape == Spot::one) {
+    tagged(b_.CreateAlignedStore(bits.v, at.pointer, align), *at.storage);
+    return;
+  }
+  Value* lanes = arith_.spread(bits);
+  if (at.shape == Spot::scattered) {
+    Value* pointers = b_.CreateGEP(arith_.memory_type(type), at.pointer, at.offsets);
+    tagged(b_.CreateMaskedScatter(lanes, pointers, align, all_lanes()), *at.storage);
+  } else if (!mask_) {
+    tagged(b_.CreateAlignedStore(lanes, at.pointer, align), *at.storage);
+  } else if (at.inside_slot) {
+    // A blend keeps the slot a value; a masked store would keep it memory.
+    Value* old = b_.CreateAlignedLoad(lanes->getType(), at.pointer, align);
+    b_.CreateAlignedStore(b_.CreateSelect(mask_, lanes, old), at.pointer, align);
+  } else {
+    tagged(b_.CreateMaskedStore(lanes, at.pointer, align, mask_), *at.storage);
+  }
+}
+
+}  // namespace heddle::host

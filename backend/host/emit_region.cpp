@@ -1,0 +1,270 @@
+// Reductions. On entry the windows get the identity; a small window of memory is held in registers while the region is open and
+// written once at its end. User reducers run their combine block on the state's fields.
+#include "backend/host/codes.h"
+#include "backend/host/emitter.h"
+#include "ir/visit.h"
+#include "support/limits.h"
+
+namespace heddle::host {
+
+using llvm::Value;
+
+namespace {
+
+// Straight-line stores of one window at most; beyond, loops.
+constexpr int64_t most_copies = 256;
+constexpr int64_t longest_unrolled_dim = 64;
+
+// The extent of the first vector loop below: the lanes in which the region's leaves write.
+int lanes_below(const ir::Body& body) {
+  int lanes = 1;
+  ir::walk(body, [&](const ir::StmtRef& s) {
+    const auto* loop = std::get_if<ir::For>(&s->form);
+    if (loop && loop->kind == ir::LoopKind::vector && lanes == 1)
+      if (const int64_t* n = ir::constant_value(ir::simplify(loop->hi - loop->lo))) lanes = static_cast<int>(*n);
+    return lanes == 1;
+  });
+  return lanes;
+}
+
+}  // namespace
+
+void Emitter::over_axes(const std::vector<ir::Axis>& axes, size_t at, const ir::Substitution& point, const Work& work) {
+  if (at == axes.size()) return work();
+  const Expr lo = ir::substitute(axes[at].lo, point), hi = ir::substitute(axes[at].hi, point);
+  known_.emplace_back();
+  serial(axes[at].symbol, lo, hi, [&] {
+    known_.emplace_back();
+    over_axes(axes, at + 1, point, work);
+    known_.pop_back();
+  });
+  known_.pop_back();
+}
+
+// Conditions under which a cell lies in its buffer's box, without those that can be shown.
+std::vector<ir::Expr> Emitter::not_shown_inside(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  std::vector<Expr> open;
+  const auto& box = p_.buffer(buffer).box;
+  for (size_t i = 0; i < subs.size(); ++i)
+    for (const Expr& c : {ir::less_equal(box[i].lo, subs[i]), ir::less(subs[i], box[i].hi)}) {
+      if (ranges_.decide(c) == 1) continue;
+      if (!ir::prove(facts(), c)) open.push_back(c);
+    }
+  return open;
+}
+
+void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
+                    const std::function<void(std::vector<Expr>)>& work) {
+  if (dim == window.size()) return work(subs);
+  const ir::Range& r = window[dim];
+  const Expr extent = ir::simplify(r.hi - r.lo);
+  const int64_t* n = ir::constant_value(extent);
+  const bool last = dim + 1 == window.size();
+  auto at = [&](const Expr& sub, int64_t more) {
+    subs.push_back(sub);
+    cells(window, dim + 1, width, copies * more, subs, work);
+    subs.pop_back();
+  };
+  if (!last || width == 1 || (n && *n == 1)) {
+    if (n && *n <= longest_unrolled_dim && copies * *n <= most_copies) {
+      for (int64_t i = 0; i < *n; ++i) at(r.lo + i, *n);
+      return;
+    }
+    const ir::SymbolId i = p_.add(ir::Symbol{"i", ir::SymbolKind::loop});
+    path_.push_back(ir::make_stmt(ir::For{i, r.lo, r.hi}));
+    serial(i, r.lo, r.hi, [&] { at(ir::var(i), 1); });
+    path_.pop_back();
+    return;
+  }
+  // The last dim in lanes: whole vectors, then one masked.
+  const ir::SymbolId lane = p_.add(ir::Symbol{"lane", ir::SymbolKind::loop});
+  auto lanes = [&](const Expr& from, bool whole) {
+    path_.push_back(ir::make_stmt(ir::For{lane, ir::index_constant(0), ir::index_constant(width)}));
+    with_lanes(lane, 0, width, [&] {
+      const Expr sub = from + ir::var(lane);
+      if (whole) return at(sub, 1);
+      guarded({ir::less(sub, r.hi)}, [&] { at(sub, 1); });
+    });
+    path_.pop_back();
+  };
+  if (n && copies * (*n / width + 1) <= most_copies) {
+    for (int64_t i = 0; i < *n; i += width) lanes(r.lo + i, i + width <= *n);
+    return;
+  }
+  const ir::SymbolId i = p_.add(ir::Symbol{"i", ir::SymbolKind::loop});
+  const Expr chunks = ir::ceildiv(extent, ir::index_constant(width));
+  path_.push_back(ir::make_stmt(ir::For{i, ir::index_constant(0), chunks}));
+  serial(i, ir::index_constant(0), chunks, [&] { lanes(r.lo + ir::var(i) * width, false); });
+  path_.pop_back();
+}
+
+void Emitter::each_cell(ir::BufferId, const std::vector<ir::Range>& window, int width,
+                        const std::function<void(std::vector<Expr>)>& work) {
+  std::vector<Expr> subs;
+  known_.emplace_back();
+  // In a vector loop the lanes are those of the loop: the window is one cell for each.
+  cells(window, 0, arith_.width > 1 ? 1 : width, 1, subs, [&](std::vector<Expr> at) {
+    known_.emplace_back();
+    work(std::move(at));
+    known_.pop_back();
+  });
+  known_.pop_back();
+}
+
+void Emitter::identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef&) {
+  const int width = lanes_below(region.body);
+  for (size_t i = 0; i < region.windows.size(); ++i) {
+    const ir::Window& w = region.windows[i];
+    const bool redirected = redirects_.count(w.buffer.value);
+    auto fill = [&](std::vector<Expr> at, const std::function<Val()>& start) {
+      auto open = redirected ? std::vector<Expr>{} : not_shown_inside(w.buffer, at);
+      guarded(open, [&] { store(w.buffer, at, start()); });
+    };
+    if (reducer.builtin != ir::BuiltinReducer::none) {
+      each_cell(w.buffer, w.ranges, width, [&](std::vector<Expr> at) {
+        fill(at, [&] { return arith_.identity(reducer.builtin, p_.buffer(w.buffer).type); });
+      });
+      continue;
+    }
+    for (const ir::ReducerLine& line : reducer.identity) {
+      if (line.field != static_cast<int>(i)) continue;
+      const size_t own = w.ranges.size() - line.axes.size();
+      each_cell(w.buffer, w.ranges, 1, [&](std::vector<Expr> at) {
+        ir::Substitution axes;
+        for (size_t k = 0; k < line.axes.size(); ++k) axes.emplace_back(line.axes[k], at[own + k]);
+        const Expr start = ir::substitute(line.value, axes);
+        fill(at, [&] { return value(start); });
+      });
+    }
+  }
+}
+
+bool Emitter::redirect(const ir::Window& window, Redirect& out) {
+  if (redirects_.count(window.buffer.value) || plan_.buffers[window.buffer.value].kind == Placement::Kind::registers) return false;
+  int64_t cells = 1;
+  for (const ir::Range& r : window.ranges) {
+    const int64_t* n = ir::constant_value(ir::simplify(r.hi - r.lo));
+    if (!n || *n < 1) return false;
+    Expr origin = r.lo;
+    int64_t extent = *n;
+    if (arith_.width > 1 && ir::mentions(r.lo, vector_)) {
+      // A cell for each lane, in a row from the first lane's.
+      const ir::AffineIn in = ir::affine_in(r.lo, vector_);
+      if (!in.ok || in.coefficient != 1 || *n != 1) return false;
+      origin = ir::simplify(in.rest + vector_lo_);
+      extent = arith_.width;
+    }
+    if (__builtin_mul_overflow(cells, extent, &cells)) return false;
+    out.origin.push_back(origin);
+    out.extents.push_back(extent);
+  }
+  const ir::ScalarType type = p_.buffer(window.buffer).type;
+  if (cells * ir::scalar_bytes(type) > limits::register_bytes) return false;
+  out.slot = stack_slot(arith_.memory_type(type), cells);
+  return true;
+}
+
+void Emitter::write_back(const ir::Window& window, const Redirect& from, int width) {
+  each_cell(window.buffer, window.ranges, width, [&](std::vector<Expr> at) {
+    redirects_[window.buffer.value] = from;
+    storages_.erase(window.buffer.value);
+    Val x = load(window.buffer, at);
+    redirects_.erase(window.buffer.value);
+    storages_.erase(window.buffer.value);
+    guarded(not_shown_inside(window.buffer, at), [&] { store(window.buffer, at, x); });
+  });
+}
+
+void Emitter::stmt(const ir::Reduce& region, const ir::StmtRef& s) {
+  const ir::Reducer& reducer = *p_.reducer(region.reducer);
+  std::vector<std::pair<const ir::Window*, Redirect>> held;
+  for (const ir::Window& w : region.windows) {
+    Redirect to;
+    if (!redirect(w, to)) continue;
+    redirects_[w.buffer.value] = to;
+    storages_.erase(w.buffer.value);
+    held.emplace_back(&w, to);
+  }
+  identity(region, reducer, s);
+  body(region.body);
+  const int width = lanes_below(region.body);
+  for (auto& [window, from] : held) {
+    redirects_.erase(window->buffer.value);
+    storages_.erase(window->buffer.value);
+  }
+  for (auto& [window, from] : held) write_back(*window, from, width);
+}
+
+// state = combine(state, new): every line reads the old state, whose cells change only after the last line. A field with axes of
+// its own is written line by line in place, so nothing may read its old cells afterwards or beside their own place.
+void Emitter::combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point) {
+  State state;
+  state.leaf = &leaf;
+  state.point = point;
+  state.fields.resize(reducer.fields.size());
+  state.before.resize(reducer.fields.size());
+  state.after.resize(reducer.fields.size());
+  for (const ir::Assign& a : leaf.assigns)
+    for (size_t i = 0; i < reducer.fields.size(); ++i)
+      if (p_.buffer(a.buffer).field == reducer.fields[i].name) state.fields[i] = &a;
+  State* outer = state_;
+  state_ = &state;
+  auto cell = [&](const ir::Assign& a) {
+    std::vector<Expr> subs;
+    for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
+    return subs;
+  };
+  auto reads_before = [](const Expr& e, int field, const std::vector<ir::SymbolId>* own) {
+    bool found = false;
+    ir::walk(e, [&](const Expr& node) {
+      const ir::StateField* f = node.as<ir::StateField>();
+      if (!f || f->side != 0 || f->field != field) return true;
+      bool beside = !own;
+      for (size_t i = 0; own && i < f->subs.size(); ++i) {
+        const ir::Var* v = f->subs[i].as<ir::Var>();
+        beside |= !v || v->symbol != (*own)[i];
+      }
+      found |= beside;
+      return true;
+    });
+    return found;
+  };
+  for (size_t i = 0; i < reducer.fields.size(); ++i) {
+    if (!state.fields[i]) {
+      fail(codes::broken_code, {}, "a leaf of the reducer `" + reducer.name + "` lacks the field `" + reducer.fields[i].name + "`");
+      return;
+    }
+    if (reducer.fields[i].extents.empty()) state.before[i] = load(state.fields[i]->buffer, cell(*state.fields[i]));
+  }
+  for (size_t at = 0; at < reducer.combine.size(); ++at) {
+    const ir::ReducerLine& line = reducer.combine[at];
+    if (line.field < 0) {
+      f_.symbols[line.local.value] = value(line.value);
+      continue;
+    }
+    const ir::Assign& a = *state.fields[static_cast<size_t>(line.field)];
+    if (line.axes.empty()) {
+      state.after[static_cast<size_t>(line.field)] = value(line.value);
+      continue;
+    }
+    bool clobbers = reads_before(line.value, line.field, &line.axes);
+    for (size_t later = at + 1; later < reducer.combine.size(); ++later)
+      clobbers |= reads_before(reducer.combine[later].value, line.field, nullptr);
+    if (clobbers) {
+      fail(codes::unsupported_on_host, reducer.place,
+           "`" + reducer.name + "` reads old cells of `" + reducer.fields[static_cast<size_t>(line.field)].name + "` after they change");
+      return;
+    }
+    over_axes(a.over, 0, point, [&] {
+      ir::Substitution own;
+      for (size_t k = 0; k < line.axes.size(); ++k) own.emplace_back(line.axes[k], ir::var(a.over[k].symbol));
+      Val x = value(ir::substitute(line.value, own));
+      store(a.buffer, cell(a), x);
+    });
+  }
+  for (size_t i = 0; i < reducer.fields.size(); ++i)
+    if (state.after[i].v) store(state.fields[i]->buffer, cell(*state.fields[i]), state.after[i]);
+  state_ = outer;
+}
+
+}  // namespace heddle::host

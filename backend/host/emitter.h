@@ -1,0 +1,195 @@
+// Program -> LLVM module. The class behind emit.h; its methods stand in emit_function.cpp (functions, arguments, threads),
+// emit_stmt.cpp (loops, leaves, checks), emit_region.cpp (reductions), emit_place.cpp (addresses, loads, stores) and
+// emit_value.cpp (expressions).
+//
+// Inside a vector loop, `arith_.width` is its extent and `vector_` its variable: values are lanes or, where they do not depend on
+// it, scalars. `mask_` says for which lanes reads and writes happen.
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <unordered_map>
+
+#include "backend/host/abi.h"
+#include "backend/host/emit_arith.h"
+#include "backend/host/memory_plan.h"
+#include "backend/host/ranges.h"
+#include "ir/prove.h"
+#include "ir/target.h"
+#include "ir/visit.h"
+#include "support/result.h"
+
+namespace heddle::host {
+
+class Emitter {
+ public:
+  Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target, const std::vector<ArgTraits>& traits);
+  /// The checks of the program, in the order of their numbers in reports.
+  Result<std::vector<ir::Check>> run();
+
+ private:
+  using Expr = ir::Expr;
+  using Value = llvm::Value;
+  using Work = std::function<void()>;
+
+  // The function being written: the kernel, the body of a parallel loop, or the arena's size.
+  struct Function {
+    llvm::Function* fn = nullptr;
+    Value* context = nullptr;
+    Value* args = nullptr;
+    Value* thread = nullptr;  ///< of a parallel body
+    Value* slice = nullptr;   ///< this thread's part of the arena
+    llvm::BasicBlock* entry = nullptr;
+    std::unordered_map<uint32_t, Val> symbols;
+    std::unordered_map<uint32_t, Value*> bases;
+  };
+
+  /// A buffer as addresses see it.
+  struct Storage {
+    Value* base = nullptr;
+    std::vector<Expr> origin;
+    std::vector<Expr> strides;
+    const ir::Layout* layout = nullptr;
+    int64_t elements = 0;  ///< of a stack slot; 0 elsewhere
+    int group = -1;        ///< of the alias scope; -1: none
+  };
+
+  /// The register accumulator of a reduction over memory: stands for the window until the region ends.
+  struct Redirect {
+    Value* slot = nullptr;
+    std::vector<Expr> origin;
+    std::vector<int64_t> extents;
+  };
+
+  /// Where an element is, or one for each lane.
+  struct Spot {
+    enum Shape { one, contiguous, scattered } shape = one;
+    Value* pointer = nullptr;       ///< of the element, or of lane 0
+    Value* offsets = nullptr;       ///< scattered: elements from `pointer`, <width x i64>
+    bool inside_slot = false;       ///< all lanes lie in a stack slot: masked access may touch the rest
+    const Storage* storage = nullptr;
+  };
+
+  // emit_function.cpp
+  llvm::Function* declare(const char* name, std::vector<llvm::Type*> parameters, bool external);
+  void begin(Function& f);
+  void kernel();
+  void arena_size();
+  void at_entry(const Work& work);
+  Val argument(ir::SymbolId symbol);
+  Value* argument_word(int word, llvm::Type* type);
+  Value* context_field(size_t offset, llvm::Type* type);
+  Value* slice();
+  Value* stack_slot(llvm::Type* element, int64_t count);
+  void parallel(const ir::For& loop, const ir::StmtRef& s);
+  Value* saturating(const Expr& e);
+
+  // emit_stmt.cpp
+  void body(const ir::Body& statements);
+  void statement(const ir::StmtRef& s);
+  void stmt(const ir::For& loop, const ir::StmtRef& s);
+  void stmt(const ir::Alloc& alloc, const ir::StmtRef& s);
+  void stmt(const ir::Reduce& region, const ir::StmtRef& s);
+  void stmt(const ir::Leaf& leaf, const ir::StmtRef& s);
+  void stmt(const ir::Call& call, const ir::StmtRef& s);
+  void stmt(const ir::Check& check, const ir::StmtRef& s);
+  bool can_vectorize(const ir::For& loop) const;
+  void vector_loop(const ir::For& loop, const ir::StmtRef& s);
+  void unrolled(const ir::For& loop, const ir::StmtRef& s);
+  void serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work);
+  void counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work);
+  /// Runs `work` where all conditions hold: by branches where they are the same for all lanes, else by the mask.
+  void guarded(const std::vector<Expr>& conditions, const Work& work);
+  void branch(Value* condition, const Work& work);
+  void with_lanes(ir::SymbolId symbol, int64_t lo, int width, const Work& work);
+  void enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi);
+
+  // emit_region.cpp
+  void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
+  void identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef& s);
+  bool redirect(const ir::Window& window, Redirect& out);
+  void write_back(const ir::Window& window, const Redirect& from, int width);
+  /// Runs `work` at each cell of a window, several lanes at a time along the last dim.
+  void each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width, const std::function<void(std::vector<Expr>)>& work);
+  void cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
+             const std::function<void(std::vector<Expr>)>& work);
+  std::vector<Expr> not_shown_inside(ir::BufferId buffer, const std::vector<Expr>& subs);
+  void over_axes(const std::vector<ir::Axis>& axes, size_t at, const ir::Substitution& point, const Work& work);
+
+  // emit_place.cpp
+  const Storage& storage(ir::BufferId buffer);
+  Spot spot(ir::BufferId buffer, const std::vector<Expr>& subs);
+  Value* advance(Value* pointer, ir::BufferId buffer, ir::AffineContext& context, const ir::Affine& offset);
+  Value* affine(ir::AffineContext& context, const ir::Affine& a);
+  Value* affine_lanes(ir::AffineContext& context, const ir::Affine& a);
+  int depth(ir::AffineContext& context, ir::Monomial m) const;
+  Val load(ir::BufferId buffer, const std::vector<Expr>& subs);
+  void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
+  Value* readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs);
+  template <class I>
+  I* tagged(I* access, const Storage& where);
+  Value* all_lanes();
+
+  // emit_value.cpp
+  Val value(const Expr& e);
+  Val compute(const Expr& e);
+  Val form(const Expr& e, const ir::Constant& c);
+  Val form(const Expr& e, const ir::Var& v);
+  Val form(const Expr& e, const ir::Load& l);
+  Val form(const Expr& e, const ir::StateField& f);
+  Val form(const Expr& e, const ir::Unary& u);
+  Val form(const Expr& e, const ir::Binary& b);
+  Val form(const Expr& e, const ir::Select& s);
+  Val form(const Expr& e, const ir::MathCall& m);
+  Val form(const Expr& e, const ir::Convert& c);
+  Val choose(Val condition, bool plain, ir::ScalarType type, const std::function<Val()>& yes, const std::function<Val()>& no);
+  Val under(Val condition, const std::function<Val()>& work);
+  Val condition(const Expr& e);
+  bool lane_compare(const ir::Binary& c, Val& out);
+  bool depends_on_lane(const Expr& e) const;
+  Val poison(ir::ScalarType type);
+
+  Val fail(const Code& code, const Place& place, const std::string& text, ir::ScalarType type = ir::ScalarType::index);
+  ir::Facts facts() const;
+
+  llvm::Module& module_;
+  llvm::IRBuilder<> b_;
+  ir::Program p_;
+  MemoryPlan plan_;
+  const ir::Target& target_;
+  const std::vector<ArgTraits>& traits_;
+  ArgLayout layout_;
+  Arith arith_;
+  Ranges ranges_;
+
+  Function f_;
+  ir::SymbolId vector_;
+  int64_t vector_lo_ = 0;
+  Value* mask_ = nullptr;
+  std::vector<ir::StmtRef> path_;   ///< loops around, for facts
+  std::vector<Expr> conditions_;    ///< that hold here, for facts
+  std::unordered_map<uint32_t, int> depth_;  ///< of loop variables
+  std::unordered_map<uint32_t, std::pair<int, Expr>> strides_;  ///< of symbols that stand for strides: array word, or value
+  std::unordered_map<uint32_t, std::vector<ir::SymbolId>> stride_symbols_;
+  std::unordered_map<uint32_t, Redirect> redirects_;
+  std::unordered_map<uint32_t, Storage> storages_;
+  std::vector<std::unordered_map<const ir::ExprNode*, std::pair<Expr, Val>>> known_;  ///< values already computed at this leaf, by scope of control
+  std::unordered_map<int, std::pair<llvm::MDNode*, llvm::MDNode*>> scopes_;
+  Value* nowhere_ = nullptr;
+
+  // The reducer's combine block being written.
+  struct State {
+    const ir::Leaf* leaf = nullptr;
+    std::vector<const ir::Assign*> fields;
+    std::vector<Val> before, after;
+    ir::Substitution point;
+  };
+  State* state_ = nullptr;
+
+  std::vector<ir::Check> checks_;
+  int64_t leaves_ = 0;
+  Diagnostics errors_;
+};
+
+}  // namespace heddle::host

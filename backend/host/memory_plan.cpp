@@ -1,0 +1,212 @@
+#include "backend/host/memory_plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "backend/host/codes.h"
+#include "ir/prove.h"
+#include "ir/region.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+namespace {
+
+using ir::Expr;
+
+// More than this does not belong on the stack.
+constexpr int64_t largest_stack_slot = 32 * 1024;
+constexpr int64_t line = 64;
+
+class Planner {
+ public:
+  explicit Planner(const ir::Program& p) : p_(p), facts_(ir::facts_of(p)) {
+    plan_.buffers.resize(p.buffers.size());
+    parent_.resize(p.buffers.size());
+    std::iota(parent_.begin(), parent_.end(), 0);
+    plan_.bytes = ir::index_constant(0);
+  }
+
+  Result<MemoryPlan> run() {
+    for (const ir::Parameter& q : p_.parameters)
+      if (q.buffer.known()) plan_.buffers[q.buffer.value].kind = Placement::Kind::parameter;
+    plan_.bytes = body(p_.body, ir::index_constant(0)).peak;
+    if (!errors_.empty()) return std::move(errors_);
+    for (size_t i = 0; i < parent_.size(); ++i) plan_.buffers[i].group = root(static_cast<int>(i));
+    return std::move(plan_);
+  }
+
+ private:
+  struct Slot {
+    Expr offset, size;
+    size_t last_use;
+    int buffer;
+  };
+  struct Used {
+    Expr peak;
+    std::vector<int> buffers;
+  };
+
+  int root(int i) {
+    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    return i;
+  }
+  void may_share(int a, int b) { parent_[root(a)] = root(b); }
+
+  static bool uses(const ir::StmtRef& s, ir::BufferId buffer) {
+    bool found = false;
+    auto in_expr = [&](const Expr& e) {
+      if (!found)
+        ir::walk(e, [&](const Expr& node) {
+          if (const ir::Load* l = node.as<ir::Load>()) found |= l->buffer == buffer;
+          return !found;
+        });
+      return e;
+    };
+    ir::walk({s}, [&](const ir::StmtRef& at) {
+      if (found) return false;
+      auto windows = [&](const std::vector<ir::Window>& list) {
+        for (const ir::Window& w : list) found |= w.buffer == buffer;
+      };
+      if (const auto* r = std::get_if<ir::Reduce>(&at->form)) windows(r->windows);
+      if (const auto* c = std::get_if<ir::Call>(&at->form)) windows(c->windows);
+      if (const auto* l = std::get_if<ir::Leaf>(&at->form))
+        for (const ir::Assign& a : l->assigns) found |= a.buffer == buffer;
+      return !found;
+    });
+    if (!found) ir::map_exprs(s, in_expr);
+    return found;
+  }
+
+  Used body(const ir::Body& statements, Expr top) {
+    Used used{top, {}};
+    std::vector<Slot> slots;
+    std::vector<int> nested_before;
+    for (size_t i = 0; i < statements.size(); ++i) {
+      const ir::StmtRef& s = statements[i];
+      if (const auto* a = std::get_if<ir::Alloc>(&s->form)) {
+        for (ir::BufferId id : a->buffers) {
+          if (!place(id, s->place)) continue;
+          // Nests that ran before used the bytes above the stack of that time.
+          for (int other : nested_before) may_share(static_cast<int>(id.value), other);
+          allocate(id, i, statements, slots, top);
+          used.buffers.push_back(static_cast<int>(id.value));
+        }
+        used.peak = larger(used.peak, top);
+        continue;
+      }
+      if (const auto* l = std::get_if<ir::For>(&s->form)) loops_.push_back({l->loop, l->lo, l->hi});
+      Used inner = body(ir::children(s), top);
+      if (std::holds_alternative<ir::For>(s->form)) loops_.pop_back();
+      for (int x : inner.buffers)
+        for (int y : nested_before) may_share(x, y);
+      nested_before.insert(nested_before.end(), inner.buffers.begin(), inner.buffers.end());
+      used.peak = larger(used.peak, inner.peak);
+    }
+    used.buffers.insert(used.buffers.end(), nested_before.begin(), nested_before.end());
+    return used;
+  }
+
+  Expr larger(const Expr& a, const Expr& b) {
+    if (ir::prove(facts_, ir::less_equal(b, a))) return a;
+    if (ir::prove(facts_, ir::less_equal(a, b))) return b;
+    return ir::max(a, b);
+  }
+
+  void allocate(ir::BufferId id, size_t at, const ir::Body& statements, std::vector<Slot>& slots, Expr& top) {
+    Placement& q = plan_.buffers[id.value];
+    if (q.kind != Placement::Kind::arena) return;
+    Expr size = ir::index_constant(ir::scalar_bytes(p_.buffer(id).type) * std::max(1, p_.buffer(id).copies));
+    for (const Expr& e : q.extents) size = size * e;
+    size = ir::simplify(ir::ceildiv(size, ir::index_constant(line)) * line);
+    size_t last = at;
+    for (size_t i = at + 1; i < statements.size(); ++i)
+      if (uses(statements[i], id)) last = i;
+    for (Slot& slot : slots) {
+      if (slot.last_use >= at || !ir::equal(slot.size, size)) continue;
+      q.offset = slot.offset;
+      may_share(static_cast<int>(id.value), slot.buffer);
+      slot.last_use = last;
+      return;
+    }
+    q.offset = top;
+    slots.push_back({top, size, last, static_cast<int>(id.value)});
+    top = ir::simplify(top + size);
+  }
+
+  // The shape; false on refusal.
+  bool place(ir::BufferId id, const Place& where) {
+    const ir::Buffer& buffer = p_.buffer(id);
+    Placement& q = plan_.buffers[id.value];
+    std::vector<Expr> extents;
+    for (const ir::BoxDim& d : buffer.box) {
+      Expr extent = extent_bound(ir::simplify(d.hi - d.lo));
+      if (!extent.known()) {
+        errors_.push_back(Diagnostic(codes::unbounded_memory, buffer.place.known() ? buffer.place : where,
+                                     "the extent of `" + buffer.name + "` cannot be bounded before the kernel runs"));
+        return false;
+      }
+      extents.push_back(extent);
+    }
+    q.extents = buffer.layout ? physical(*buffer.layout, extents) : extents;
+    if (q.extents.empty() && !extents.empty()) {
+      errors_.push_back(Diagnostic(codes::unbounded_memory, where, "the layout of `" + buffer.name + "` has no bounds"));
+      return false;
+    }
+    int64_t elements = 1;
+    bool constant = true;
+    for (const Expr& e : q.extents) {
+      const int64_t* n = ir::constant_value(e);
+      constant = constant && n && !__builtin_mul_overflow(elements, *n, &elements);
+    }
+    const bool small = constant && elements * ir::scalar_bytes(buffer.type) <= largest_stack_slot;
+    const bool wanted = buffer.memory == ir::Memory::registers || buffer.memory == ir::Memory::tile;
+    q.kind = wanted && small ? Placement::Kind::registers : Placement::Kind::arena;
+    q.elements = elements;
+    return true;
+  }
+
+  // Without loops: its greatest value over the loops around; none when that cannot be written.
+  Expr extent_bound(const Expr& extent) {
+    if (ir::constant_value(extent)) return ir::max(extent, ir::index_constant(0));
+    ir::Facts facts = facts_;
+    bool loops = false;
+    for (const ir::SymbolRange& r : loops_) {
+      facts.add_range(r.symbol, r.lo, r.hi);
+      loops |= ir::mentions(extent, r.symbol);
+    }
+    int64_t bound = 0;
+    if (ir::constant_upper_bound(extent, facts, bound) && bound <= largest_stack_slot)
+      return ir::index_constant(std::max<int64_t>(bound, 0));
+    if (!loops) return ir::prove(facts_, ir::less_equal(ir::index_constant(0), extent)) ? extent : ir::max(extent, ir::index_constant(0));
+    ir::Bounds bounds = ir::bounds_over(extent, loops_, facts_);
+    if (!bounds.ok) return {};
+    for (const ir::SymbolRange& r : loops_)
+      if (ir::mentions(bounds.hi, r.symbol)) return {};
+    return ir::max(bounds.hi, ir::index_constant(0));
+  }
+
+  std::vector<Expr> physical(const ir::Layout& layout, const std::vector<Expr>& extents) {
+    std::vector<ir::SymbolRange> ranges;
+    for (size_t i = 0; i < extents.size(); ++i) ranges.push_back({layout.from[i], ir::index_constant(0), extents[i]});
+    std::vector<Expr> out;
+    for (const Expr& e : layout.to) {
+      ir::Bounds bounds = ir::bounds_over(e, ranges, facts_);
+      if (!bounds.ok) return {};
+      out.push_back(ir::simplify(bounds.hi + 1));
+    }
+    return out;
+  }
+
+  const ir::Program& p_;
+  ir::Facts facts_;
+  MemoryPlan plan_;
+  std::vector<int> parent_;
+  std::vector<ir::SymbolRange> loops_;
+  Diagnostics errors_;
+};
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const ir::Program& program) { return Planner(program).run(); }
+
+}  // namespace heddle::host
