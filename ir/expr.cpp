@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <bit>
 
+#include "ir/float_format.h"
+#include "ir/integer.h"
+
 namespace heddle::ir {
 namespace {
 
@@ -234,6 +237,11 @@ Expr math_call(std::string function, std::vector<Expr> args) {
 
 Expr convert(ScalarType to, Expr value, ConvertMode mode) {
   if (value.type() == to) return value;
+  // An index constant folds, so that a fixed dim (`f32(cols)`) is a constant of data, and prints as one.
+  if (const int64_t* v = value.type() == ScalarType::index ? constant_value(value) : nullptr) {
+    if (is_float(to)) return real_constant(to, integer_to_float(to, ScalarType::index, *v));
+    return integer_constant(to, mode == ConvertMode::saturate ? saturate_integer(to, ScalarType::index, *v) : wrap_integer(to, *v));
+  }
   return make_expr(to, Convert{mode, std::move(value)});
 }
 

@@ -48,7 +48,7 @@ Expr rebuild(const Expr& e, const std::function<Expr(const Expr&)>& f) {
             return changed ? select(s.condition, s.yes, s.no) : e;
           },
           [&](MathCall c) { return map_list(c.args, f) ? make_expr(e.type(), std::move(c)) : e; },
-          [&](Convert c) { return map_one(c.value, f) ? make_expr(e.type(), std::move(c)) : e; },
+          [&](Convert c) { return map_one(c.value, f) ? convert(e.type(), c.value, c.mode) : e; },
       },
       e->form);
 }

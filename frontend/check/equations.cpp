@@ -50,10 +50,13 @@ void OpChecker::equation(const ast::Equation& eq) {
     value = right_side(eq.right, tensors_[target], reducer);
   }
   // From here on every index of the equation exists; a failed right side may still show an unbound index or a shape.
-  if (good() && !value.known()) tensors_[target].state = Tensor::State::broken;
-  if (good() && value.known() && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) && show_reads() && good())
-    finish(target, eq, std::move(subs), groups, value, reducer);
-  else tensors_[target].state = Tensor::State::broken;
+  const bool state = !scope_.fields.empty();
+  if (good() && (value.known() || state) && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) && show_reads() && good()) {
+    if (!state) finish(target, eq, std::move(subs), groups, value, reducer);
+    else if (!finish_state(target, eq, subs, groups)) tensors_[target].state = Tensor::State::broken;
+  } else {
+    tensors_[target].state = Tensor::State::broken;
+  }
 }
 
 // The tensor that an equation defines: a pending result or a new stage. -1 after a diagnostic.
@@ -126,7 +129,7 @@ int OpChecker::add_index(const ast::Name& name, ir::AxisClass cls) {
     return -1;
   };
   for (const Index& i : scope_.indices)
-    if (i.name == name.text) return taken(i.place, "another index of `" + scope_.stage + "`");
+    if (i.active && i.name == name.text) return taken(i.place, "another index of `" + scope_.stage + "`");
   if (auto named = names_.find(name.text); named != names_.end())
     return taken(named->second.place, named->second.kind == Named::Kind::tensor ? "a tensor"
                                       : named->second.kind == Named::Kind::scalar ? "a scalar"
@@ -277,8 +280,12 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     const ast::Reduction& r = *right.reduction;
     std::string name = r.reducer.text();
     if (!is_builtin_reducer(name)) {
-      if (module_.reducer(name)) report(unsupported("a reducer of your own", r.reducer.place));
-      else report(unknown(name, r.reducer.place).with_help("the reducers are `sum prod max min argmax argmin any all`"));
+      const ast::ReducerItem* item = module_.reducer(name);
+      if (!item) report(unknown(name, r.reducer.place).with_help("the reducers are `sum prod max min argmax argmin any all`"));
+      else if (target.result)
+        report(Diagnostic(codes::left_side, target.defined, "a result holds numbers, and `" + name + "` gives a state")
+                   .with_help("give the state a stage of its own, and read its fields"));
+      else if (binders(r)) fields(r, *item);
       return {};
     }
     if (name == "argmax" || name == "argmin") {
@@ -335,6 +342,18 @@ bool OpChecker::covers(const Tensor& target, const std::vector<ir::Expr>& subs, 
   return true;
 }
 
+ir::Stage OpChecker::stage_row(const Tensor& t, const ast::Equation& eq, const std::string& reducer) {
+  ir::Stage stage;
+  stage.name = t.name;
+  for (const Index& i : scope_.indices)
+    if (!i.own) stage.axes.push_back({i.symbol, i.cls, i.lo, i.hi});
+  stage.where = scope_.where;
+  stage.writes = t.buffers;
+  stage.reducer = reducer;
+  stage.place = eq.place;
+  return stage;
+}
+
 void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups, ir::Expr value,
                        const std::string& reducer) {
   Tensor& t = tensors_[target];
@@ -350,13 +369,7 @@ void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr
     t.buffers = {frame_.add(std::move(buffer))};
     t.groups = groups;
   }
-  ir::Stage stage;
-  stage.name = t.name;
-  for (const Index& i : scope_.indices) stage.axes.push_back({i.symbol, i.cls, i.lo, i.hi});
-  stage.where = scope_.where;
-  stage.writes = t.buffers;
-  stage.reducer = reducer;
-  stage.place = eq.place;
+  ir::Stage stage = stage_row(t, eq, reducer);
   ir::Assign assign;
   assign.buffer = t.buffers[0];
   assign.subs = std::move(subs);

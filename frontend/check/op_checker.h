@@ -65,6 +65,14 @@ class OpChecker : public Typing {
     Place place;
     ir::Expr lo, hi;      ///< none until resolved
     Place range_place;    ///< what gave the range
+    bool own = false;     ///< an axis of one field of a state, not of the stage
+    bool active = true;   ///< its name is in sight
+  };
+  /// The value of one field of a state.
+  struct FieldValue {
+    std::vector<size_t> own;   ///< positions of its own indices
+    ir::Expr value;
+    Place place;
   };
   /// A read, kept until the ranges are known.
   struct Access {
@@ -83,6 +91,8 @@ class OpChecker : public Typing {
     std::vector<Index> indices;
     std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
     std::vector<Access> accesses;
+    std::vector<FieldValue> fields;             ///< of a state, in the order of its reducer
+    std::map<std::string, ir::Expr> extents;    ///< of a state: what the dims in the reducer's shapes stand for
     ir::Expr where;
     size_t visible = SIZE_MAX;   ///< while binders are read: the indices before them
   };
@@ -131,8 +141,17 @@ class OpChecker : public Typing {
   bool written_range(const ast::Entry& entry, Index& index);
   int add_index(const ast::Name& name, ir::AxisClass cls);
   int new_index(const std::string& name, const Place& place, ir::AxisClass cls);
+  // --- states.cpp: reducers of the user --------------------------------------------------------------------------------
+  bool fields(const ast::Reduction& r, const ast::ReducerItem& item);
+  bool field(const ast::Entry& entry, const ast::Param& row, FieldValue& out);
+  bool finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs, const std::vector<int>& groups);
+  bool field_extents(const ast::ReducerItem& item);
+  bool bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place);
+  std::string state_reducer(const ast::ReducerItem& item);
+
   ir::Expr right_side(const ast::Right& right, const Tensor& target, std::string& reducer);
   bool reducible(const std::string& reducer, const ast::Expr& body, const ir::Expr& value);
+  ir::Stage stage_row(const Tensor& t, const ast::Equation& eq, const std::string& reducer);
   void finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups, ir::Expr value,
               const std::string& reducer);
   bool covers(const Tensor& target, const std::vector<ir::Expr>& subs, const ast::Ref& left);

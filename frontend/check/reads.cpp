@@ -49,7 +49,7 @@ ir::Expr OpChecker::read(const ast::Read& read, const Place& place, Hint) {
 
 ir::Expr OpChecker::bare_name(const std::string& name, const Place& place) {
   for (size_t i = 0; i < scope_.indices.size() && i < scope_.visible; ++i)
-    if (scope_.indices[i].name == name) return ir::var(scope_.indices[i].symbol);
+    if (scope_.indices[i].active && scope_.indices[i].name == name) return ir::var(scope_.indices[i].symbol);
   auto named = names_.find(name);
   if (named != names_.end()) {
     if (named->second.kind != Named::Kind::tensor) return named->second.value;

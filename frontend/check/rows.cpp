@@ -70,10 +70,8 @@ class ReducerReader : public LocalTyping {
     f.type = type.value_or(ScalarType::f32);
     for (const ast::Entry& d : p.type.dims) {
       ir::Expr extent = dim(d);
-      if (!extent.known())
-        report(Diagnostic(codes::unknown_name, d.place, "`" + excerpt(d.place) + "` is no dim here")
-                   .with_help("the axes of a field are dims of the op or program that uses the reducer"));
-      else f.extents.push_back(extent);
+      if (extent.known()) f.extents.push_back(extent);
+      else if (found_.empty()) report(Diagnostic(codes::bad_reducer, d.place, "an axis of a field is a dim"));
     }
     for (const ir::ReducerField& other : row_.fields)
       if (other.name == f.name) report(Diagnostic(codes::duplicate_name, p.name.place, "the field `" + f.name + "` is named twice"));
@@ -81,11 +79,11 @@ class ReducerReader : public LocalTyping {
   }
 
   ir::Expr dim(const ast::Entry& d) {
-    if (d.kind != ast::Entry::Kind::value || !d.value) return {};
-    if (const std::string* name = d.value->as_name()) return extent_of_(*name);
-    const auto* literal = d.value->as<ast::Literal>();
-    auto value = literal ? integer_literal(*literal) : std::nullopt;
-    return value ? ir::index_constant(*value) : ir::Expr();
+    if (d.kind != ast::Entry::Kind::value || !d.value || d.value->as<ast::Tuple>()) return {};
+    in_shape_ = true;
+    ir::Expr extent = index(*d.value);
+    in_shape_ = false;
+    return extent;
   }
 
   int field_named(const std::string& name) const {
@@ -151,6 +149,13 @@ class ReducerReader : public LocalTyping {
   ir::Expr other(const ast::Read& read, const Place& place) override {
     const ast::Path& path = read.ref.path;
     bool bare = path.bare();
+    if (in_shape_) {
+      ir::Expr extent = read.ref.bare_name() && !read.otherwise ? extent_of_(path.first()) : ir::Expr();
+      if (!extent.known())
+        report(Diagnostic(codes::unknown_name, place, "`" + path.text() + "` is no dim here")
+                   .with_help("the axes of a field are dims of the op or program that uses the reducer"));
+      return extent;
+    }
     int side = bare ? 2 : path.first() == item_.left.text ? 0 : path.first() == item_.right.text ? 1 : -1;
     if (!combine_ && side < 2) side = -1;
     int field = bare ? field_named(path.first()) : path.names.size() == 2 ? field_named(path.last()) : -1;
@@ -198,6 +203,7 @@ class ReducerReader : public LocalTyping {
   std::vector<ir::SymbolId> axes_;
   int axis_field_ = -1;
   bool combine_ = false;
+  bool in_shape_ = false;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

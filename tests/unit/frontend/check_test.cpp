@@ -83,6 +83,8 @@ const Refusal refusals[] = {
     {"stage_written_twice", "op f(x: f32[n]) -> y: f32[n] {\n  t[i] = x[i]\n  t[i] = x[i]\n  y[i] = t[i]\n}", "HD0108", 3, 3, "`t` is written twice", ""},
     {"result_undefined", "op f(x: f32[n]) -> (y: f32[n], z: f32[n]) { y[i] = x[i] }", "HD0109", 1, 32, "`z` has no equation", "z[..] = .."},
     {"input_written", "op f(x: f32[n]) -> y: f32[n] { x[i] = 0\n y[i] = x[i] }", "HD0122", 1, 32, "`x` is an input", "inout"},
+    {"reducer_without_field", "reducer r(a: f32, b: f32) commutes {\n  identity { a = 0 }\n  combine(x, y) { a = x.a + y.a; b = x.b + y.b }\n}", "HD0129", 1, 9, "`identity` of `r` does not define `b`", ""},
+    {"reducer_with_unknown_side", "reducer r(a: f32) commutes {\n  identity { a = 0 }\n  combine(x, y) { a = x.a + z.a }\n}", "HD0101", 3, 29, "there is no `z.a` here (the states are `x` and `y`)", ""},
     {"dim_written", "op f(x: f32[n]) -> y: f32[n] { n[i] = x[i]\n y[i] = x[i] }", "HD0102", 1, 32, "not a tensor", ""},
     {"wrong_left_rank", "op f(x: f32[n]) -> y: f32[n] { y[i, j] = x[i] }", "HD0117", 1, 32, "does not match the shape of `y`", ""},
     {"composite_without_tuple", "op f(x: f32[n, (2, k)]) -> y: f32[n, k] { y[i, j] = x[i, j] }", "HD0117", 1, 58, "made of 2 parts", "(r, q)"},
@@ -166,7 +168,7 @@ const char* conv =
 
 TEST(Check, convolution_with_composite_dims_and_consts) {
   std::string p = canonical_text(conv, {{{"T", ir::ScalarType::f32}}, {{"g", 4}, {"s", 2}, {"p", 1}}, {}});
-  expect_has(p, {"in x: f32[n, (4, cg), h, w]", "x[b, (r, q), i * 2 + u - 1, j * 2 + v - 1] or 0.0", "k[(r, o), q, u, v]",
+  expect_has(p, {"in x: f32[n, (4, cg), h, w]", "x[b, (r, q), i*2 + u - 1, j*2 + v - 1] or 0.0", "k[(r, o), q, u, v]",
                  "out y: f32[n, (4, fg), oh, ow]", "let oh = ", "require oh >= 0"});
 }
 
@@ -184,7 +186,7 @@ TEST(Check, packs_of_any_rank) {
   Instance rank1{{{"T", ir::ScalarType::f32}}, {}, {{"r", 1}}};
   expect_has(canonical_text(softmax, rank1), {"in x: f32[r_0, cols]", "for y.r in 0 .. r_0", "y[r, c] = e[r, c] / total[r]"});
   Instance rank3{{{"T", ir::ScalarType::f32}}, {}, {{"r", 3}}};
-  expect_has(canonical_text(softmax, rank3), {"in x: f32[r_0, r_1, r_2, cols]", "for y.r2 in 0 .. r_2", "total[r0, r1, r2]"});
+  expect_has(canonical_text(softmax, rank3), {"in x: f32[r_0, r_1, r_2, cols]", "for y.r in 0 .. r_2", "total[r0, r1, r]"});
   Instance rank0{{{"T", ir::ScalarType::f32}}, {}, {{"r", 0}}};
   expect_has(canonical_text(softmax, rank0), {"in x: f32[cols]", "reduce peak by max", "y[c] = e[c] / total"});
 }
@@ -211,7 +213,7 @@ TEST(Check, scalars_and_defaults) {
 
 TEST(Check, affine_and_derived_dims) {
   std::string p = canonical_text("op f(off: i64[2*rows + 1], x: f32[(4, nu)]) -> y: f32[rows, nu] { y[r, c] = f32(off[2*r]) * x[(3, c)] }", {});
-  expect_has(p, {"in off: i64[2 * rows + 1]", "off[2 * r]", "x[(3, c)]"});
+  expect_has(p, {"in off: i64[2*rows + 1]", "off[2*r]", "x[(3, c)]"});
   Result<Module> m = read("op f(off: i64[2*rows + 1], x: f32[(4, nu)]) -> y: f32[rows, nu] { y[r, c] = f32(off[2*r]) * x[(3, c)] }");
   ASSERT_TRUE(m.ok());
   Result<ir::Op> op = instantiate(*m, "f", {});
@@ -252,6 +254,38 @@ TEST(Check, checks_on_data_come_before_the_first_write) {
   EXPECT_LT(p.find("check 0"), p.find("for y.i"));
   std::string q = canonical_text("op f(x: f32[n], id: i32[n]) -> y: f32[n] { y[i] = if id[i] >= 0 && id[i] < n then x[id[i]] else 0 }", {});
   EXPECT_NE(q.find("x[index(id[i])]"), std::string::npos) << q;
+}
+
+const char* welford =
+    "reducer welford(n: f32, mean: f32, m2: f32) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n  combine(a, b) {\n    n = a.n + b.n\n"
+    "    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / n\n    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n";
+
+TEST(Check, states_of_user_reducers) {
+  std::string p = canonical_text(std::string(welford) +
+      "op layernorm<T: float>(x: T[...r, cols], gain: T[cols], bias: T[cols], eps: f32 = 1e-5) -> y: T[...r, cols] {\n"
+      "  st[...r] = welford[c] (n = 1, mean = widen(x[...r, c]), m2 = 0)\n  inv[...r] = rsqrt(st[...r].m2 / f32(cols) + eps)\n"
+      "  y[...r, c] = T((widen(x[...r, c]) - st[...r].mean) * inv[...r] * widen(gain[c]) + widen(bias[c]))\n}",
+      {{{"T", ir::ScalarType::bf16}}, {}, {{"r", 2}}});
+  expect_has(p, {"reducer welford(n: f32, mean: f32, m2: f32) commutes", "reduce st[r0, r] by welford",
+                 "st[r0, r] welford= (n = 1.0, mean = f32(x[r0, r, c]), m2 = 0.0)", "rsqrt(st[r0, r].m2 / f32(cols) + eps)"});
+}
+
+TEST(Check, fields_with_axes) {
+  const std::string online =
+      "reducer online(m: f32, o: f32[d]) commutes {\n  identity { m = -inf; o[e] = 0 }\n  combine(a, b) {\n    m = max(a.m, b.m)\n"
+      "    o[e] = a.o[e]*exp(a.m - m) + b.o[e]*exp(b.m - m)\n  }\n}\n";
+  std::string p = canonical_text(online + "op f(x: f32[n, t], v: f32[t, k], u: f32[t]) -> y: f32[n, k] {\n"
+      "  st[i] = online[j where j <= i] (m = x[i, j], o[e] = v[j, e])\n  sc[i in 0 .. n] = online[j] (m = u[j], o[e in 0 .. 1] = u[j])\n"
+      "  y[i, e] = st[i].o[e] / sc[i].o[0]\n}", {});
+  expect_has(p, {"o: f32[k]", "reducer online2(m: f32, o: f32[1])", "o[e in 0 .. k] = v[j, e]", "sc[i].o[0]", "where j <= i"});
+  Result<Module> bad = read(online + "op f(x: f32[n]) -> y: f32[n] {\n  st = online[j] (m = x[j])\n  y[i] = st.m\n}");
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.errors()[0].code, "HD0129");
+  EXPECT_NE(bad.errors()[0].message.find("`o`"), std::string::npos);
+  Result<Module> field = read(online + "op f(x: f32[n]) -> y: f32[n] {\n  st = online[j] (m = x[j], o[e in 0 .. 2] = x[j])\n  y[i] = st.mm\n}");
+  ASSERT_FALSE(field.ok());
+  EXPECT_EQ(field.errors()[0].code, "HD0101");
+  EXPECT_EQ(field.errors().size(), 1u);
 }
 
 TEST(Check, literals_take_the_other_side) {
