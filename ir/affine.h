@@ -72,7 +72,7 @@ struct Atom {
     floor_by,  ///< floor(a / b), b known to be positive
     minimum,   ///< min(a, b)
     maximum,
-    choice,    ///< if expr then a else b
+    choice,  ///< if expr then a else b
   };
   Kind kind = Kind::opaque;
   Expr expr;

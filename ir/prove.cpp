@@ -39,14 +39,14 @@ bool prove_under(Theory& theory, const Expr& given, bool given_truth, const Expr
 bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
   if (!condition.known() || condition.type() != ScalarType::boolean) return false;
   if (const int64_t* value = constant_value(condition)) return (*value != 0) == truth;
-  if (const Unary* u = condition.as<Unary>(); u && u->op == UnaryOp::logical_not) return prove_in(theory, u->value, !truth, assumed);
+  if (const Unary* u = condition.as<Unary>(); u && u->op == UnaryOp::logical_not)
+    return prove_in(theory, u->value, !truth, assumed);
   if (const Binary* b = condition.as<Binary>()) {
     if (b->op == BinaryOp::logical_and || b->op == BinaryOp::logical_or) {
       if ((b->op == BinaryOp::logical_and) == truth)
         return prove_in(theory, b->left, truth, assumed) && prove_in(theory, b->right, truth, assumed);
       return prove_in(theory, b->left, truth, assumed) ||
-             prove_under(theory, b->left, !truth, b->right, truth, assumed) ||
-             theory.states(condition, truth);
+             prove_under(theory, b->left, !truth, b->right, truth, assumed) || theory.states(condition, truth);
     }
     if (is_comparison(b->op) && is_numeric(b->left.type()) && is_numeric(b->right.type()))
       return prove_comparison(theory, *b, truth);

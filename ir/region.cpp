@@ -164,8 +164,10 @@ bool hull_of(const Access& access, const Range& range, const Facts& at, Range& o
 }
 
 void unite(Range& all, const Range& one, const Facts& at) {
-  if (!prove(at, less_equal(all.lo, one.lo))) all.lo = prove(at, less_equal(one.lo, all.lo)) ? one.lo : min(all.lo, one.lo);
-  if (!prove(at, less_equal(one.hi, all.hi))) all.hi = prove(at, less_equal(all.hi, one.hi)) ? one.hi : max(all.hi, one.hi);
+  if (!prove(at, less_equal(all.lo, one.lo)))
+    all.lo = prove(at, less_equal(one.lo, all.lo)) ? one.lo : min(all.lo, one.lo);
+  if (!prove(at, less_equal(one.hi, all.hi)))
+    all.hi = prove(at, less_equal(all.hi, one.hi)) ? one.hi : max(all.hi, one.hi);
 }
 
 struct Dim {
@@ -179,7 +181,8 @@ Dim settle(const Range& hull, const BoxDim& limit, const Facts& at) {
   Expr lo = simplify(hull.lo, at), hi = simplify(hull.hi, at);
   bool low_inside = prove(at, less_equal(limit.lo, lo));
   bool high_inside = prove(at, less_equal(hi, limit.hi));
-  out.exact = {limit.name, low_inside ? lo : simplify(max(lo, limit.lo), at), high_inside ? hi : simplify(min(hi, limit.hi), at)};
+  out.exact = {limit.name, low_inside ? lo : simplify(max(lo, limit.lo), at),
+               high_inside ? hi : simplify(min(hi, limit.hi), at)};
   out.cover = out.exact;
 
   const Expr extent = simplify(hi - lo, at);
@@ -189,8 +192,8 @@ Dim settle(const Range& hull, const BoxDim& limit, const Facts& at) {
     out.cover.lo = lo;
   }
   // A buffer that is smaller than the hull: its own size counts, where that leaves a plain origin.
-  if ((out.extent == 0 || (low_inside && !high_inside)) && constant_upper_bound(out.exact.hi - out.exact.lo, at, bound) &&
-      (out.extent == 0 || bound < out.extent)) {
+  if ((out.extent == 0 || (low_inside && !high_inside)) &&
+      constant_upper_bound(out.exact.hi - out.exact.lo, at, bound) && (out.extent == 0 || bound < out.extent)) {
     out.extent = std::max<int64_t>(bound, 1);
     out.cover.lo = out.exact.lo;
   }

@@ -20,14 +20,14 @@ struct Box {
 struct Access {
   BufferId buffer;
   bool reads = false;
-  bool writes = false;                  ///< a combine and an inout operand do both
-  bool combines = false;                ///< a combine assign: its read of the old value is part of the reduction
-  bool initialises = false;             ///< a reduce window: the identity is written
-  bool tried = false;                   ///< a read with `or`: outside the buffer's box nothing is touched
-  std::vector<Range> window;            ///< half-open, one for each dim, over loops (bindings substituted) and `free`
-  std::vector<SymbolRange> free;        ///< loops of the body, then own axes (`over`), outermost first: what is quantified
-  Expr condition;                       ///< the leaf's predicate, or none
-  StmtRef by;                           ///< the leaf, call, region, check or loop (its bounds) that touches
+  bool writes = false;            ///< a combine and an inout operand do both
+  bool combines = false;          ///< a combine assign: its read of the old value is part of the reduction
+  bool initialises = false;       ///< a reduce window: the identity is written
+  bool tried = false;             ///< a read with `or`: outside the buffer's box nothing is touched
+  std::vector<Range> window;      ///< half-open, one for each dim, over loops (bindings substituted) and `free`
+  std::vector<SymbolRange> free;  ///< loops of the body, then own axes (`over`), outermost first: what is quantified
+  Expr condition;                 ///< the leaf's predicate, or none
+  StmtRef by;                     ///< the leaf, call, region, check or loop (its bounds) that touches
 };
 
 /// Every access of the statements, in their order; of one buffer, or of all when `buffer` is unknown.
@@ -35,7 +35,7 @@ std::vector<Access> accesses(const Program& program, const Body& body, BufferId 
 
 /// The union of boxes that a body touches in one buffer.
 struct TouchedBox {
-  bool any = false;             ///< false: nothing touches the buffer, and there are no boxes
+  bool any = false;  ///< false: nothing touches the buffer, and there are no boxes
   /// Inside the buffer's box: clipped by max(lo, ..), min(hi, ..) only where it cannot be shown to be inside. May be empty
   /// (hi <= lo) where inner loops are.
   Box exact;

@@ -154,7 +154,8 @@ class Simplifier : public AffineOracle {
     bool smaller_left = op == BinaryOp::le, smaller_right = op == BinaryOp::ge;
     Affine& smaller = smaller_right ? right : left;
     Affine& greater = smaller_right ? left : right;
-    if ((smaller_left || smaller_right) && (smaller.constant == 1 || greater.constant == -1) && !smaller.terms.empty()) {
+    if ((smaller_left || smaller_right) && (smaller.constant == 1 || greater.constant == -1) &&
+        !smaller.terms.empty()) {
       (smaller.constant == 1 ? smaller : greater).constant = 0;
       op = smaller_left ? BinaryOp::lt : BinaryOp::gt;
     }

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <random>
 
-#include "ir/program.h"
 #include "ir/print.h"
+#include "ir/program.h"
 #include "support/result.h"
 
 namespace heddle::ir {
@@ -94,10 +94,14 @@ struct Prover : testing::Test {
   Expr operator()(const std::string& name) { return n(name); }
   Expr v(const std::string& name) { return n(name); }
   void given(const Expr& e) { facts.add(e); }
-  void range(const std::string& name, const Expr& lo, const Expr& hi) { facts.add_range(v(name).as<Var>()->symbol, lo, hi); }
+  void range(const std::string& name, const Expr& lo, const Expr& hi) {
+    facts.add_range(v(name).as<Var>()->symbol, lo, hi);
+  }
   void shown(const Expr& e) { EXPECT_TRUE(prove(facts, e)) << n.text(e); }
   void unknown(const Expr& e) { EXPECT_FALSE(prove(facts, e)) << n.text(e); }
-  void simplifies(const Expr& e, const std::string& want) { EXPECT_EQ(without_spaces(n.text(simplify(e, facts))), without_spaces(want)); }
+  void simplifies(const Expr& e, const std::string& want) {
+    EXPECT_EQ(without_spaces(n.text(simplify(e, facts))), without_spaces(want));
+  }
 };
 
 TEST_F(Prover, blocks_of_columns) {
@@ -393,9 +397,13 @@ class Random {
     if (depth == 0 || chance(15)) return chance(70) ? symbol() : c(in(-4, 6));
     Expr a = index(depth - 1);
     switch (in(0, 13)) {
-      case 0: case 1: case 2: return a + index(depth - 1);
-      case 3: case 4: return a - index(depth - 1);
-      case 5: case 6: return a * c(in(-3, 4));
+      case 0:
+      case 1:
+      case 2: return a + index(depth - 1);
+      case 3:
+      case 4: return a - index(depth - 1);
+      case 5:
+      case 6: return a * c(in(-3, 4));
       case 7: return a * index(depth - 1);
       case 8: return a / (chance(75) ? c(in(-2, 5)) : symbol());
       case 9: return a % (chance(75) ? c(in(-2, 5)) : symbol());
@@ -519,9 +527,12 @@ TEST(ProverRandom, bounds_hold_everything) {
   for (int round = 0; round < 2500; ++round) {
     Facts facts = random.facts();
     Expr e = random.index(3);
-    auto bound_expr = [&] { return random.chance(60) ? c(random.in(-2, 3)) : var({static_cast<uint32_t>(random.in(0, 1))}); };
+    auto bound_expr = [&] {
+      return random.chance(60) ? c(random.in(-2, 3)) : var({static_cast<uint32_t>(random.in(0, 1))});
+    };
     Expr lo2 = bound_expr(), lo3 = random.chance(30) ? var({2}) : bound_expr();
-    std::vector<SymbolRange> ranges = {{{2}, lo2, lo2 + random.in(0, 4)}, {{3}, lo3, random.chance(30) ? var({1}) : lo3 + 3}};
+    std::vector<SymbolRange> ranges = {{{2}, lo2, lo2 + random.in(0, 4)},
+                                       {{3}, lo3, random.chance(30) ? var({1}) : lo3 + 3}};
     Bounds b = bounds_over(e, ranges, facts);
     int64_t top = 0;
     bool constant = constant_upper_bound(e, facts, top);

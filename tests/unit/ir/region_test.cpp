@@ -44,13 +44,16 @@ struct Region : testing::Test {
   Expr axis(const std::string& name, const Expr& lo, const Expr& hi) {
     SymbolId s = symbol(name, SymbolKind::axis);
     auto& axes = p.stages[0].axes;
-    if (std::none_of(axes.begin(), axes.end(), [&](auto& a) { return a.symbol == s; })) axes.push_back({s, AxisClass::map, lo, hi});
+    if (std::none_of(axes.begin(), axes.end(), [&](auto& a) { return a.symbol == s; }))
+      axes.push_back({s, AxisClass::map, lo, hi});
     return var(s);
   }
   void box(BufferId b, std::vector<std::pair<Expr, Expr>> ranges) {
     for (auto& [lo, hi] : ranges) p.buffers[b.value].box.push_back({"", lo, hi});
   }
-  Expr read(BufferId b, std::vector<Expr> subs, Expr otherwise = {}) { return load(ScalarType::f32, b, subs, otherwise); }
+  Expr read(BufferId b, std::vector<Expr> subs, Expr otherwise = {}) {
+    return load(ScalarType::f32, b, subs, otherwise);
+  }
   StmtRef leaf(std::vector<Expr> bindings, Expr predicate, std::vector<Expr> subs, Expr value,
                AssignKind kind = AssignKind::define) {
     Leaf l;
@@ -97,7 +100,8 @@ TEST_F(Region, a_tile_with_a_guard) {
   box(x, {{c(0), m}, {c(0), k}});
   Expr i = axis("i", c(0), m), q = axis("q", c(0), k);
   Expr at_i = c(6) * loop("io") + loop("ii");
-  Body below = {over("ii", c(0), c(6), {over("q", c(0), k, {leaf({at_i, loop("q")}, less(at_i, m), {i}, read(x, {i, q}))})})};
+  Body below = {
+      over("ii", c(0), c(6), {over("q", c(0), k, {leaf({at_i, loop("q")}, less(at_i, m), {i}, read(x, {i, q}))})})};
   enters("io", c(0), ceildiv(m, c(6)));
   expect(needed_box(p, x, below, at()), "6*io..min(6*io+6,m),0..k", "6*io..6*io+6,0..k", {6, 0});
   p.facts.push_back(binary(BinaryOp::eq, binary(BinaryOp::mod, m, c(6)), c(0)));
@@ -130,7 +134,9 @@ TEST_F(Region, windows_of_a_convolution) {
   facts = {};
   expect(needed_box(p, x, {over("i", c(0), oh, windows)}, at()), "0..h", "0..h", {0});
   // A fixed kernel in blocks of four rows: the halo has a constant size.
-  Body three = {over("ii", c(0), c(4), {over("u", c(0), c(3), {leaf({c(4) * loop("io") + loop("ii"), loop("u")}, {}, {i}, read(x, {i + u}))})})};
+  Body three = {
+      over("ii", c(0), c(4),
+           {over("u", c(0), c(3), {leaf({c(4) * loop("io") + loop("ii"), loop("u")}, {}, {i}, read(x, {i + u}))})})};
   expect(needed_box(p, x, three, at()), "max(4*io,0)..min(4*io+6,h)", "4*io..4*io+6", {6});
   enters("io", c(0), ceildiv(h - 2, c(4)));
   expect(needed_box(p, x, three, at()), "4*io..min(4*io+6,h)", "4*io..4*io+6", {6});
