@@ -4,6 +4,7 @@
 
 #include "api/codes.h"
 #include "api/impl.h"
+#include "jit/codes.h"
 
 namespace heddle::python {
 namespace {
