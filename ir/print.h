@@ -8,7 +8,7 @@
 namespace heddle::ir {
 
 std::string print(const Program& program);
-/// An expression with the names of the program's tables; loops print bare.
+/// An expression with the names of the program's tables; loops print with their stage.
 std::string print(const Program& program, const Expr& e);
 std::string print(const Program& program, const StmtRef& s, int indent = 0);
 std::string print_instr(const Instr& instr, const Program& program);

@@ -119,6 +119,23 @@ int IndexCode::symbol_only() const {
   return steps_.size() == 1 && steps_[0].kind == Step::push_symbol ? static_cast<int>(steps_[0].value) : -1;
 }
 
+namespace {
+
+// True by the way dims get their values: `n >= 0`, a `let` repeated, a requirement repeated.
+bool goes_without_saying(const ir::Program& program, const Expr& fact) {
+  for (const ir::Requirement& r : program.requirements)
+    if (ir::same(r.condition, fact)) return true;
+  const ir::Binary* b = fact.as<ir::Binary>();
+  const ir::Var* v = b ? b->left.as<ir::Var>() : nullptr;
+  if (!v) return false;
+  if (b->op == BinaryOp::ge && ir::is_constant(b->right, 0)) return true;
+  for (const ir::DimDefinition& d : program.dims)
+    if (d.dim == v->symbol && d.value.known() && b->op == BinaryOp::eq && ir::same(d.value, b->right)) return true;
+  return false;
+}
+
+}  // namespace
+
 Result<CallPlan> CallPlan::make(const ir::Program& program) {
   CallPlan plan;
   host::ArgLayout layout = host::arg_layout(program);
@@ -172,6 +189,14 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
     RequirementRow row;
     row.text = r.text;
     if (!code(r.condition, row.condition)) return refuse("requirement \"" + r.text + "\"");
+    plan.requirements_.push_back(std::move(row));
+  }
+  // What the program takes for granted beyond its text's requirements (a schedule's `where`, a fixed dim) holds for these calls only.
+  for (const Expr& fact : program.facts) {
+    if (goes_without_saying(program, fact)) continue;
+    RequirementRow row;
+    row.text = "this kernel is made for calls with `" + ir::print(program, fact) + "`";
+    if (!code(fact, row.condition)) return refuse("fact `" + ir::print(program, fact) + "`");
     plan.requirements_.push_back(std::move(row));
   }
   for (const ir::Parameter& q : program.parameters) {
