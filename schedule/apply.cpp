@@ -1,0 +1,202 @@
+// One step, and a whole schedule.
+#include <algorithm>
+#include <sstream>
+
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "ir/visit.h"
+#include "schedule/names.h"
+#include "schedule/resolve.h"
+#include "support/limits.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+struct StepEntry {
+  const char* name;
+  const char* operands;
+  const char* prepositions;
+  const char* required;
+  Result<Done> (*function)(Step&);
+};
+
+constexpr StepEntry entries[] = {
+#define HEDDLE_STEP(name, operands, prepositions, required, usage, help) \
+  {#name, operands, prepositions, required, name##_step},
+#define HEDDLE_LATER_STEP(name, usage, help) {#name, "", "", "", nullptr},
+#include "schedule/steps.def"
+#undef HEDDLE_STEP
+#undef HEDDLE_LATER_STEP
+};
+
+constexpr StepRow rows[] = {
+#define HEDDLE_STEP(name, operands, prepositions, required, usage, help) {#name, usage, help, true},
+#define HEDDLE_LATER_STEP(name, usage, help) {#name, usage, help, false},
+#include "schedule/steps.def"
+#undef HEDDLE_STEP
+#undef HEDDLE_LATER_STEP
+};
+
+bool contains_word(const std::string& list, const std::string& word) {
+  std::istringstream words(list);
+  for (std::string w; words >> w;)
+    if (w == word) return true;
+  return false;
+}
+
+std::string usage_of(const std::string& name) {
+  for (const StepRow& row : rows)
+    if (row.name == name) return std::string(row.usage);
+  return {};
+}
+
+Diagnostic wrong_operands(const StepCall& call, const Place& place, std::string text) {
+  return Diagnostic(codes::wrong_operands, place, std::move(text)).with_help("usage: " + usage_of(call.name));
+}
+
+Result<const StepEntry*> find_step(const StepCall& call) {
+  std::vector<std::string> known;
+  for (const StepEntry& entry : entries) {
+    known.emplace_back(entry.name);
+    if (call.name != entry.name) continue;
+    if (!entry.function)
+      return Diagnostic(codes::step_not_built, call.name_place.known() ? call.name_place : call.place,
+                        "`" + call.name + "` is a step of the language that is not built yet");
+    return &entry;
+  }
+  Diagnostic d(codes::unknown_step, call.name_place.known() ? call.name_place : call.place, "there is no step `" + call.name + "`");
+  std::string near = nearest(call.name, known);
+  d.help = near.empty() ? "`heddle list steps` shows all steps" : "did you mean `" + near + "`?";
+  return d;
+}
+
+Result<Done> check_operands(const StepEntry& entry, const StepCall& call) {
+  if (call.operands.empty()) return wrong_operands(call, call.place, "`" + call.name + "` needs an operand");
+  if (entry.operands[0] == '1' && call.operands.size() != 1)
+    return wrong_operands(call, call.operands[1].place, "`" + call.name + "` takes one operand, not " + std::to_string(call.operands.size()));
+  for (const auto& [preposition, terms] : call.with) {
+    const Place& place = terms.empty() ? call.place : terms[0].place;
+    if (!contains_word(entry.prepositions, preposition))
+      return wrong_operands(call, place, "`" + call.name + "` takes no `" + preposition + "`");
+    if (terms.empty()) return wrong_operands(call, place, "`" + preposition + "` needs an operand");
+    bool list = preposition == "into" || (call.name == "layout" && preposition == "to");
+    if (!list && terms.size() != 1) return wrong_operands(call, terms[1].place, "`" + preposition + "` takes one operand");
+  }
+  std::istringstream words(entry.required);
+  for (std::string w; words >> w;)
+    if (!has(call, w)) return wrong_operands(call, call.place, "`" + call.name + "` needs `" + w + "`");
+  return Done{};
+}
+
+// Nodes of the tree, shared ones counted each time they are met: what printing would show.
+int64_t size_of(const Program& program) {
+  int64_t n = 0;
+  for (const StmtRef& s : program.body) {
+    ++n;
+    map_exprs(s, [&](const Expr& e) {
+      walk(e, [&](const Expr&) { return ++n <= limits::program_nodes; });
+      return e;
+    });
+    if (n > limits::program_nodes) break;
+  }
+  return n;
+}
+
+bool too_deep(const Program& program) {
+  bool deep = false;
+  for (const StmtRef& s : program.body)
+    map_exprs(s, [&](const Expr& e) {
+      deep |= e->depth > static_cast<uint32_t>(limits::nesting);
+      return e;
+    });
+  return deep;
+}
+
+}  // namespace
+
+std::span<const StepRow> step_rows() { return rows; }
+
+Result<State> apply_step(const Context& context, const Program& program, const StepCall& call) {
+  Result<const StepEntry*> entry = find_step(call);
+  if (!entry) return entry.errors();
+  Result<Done> fits = check_operands(**entry, call);
+  if (!fits) return fits.errors();
+  Step step{context, call, program, {}};
+  Result<Done> done = (*entry)->function(step);
+  if (!done) return done.errors();
+  if (size_of(step.program) > limits::program_nodes)
+    return step.refusal(codes::too_large, "the program would have more than " + std::to_string(limits::program_nodes) + " nodes");
+  if (too_deep(step.program) && !too_deep(program))
+    return step.refusal(codes::too_large, "an expression would be nested past " + std::to_string(limits::nesting) + " levels");
+#ifdef HEDDLE_VERIFY
+  if (Diagnostics broken = verify(step.program); !broken.empty()) {
+    Diagnostic bug(codes::broken_step, call.place, "`" + call.name + "` made a broken program: " + broken[0].message);
+    return std::move(bug).with_help(print(step.program));
+  }
+#endif
+  return State{call, std::move(step.program), std::move(step.certificate)};
+}
+
+namespace {
+
+Result<Done> read_header(Program& program, const ScheduleText& text) {
+  for (const auto& [word, place] : text.allow) {
+    if (word == "reassociate") program.allow.reassociate = true;
+    else if (word == "flush_denormals") program.allow.flush_denormals = true;
+    else if (word == "contract") program.allow.contract = true;
+    else {
+      Diagnostic d(codes::bad_header, place, "`allow` knows no `" + word + "`");
+      std::string near = nearest(word, {"reassociate", "flush_denormals", "contract"});
+      d.help = near.empty() ? "it takes `reassociate`, `flush_denormals` and `contract`" : "did you mean `" + near + "`?";
+      return d;
+    }
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text, const std::map<std::string, int64_t>& tune,
+                                 const Target& target, const std::vector<DerivedStep>& derived, std::vector<State>* so_far) {
+  Scheduled out;
+  std::vector<State> none;
+  std::vector<State>& states = so_far ? *so_far : none;
+  states.clear();
+  Program program = canonical;
+  program.name = canonical.name + "." + text.name;
+  program.target = text.target;
+  if (Result<Done> header = read_header(program, text); !header) return header.errors();
+  Result<Expr> where = schedule_where(canonical, text);
+  if (!where) return where.errors();
+  if (where->known()) {
+    out.where.push_back(*where);
+    program.facts.push_back(*where);
+  }
+  Result<Resolved> resolved = resolve(text, tune, target, derived);
+  if (!resolved) return resolved.errors();
+  out.choices = resolved->choices;
+  const Context context{target};
+  for (const FlatStep& flat : resolved->steps) {
+    Result<State> state = apply_step(context, program, flat.call);
+    if (!state) {
+      Diagnostics refused = state.errors();
+      for (const auto& [place, name] : flat.expanded_from)
+        refused[0].labels.push_back({place, "in the derived step `" + name + "`, expanded here"});
+      return refused;
+    }
+    program = state->program;
+    states.push_back(*std::move(state));
+  }
+  // What `fix` made a constant holds only for calls with that value.
+  for (size_t i = 0; i < canonical.dims.size(); ++i)
+    if (!canonical.dims[i].value.known() && program.dims[i].value.known())
+      out.where.push_back(binary(BinaryOp::eq, var(canonical.dims[i].dim), program.dims[i].value));
+  out.states = states;
+  out.program = std::move(program);
+  return out;
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,113 @@
+// Terms as index expressions: windows, layouts and the schedule's `where`.
+#include "schedule/names.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+class Converter {
+ public:
+  Converter(const Program& program, const std::vector<SymbolId>& loops) : p_(program), loops_(loops) {}
+
+  Result<Expr> convert(const Term& t) {
+    switch (t.kind) {
+      case Term::Kind::integer: return index_constant(t.integer);
+      case Term::Kind::path: return path(t);
+      case Term::Kind::tuple:
+        if (t.args.size() == 1) return convert(t.args[0]);
+        break;
+      case Term::Kind::unary: return unary_term(t);
+      case Term::Kind::binary: return binary_term(t);
+      case Term::Kind::call: return call(t);
+      default: break;
+    }
+    return refuse(t, "this is no expression over indices and dims");
+  }
+
+ private:
+  static Diagnostic refuse(const Term& t, std::string text) { return Diagnostic(codes::bad_value, t.place, std::move(text)); }
+
+  Result<Expr> path(const Term& t) {
+    if (t.text == "true" || t.text == "false") return bool_constant(t.text == "true");
+    for (auto l = loops_.rbegin(); l != loops_.rend(); ++l) {
+      const Symbol& s = p_.symbol(*l);
+      if (s.name == t.text || s.owner + "." + s.name == t.text) return var(*l);
+    }
+    std::vector<std::string> known;
+    for (size_t i = 0; i < p_.symbols.size(); ++i) {
+      const Symbol& s = p_.symbols[i];
+      bool index = s.type == ScalarType::index && (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant);
+      if (!index) continue;
+      if (s.name == t.text) return var(SymbolId{static_cast<uint32_t>(i)});
+      known.push_back(s.name);
+    }
+    Diagnostic d(codes::unknown_name, t.place, "`" + t.text + "` is no dim" + (loops_.empty() ? "" : " and no loop around this place"));
+    std::string near = nearest(t.text, known);
+    if (!near.empty()) d.help = "did you mean `" + near + "`?";
+    return d;
+  }
+
+  Result<Expr> unary_term(const Term& t) {
+    Result<Expr> e = convert(t.args[0]);
+    if (!e) return e;
+    bool boolean = e->type() == ScalarType::boolean;
+    if (t.text == "-" && !boolean) return index_constant(0) - *e;
+    if (t.text == "!" && boolean) return unary(UnaryOp::logical_not, *e);
+    return refuse(t, "`" + t.text + "` does not apply here");
+  }
+
+  Result<Expr> binary_term(const Term& t) {
+    struct Row {
+      const char* text;
+      BinaryOp op;
+      bool logic;
+    };
+    static constexpr Row rows[] = {
+        {"+", BinaryOp::add, false}, {"-", BinaryOp::sub, false}, {"*", BinaryOp::mul, false}, {"/", BinaryOp::div, false},
+        {"%", BinaryOp::mod, false}, {"==", BinaryOp::eq, false}, {"!=", BinaryOp::ne, false}, {"<", BinaryOp::lt, false},
+        {"<=", BinaryOp::le, false}, {">", BinaryOp::gt, false},  {">=", BinaryOp::ge, false}, {"&&", BinaryOp::logical_and, true},
+        {"||", BinaryOp::logical_or, true},
+    };
+    Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
+    if (!a) return a;
+    if (!b) return b;
+    for (const Row& row : rows) {
+      if (t.text != row.text) continue;
+      ScalarType wanted = row.logic ? ScalarType::boolean : ScalarType::index;
+      if (a->type() != wanted || b->type() != wanted) return refuse(t, "`" + t.text + "` does not apply to these sides");
+      return binary(row.op, *a, *b);
+    }
+    return refuse(t, "`" + t.text + "` does not apply to indices");
+  }
+
+  Result<Expr> call(const Term& t) {
+    bool known = t.text == "min" || t.text == "max" || t.text == "ceildiv";
+    if (!known || t.args.size() != 2) return refuse(t, "`" + t.text + "` is no function of indices").with_help("`min`, `max` and `ceildiv` take two indices");
+    Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
+    if (!a) return a;
+    if (!b) return b;
+    if (a->type() != ScalarType::index || b->type() != ScalarType::index) return refuse(t, "`" + t.text + "` takes indices");
+    return t.text == "min" ? ir::min(*a, *b) : t.text == "max" ? ir::max(*a, *b) : ceildiv(*a, *b);
+  }
+
+  const Program& p_;
+  const std::vector<SymbolId>& loops_;
+};
+
+}  // namespace
+
+Result<Expr> index_expr(const Program& program, const Term& term, const std::vector<SymbolId>& loops) {
+  return Converter(program, loops).convert(term);
+}
+
+Result<Expr> schedule_where(const Program& program, const ScheduleText& text) {
+  if (!text.has_where) return Expr{};
+  Result<Expr> e = index_expr(program, text.where);
+  if (e && e->type() != ScalarType::boolean)
+    return Diagnostic(codes::bad_header, text.where.place, "`where` needs a condition, such as `rows % 8 == 0`");
+  return e;
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,213 @@
+#include "schedule/loops.h"
+
+#include <algorithm>
+
+#include "ir/print.h"
+#include "ir/region.h"
+#include "schedule/legality.h"
+#include "schedule/names.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+// Rebuilds a loop's body for `loop := point`, where iterations with `point >= hi` are new and must do nothing.
+class Guarded {
+ public:
+  Guarded(Step& step, SymbolId loop, Expr point, Expr hi, bool guard, Facts facts)
+      : step_(step), map_{{loop, point}}, loop_(loop), point_(point), hi_(hi), guard_(guard), facts_(std::move(facts)) {}
+
+  Result<Body> body(const Body& old) {
+    Body out;
+    for (const StmtRef& s : old) {
+      Result<StmtRef> next = std::visit([&](const auto& form) { return stmt(s, form); }, s->form);
+      if (!next) return next.errors();
+      out.push_back(*next);
+    }
+    return out;
+  }
+
+ private:
+  Expr put(const Expr& e) const { return e.known() && mentions(e, loop_) ? tidy(substitute(e, map_)) : e; }
+  // Bounds that read data are read only where the iteration is real.
+  Expr bound(const Expr& e) const {
+    if (!e.known() || !mentions(e, loop_)) return e;
+    Expr next = put(e);
+    return guard_ && mentions_load(next) ? select(less(point_, hi_), next, index_constant(0)) : next;
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, For l) {
+    l.lo = bound(l.lo);
+    l.hi = bound(l.hi);
+    Result<Body> inner = body(l.body);
+    if (!inner) return inner.errors();
+    l.body = *std::move(inner);
+    return make_stmt(std::move(l), s->place);
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, const Alloc& a) {
+    for (BufferId id : a.buffers)
+      for (BoxDim& d : step_.program.buffers[id.value].box) {
+        d.lo = bound(d.lo);
+        d.hi = bound(d.hi);
+      }
+    return s;
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, Reduce r) {
+    for (Window& w : r.windows) {
+      bool outside = !guard_ || lies_outside(w);
+      for (Range& range : w.ranges) range = window_range(range, outside);
+    }
+    Result<Body> inner = body(r.body);
+    if (!inner) return inner.errors();
+    r.body = *std::move(inner);
+    return make_stmt(std::move(r), s->place);
+  }
+
+  // A window of a new iteration that lies outside the buffer's box resets nothing.
+  bool lies_outside(const Window& w) const {
+    bool concerned = false;
+    Facts facts = facts_;
+    facts.add(less_equal(hi_, point_));
+    for (size_t d = 0; d < w.ranges.size(); ++d) {
+      const Range& r = w.ranges[d];
+      if (!mentions(r.lo, loop_) && !mentions(r.hi, loop_)) continue;
+      concerned = true;
+      if (mentions_load(r.lo) || mentions_load(r.hi)) return false;
+      const BoxDim& box = step_.program.buffer(w.buffer).box[d];
+      if (prove(facts, less_equal(put(box.hi), put(r.lo)))) return true;
+    }
+    return !concerned;
+  }
+
+  Range window_range(Range r, bool outside) const {
+    if (!mentions(r.lo, loop_) && !mentions(r.hi, loop_)) return r;
+    AffineIn a = affine_in(simplify(r.lo), loop_);
+    r.lo = bound(r.lo);
+    r.hi = bound(r.hi);
+    if (outside) return r;
+    // One cell that moves with the loop is cut where the loop ended; any other window is empty in new iterations.
+    bool cell = a.ok && a.coefficient == 1 && same(simplify(r.lo + 1), simplify(r.hi));
+    r.hi = cell ? simplify(ir::min(r.hi, a.rest + hi_)) : select(less(point_, hi_), r.hi, r.lo);
+    return r;
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, Leaf l) {
+    for (Expr& b : l.bindings) b = put(b);
+    std::vector<Expr> parts = conjuncts(l.predicate);
+    for (Expr& part : parts) part = put(part);
+    if (guard_) {
+      // Conditions are lazy: one that reads data stands behind the guard.
+      bool reads = std::any_of(parts.begin(), parts.end(), mentions_load);
+      parts.insert(reads ? parts.begin() : parts.end(), less(point_, hi_));
+    }
+    l.predicate = conjoin(parts);
+    return make_stmt(std::move(l), s->place);
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, Call c) {
+    if (guard_)
+      return step_.refusal(codes::not_shown, "`" + c.instr + "` works on whole windows and cannot be skipped in a partial block")
+          .label(s->place, "called here")
+          .with_help("split by a divisor of the extent");
+    for (Window& w : c.windows)
+      for (Range& r : w.ranges) r.lo = put(r.lo), r.hi = put(r.hi);
+    return make_stmt(std::move(c), s->place);
+  }
+
+  Result<StmtRef> stmt(const StmtRef& s, Check c) {
+    c.condition = put(c.condition);
+    if (guard_) c.condition = binary(BinaryOp::logical_or, less_equal(hi_, point_), c.condition);
+    for (Expr& e : c.coordinates) e = bound(e);
+    return make_stmt(std::move(c), s->place);
+  }
+
+  Step& step_;
+  Substitution map_;
+  SymbolId loop_;
+  Expr point_, hi_;
+  bool guard_;
+  Facts facts_;
+};
+
+SymbolId new_loop(Program& program, const std::string& owner, const std::string& name, const Place& place) {
+  return program.add(Symbol{name, SymbolKind::loop, ScalarType::index, owner, place});
+}
+
+}  // namespace
+
+Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner, Tail tail) {
+  Program& p = step.program;
+  Path path = path_to_loop(p, loop);
+  Result<Done> serial = can_rewrite(step, path);
+  if (!serial) return serial.errors();
+  const For l = loop_of(path);
+  const Symbol symbol = p.symbol(loop);
+  std::string name = loop_name(p, loop);
+  if (outer == inner) return step.refusal(codes::name_taken, "both new loops would be named `" + outer + "`");
+  for (const std::string& made : {outer, inner}) {
+    Result<Done> free = free_loop_name(step, symbol.owner, made, loop);
+    if (!free) return free.errors();
+  }
+
+  Facts facts = facts_at(p, Path(path.begin(), path.end() - 1));
+  Expr extent = simplify(l.hi - l.lo, facts), size = index_constant(n);
+  bool exact = n == 1 || prove(facts, binary(BinaryOp::eq, binary(BinaryOp::mod, extent, size), index_constant(0)));
+  if (tail == Tail::exact && !exact) {
+    std::string fact = print(p, simplify(binary(BinaryOp::mod, extent, size))) + " == 0";
+    return step.refusal(codes::not_shown, "cannot show that " + std::to_string(n) + " divides the " + print(p, extent) + " iterations of `" + name + "`")
+        .with_help("state `" + fact + "` by a `require` of the op or the schedule's `where`, or leave out `with exact`");
+  }
+  if (exact && n > 1) step.relied_on(std::to_string(n) + " divides " + print(p, extent));
+
+  SplitLoops made{new_loop(p, symbol.owner, outer, step.call.place), new_loop(p, symbol.owner, inner, step.call.place)};
+  Expr point = simplify(l.lo + (size * var(made.outer) + var(made.inner)));
+  Facts inside = facts;
+  Expr count = simplify(exact ? binary(BinaryOp::div, extent, size) : ceildiv(extent, size), facts);
+  inside.add_range(made.outer, index_constant(0), count);
+  inside.add_range(made.inner, index_constant(0), size);
+  Result<Body> body = Guarded(step, loop, point, l.hi, !exact, std::move(inside)).body(l.body);
+  if (!body) return body.errors();
+
+  For in{made.inner, index_constant(0), size, LoopKind::serial, {}, 0, *std::move(body)};
+  For out{made.outer, index_constant(0), count, LoopKind::serial, {}, 0, {make_stmt(std::move(in), step.call.place)}};
+  replace(p, path.back(), {make_stmt(std::move(out), step.call.place)});
+  consume(step, name, "split into `" + outer + "`, `" + inner + "`");
+  return made;
+}
+
+Result<SymbolId> split_off(Step& step, SymbolId loop, int64_t n, const std::string& suffix) {
+  if (n == 0) return loop;
+  const std::string base = step.program.symbol(loop).name;
+  Result<SplitLoops> made = split_loop(step, loop, n, base + "o", base + suffix, Tail::guard);
+  if (!made) return made.errors();
+  return made->inner;
+}
+
+void set_kind(Step& step, SymbolId loop, LoopKind kind) {
+  Path path = path_to_loop(step.program, loop);
+  For l = loop_of(path);
+  l.kind = kind;
+  replace(step.program, path.back(), {make_stmt(std::move(l), step.call.place)});
+}
+
+void start_at_zero(Step& step, SymbolId loop) {
+  Program& p = step.program;
+  Path path = path_to_loop(p, loop);
+  For l = loop_of(path);
+  if (is_constant(l.lo, 0)) return;
+  Facts facts = facts_at(p, Path(path.begin(), path.end() - 1));
+  Substitution shift{{loop, simplify(l.lo + var(loop))}};
+  auto moved = [&](const Expr& e) { return mentions(e, loop) ? tidy(substitute(e, shift)) : e; };
+  for (BufferId id : allocated_in(l.body))
+    for (BoxDim& d : p.buffers[id.value].box) d.lo = moved(d.lo), d.hi = moved(d.hi);
+  for (StmtRef& s : l.body) s = map_loop_exprs(s, moved);
+  l.hi = simplify(l.hi - l.lo, facts);
+  l.lo = index_constant(0);
+  replace(p, path.back(), {make_stmt(std::move(l), path.back()->place)});
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,217 @@
+#include "schedule/names.h"
+
+#include <algorithm>
+
+#include "schedule/tree.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+std::vector<SymbolId> all_loops(const Program& program) {
+  std::vector<SymbolId> out;
+  walk(program.body, [&](const StmtRef& s) {
+    if (const For* l = as<For>(s)) out.push_back(l->loop);
+    return true;
+  });
+  return out;
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& n : names) out += (out.empty() ? "`" : ", `") + n + "`";
+  return out;
+}
+
+std::string line_of(const Place& place) {
+  return place.known() ? " at line " + std::to_string(place.source->at(place.begin).line) : "";
+}
+
+// "split into `ro`, `ri`" and its place -> "split at line 12 into `ro`, `ri`"
+std::string what_became(const ConsumedName& c) {
+  size_t space = c.became.find(' ');
+  if (space == std::string::npos) return c.became + line_of(c.place);
+  return c.became.substr(0, space) + line_of(c.place) + c.became.substr(space);
+}
+
+Diagnostic unknown_loop(const Step& step, const Term& term) {
+  const std::string& text = term.text;
+  std::string bare = text.substr(text.rfind('.') + 1);
+  // Newest first: a name may be made and used up several times.
+  for (auto c = step.program.consumed.rbegin(); c != step.program.consumed.rend(); ++c)
+    if (c->name == text || (text == bare && c->name.substr(c->name.rfind('.') + 1) == text)) {
+      Diagnostic d(codes::consumed_name, term.place, "`" + c->name + "` was " + what_became(*c));
+      if (c->place.known()) d.labels.push_back({c->place, "here"});
+      return d;
+    }
+  std::vector<std::string> known, own;
+  size_t dot = text.rfind('.');
+  std::string owner = dot == std::string::npos ? text : text.substr(0, dot);
+  for (SymbolId id : all_loops(step.program)) {
+    known.push_back(loop_name(step.program, id));
+    if (step.program.symbol(id).owner == owner) own.push_back(known.back());
+    if (dot == std::string::npos) known.push_back(step.program.symbol(id).name);
+  }
+  Diagnostic d(codes::unknown_name, term.place, "there is no loop `" + text + "`");
+  std::string near = nearest(text, known);
+  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  else if (!own.empty()) d.help = "the loops of `" + owner + "` are " + quoted_list(own);
+  else if (known.size() <= 12) d.help = "the loops are " + quoted_list(known);
+  return d;
+}
+
+}  // namespace
+
+Result<SymbolId> find_loop(const Step& step, const Term& term) {
+  if (term.kind != Term::Kind::path)
+    return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a loop here, such as `y.r`");
+  std::vector<SymbolId> found;
+  for (SymbolId id : all_loops(step.program)) {
+    if (loop_name(step.program, id) == term.text) return id;
+    if (step.program.symbol(id).name == term.text) found.push_back(id);
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) return unknown_loop(step, term);
+  std::vector<std::string> names;
+  for (SymbolId id : found) names.push_back(loop_name(step.program, id));
+  return Diagnostic(codes::ambiguous_name, term.place, "`" + term.text + "` names several loops: " + quoted_list(names))
+      .with_help("write the stage too, as in `" + names[0] + "`");
+}
+
+Result<std::vector<SymbolId>> find_loops(const Step& step, const std::vector<Term>& terms) {
+  std::vector<SymbolId> out;
+  for (const Term& t : terms) {
+    Result<SymbolId> one = find_loop(step, t);
+    if (!one) return one.errors();
+    if (std::find(out.begin(), out.end(), *one) != out.end())
+      return Diagnostic(codes::wrong_operands, t.place, "`" + loop_name(step.program, *one) + "` stands here twice");
+    out.push_back(*one);
+  }
+  return out;
+}
+
+Result<StageId> find_stage(const Step& step, const Term& term) {
+  if (term.kind != Term::Kind::path)
+    return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a stage here");
+  std::vector<std::string> known;
+  for (const LeafSite& site : leaves(step.program.body)) {
+    const std::string& name = step.program.stage(site.leaf().stage).name;
+    if (name == term.text) return site.leaf().stage;
+    known.push_back(name);
+  }
+  for (auto c = step.program.consumed.rbegin(); c != step.program.consumed.rend(); ++c)
+    if (c->name == term.text) return Diagnostic(codes::consumed_name, term.place, "`" + c->name + "` was " + what_became(*c));
+  Diagnostic d(codes::unknown_name, term.place, "there is no stage `" + term.text + "`");
+  for (const Buffer& b : step.program.buffers)
+    if (b.name == term.text && b.role == Role::in) d.message = "`" + term.text + "` is an input, not a stage";
+  std::string near = nearest(term.text, known);
+  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  else d.help = "the stages are " + quoted_list(known);
+  return d;
+}
+
+Result<std::vector<BufferId>> find_buffers(const Step& step, const Term& term) {
+  std::vector<BufferId> out;
+  std::vector<std::string> known;
+  std::vector<BufferId> alive = allocated_in(step.program.body);
+  for (const Parameter& p : step.program.parameters)
+    if (p.buffer.known()) alive.push_back(p.buffer);
+  for (BufferId id : alive) {
+    known.push_back(step.program.buffer(id).name);
+    if (known.back() == term.text) out.push_back(id);
+  }
+  if (!out.empty() && term.kind == Term::Kind::path) return out;
+  Diagnostic d(codes::unknown_name, term.place, "there is no tensor `" + term.text + "` in the program");
+  std::string near = nearest(term.text, known);
+  d.help = near.empty() ? "the tensors are " + quoted_list(known) : "did you mean `" + near + "`?";
+  return d;
+}
+
+bool has(const StepCall& call, const std::string& preposition) {
+  auto found = call.with.find(preposition);
+  return found != call.with.end() && !found->second.empty();
+}
+
+Result<int64_t> integer_of(const Step& step, const Term& term) {
+  if (term.kind == Term::Kind::integer) return term.integer;
+  return Diagnostic(codes::bad_value, term.place, "`" + step.call.name + "` needs a constant here")
+      .with_help("write a number, or a name declared with `tune` or `let`");
+}
+
+Result<int64_t> integer_after(const Step& step, const std::string& preposition, int64_t least, int64_t fallback) {
+  if (!has(step.call, preposition)) return fallback;
+  const std::vector<Term>& terms = step.call.with.at(preposition);
+  if (terms.size() != 1)
+    return Diagnostic(codes::wrong_operands, terms[1].place, "`" + preposition + "` takes one number");
+  Result<int64_t> value = integer_of(step, terms[0]);
+  if (!value) return value;
+  if (*value < least)
+    return Diagnostic(codes::bad_value, terms[0].place,
+                      "`" + preposition + " " + std::to_string(*value) + "` is less than " + std::to_string(least));
+  if (*value > int64_t{1} << 40)
+    return Diagnostic(codes::bad_value, terms[0].place, "`" + preposition + " " + std::to_string(*value) + "` is too large");
+  return *value;
+}
+
+Result<std::string> name_of(const Step& step, const Term& term) {
+  if (term.kind == Term::Kind::path && term.text.find('.') == std::string::npos) return term.text;
+  return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a new name here, without dots");
+}
+
+Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition, std::vector<std::string> defaults) {
+  if (!has(step.call, preposition)) return defaults;
+  const std::vector<Term>& terms = step.call.with.at(preposition);
+  if (terms.size() != defaults.size())
+    return Diagnostic(codes::wrong_operands, terms[0].place,
+                      "`" + preposition + "` takes " + std::to_string(defaults.size()) + " names here, not " +
+                          std::to_string(terms.size()));
+  std::vector<std::string> out;
+  for (const Term& t : terms) {
+    Result<std::string> one = name_of(step, t);
+    if (!one) return one.errors();
+    out.push_back(*one);
+  }
+  return out;
+}
+
+Result<Memory> memory_after(const Step& step, const std::string& preposition) {
+  const Term& term = step.call.with.at(preposition)[0];
+  if (term.kind == Term::Kind::path)
+    if (std::optional<Memory> m = parse_memory(term.text)) return *m;
+  std::vector<std::string> known{"dram", "l2", "l1", "registers", "tile", "sbuf", "psum"};
+  Diagnostic d(codes::unknown_memory, term.place, "there is no memory `" + term.text + "`");
+  std::string near = nearest(term.text, known);
+  d.help = near.empty() ? "the memories are " + quoted_list(known) : "did you mean `" + near + "`?";
+  return d;
+}
+
+Result<Done> free_loop_name(const Step& step, const std::string& owner, const std::string& name, SymbolId except) {
+  for (SymbolId id : all_loops(step.program))
+    if (id != except && step.program.symbol(id).owner == owner && step.program.symbol(id).name == name)
+      return step.refusal(codes::name_taken, "`" + owner + "` already has a loop `" + name + "`").with_help("give other names with `into`");
+  for (const Buffer& b : step.program.buffers)
+    if (b.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a tensor, so no loop may have this name");
+  for (const Symbol& s : step.program.symbols)
+    if (s.name == name && (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant || s.kind == SymbolKind::scalar))
+      return step.refusal(codes::name_taken, "`" + name + "` is a dim or scalar of the op, so no loop may have this name");
+  return Done{};
+}
+
+Result<Done> free_stage_name(const Step& step, const std::string& name) {
+  for (const Buffer& b : step.program.buffers)
+    if (b.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a tensor already").with_help("give another name with `as`");
+  for (const Stage& s : step.program.stages)
+    if (s.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a stage already").with_help("give another name with `as`");
+  for (const Symbol& s : step.program.symbols)
+    if (s.name == name && s.kind != SymbolKind::local)
+      return step.refusal(codes::name_taken, "`" + name + "` names an index or dim already").with_help("give another name with `as`");
+  return Done{};
+}
+
+void consume(Step& step, const std::string& name, std::string became) {
+  step.program.consumed.push_back({name, std::move(became), step.call.place});
+}
+
+}  // namespace heddle::schedule

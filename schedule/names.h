@@ -1,0 +1,37 @@
+// Names in schedules: what a term means in the program as it stands, and what to say when it means nothing any more.
+#pragma once
+
+#include "schedule/step.h"
+
+namespace heddle::schedule {
+
+/// The loop that a path names: `y.r`, or `r` where only one stage has it. Consumed names say what became of them.
+Result<ir::SymbolId> find_loop(const Step& step, const ir::Term& term);
+Result<std::vector<ir::SymbolId>> find_loops(const Step& step, const std::vector<ir::Term>& terms);
+/// The stage that a path names; it has a leaf in the program.
+Result<ir::StageId> find_stage(const Step& step, const ir::Term& term);
+/// The buffers of a name: one, or the fields of a state.
+Result<std::vector<ir::BufferId>> find_buffers(const Step& step, const ir::Term& term);
+/// A symbol that expressions of schedules may mention: a dim, constant or scalar, or one of the loops given.
+Result<ir::Expr> index_expr(const ir::Program& program, const ir::Term& term, const std::vector<ir::SymbolId>& loops = {});
+
+/// The constant of a term once `tune` is resolved.
+Result<int64_t> integer_of(const Step& step, const ir::Term& term);
+/// The operand after a preposition, at least `least`; `fallback` when it is not written.
+Result<int64_t> integer_after(const Step& step, const std::string& preposition, int64_t least, int64_t fallback = 0);
+/// A plain name as a term.
+Result<std::string> name_of(const Step& step, const ir::Term& term);
+/// `into a, b`: exactly as many names as there are defaults, or the defaults.
+Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition, std::vector<std::string> defaults);
+Result<ir::Memory> memory_after(const Step& step, const std::string& preposition);
+bool has(const ir::StepCall& call, const std::string& preposition);
+
+/// Whether a loop of stage `owner` may get the name; `except` loses its own.
+Result<Done> free_loop_name(const Step& step, const std::string& owner, const std::string& name, ir::SymbolId except = {});
+/// Whether a new stage or buffer may get the name.
+Result<Done> free_stage_name(const Step& step, const std::string& name);
+
+/// Notes what became of a loop, for later messages.
+void consume(Step& step, const std::string& name, std::string became);
+
+}  // namespace heddle::schedule

@@ -1,0 +1,294 @@
+#include "schedule/resolve.h"
+
+#include <algorithm>
+
+#include "schedule/codes.h"
+#include "support/limits.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+constexpr int expansion_depth = 32;
+constexpr size_t max_steps = 10'000;
+constexpr size_t max_choices = 10'000;
+
+using Names = std::map<std::string, Term>;  // integers of tune and let; any term for a parameter of a derived step
+
+Term integer_term(int64_t value, const Place& place) {
+  Term t;
+  t.kind = Term::Kind::integer;
+  t.integer = value;
+  t.place = place;
+  return t;
+}
+
+class Resolver {
+ public:
+  Resolver(const std::map<std::string, int64_t>& tune, const Target& target, const std::vector<DerivedStep>& derived)
+      : tune_(tune), target_(target), derived_(derived) {}
+
+  Resolved out;
+  std::vector<TunedName> tuned;
+  bool only_tuned = false;  // collect the tuned names, apply no choices
+
+  Result<Done> lines(const std::vector<ScheduleLine>& list, Names& names) {
+    for (const ScheduleLine& line : list) {
+      Result<Done> done = one(line, names);
+      if (!done) return done;
+      if (out.steps.size() > max_steps) return Diagnostic(codes::too_large, line.place, "the schedule has more than 10,000 steps");
+    }
+    return Done{};
+  }
+
+  Result<Done> unknown_settings(const Place& place) {
+    std::vector<std::string> known;
+    for (const TunedName& t : tuned) known.push_back(t.name);
+    for (const auto& [name, value] : tune_) {
+      if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+      Diagnostic d(codes::unknown_setting, place, "the schedule has no tuned name `" + name + "`");
+      std::string near = nearest(name, known);
+      if (!near.empty()) d.help = "did you mean `" + near + "`?";
+      return d;
+    }
+    return Done{};
+  }
+
+ private:
+  Result<Done> one(const ScheduleLine& line, Names& names) {
+    switch (line.kind) {
+      case ScheduleLine::Kind::tune: return tune_line(line, names);
+      case ScheduleLine::Kind::let: {
+        Result<int64_t> value = evaluate(line.value, names);
+        if (!value) return value.errors();
+        names[line.name] = integer_term(*value, line.place);
+        return Done{};
+      }
+      case ScheduleLine::Kind::branch: {
+        Result<int64_t> condition = evaluate(line.value, names);
+        if (!condition) return condition.errors();
+        Names inner = names;
+        return lines(*condition ? line.then : line.otherwise, inner);
+      }
+      case ScheduleLine::Kind::step: return step(line.step, names);
+    }
+    return Done{};
+  }
+
+  Result<std::vector<int64_t>> choices_of(const ScheduleLine& line, const Names& names) {
+    std::vector<int64_t> choices;
+    for (const Term& t : line.choices) {
+      Result<int64_t> value = evaluate(t, names);
+      if (!value) return value.errors();
+      choices.push_back(*value);
+    }
+    if (line.range.size() < 2) return choices;
+    Result<int64_t> lo = evaluate(line.range[0], names), hi = evaluate(line.range[1], names);
+    if (!lo) return lo.errors();
+    if (!hi) return hi.errors();
+    int64_t factor = 0;
+    if (line.range.size() > 2) {
+      Result<int64_t> f = evaluate(line.range[2], names);
+      if (!f) return f.errors();
+      factor = *f;
+      if (factor < 2 || *lo < 1)
+        return Diagnostic(codes::bad_value, line.range[2].place, "`by *" + std::to_string(factor) + "` needs a factor of at least 2 and a start of at least 1");
+    }
+    for (int64_t v = *lo; v < *hi;) {
+      choices.push_back(v);
+      if (choices.size() > max_choices) return Diagnostic(codes::too_large, line.place, "more than 10,000 choices");
+      if (factor ? __builtin_mul_overflow(v, factor, &v) : __builtin_add_overflow(v, 1, &v)) break;
+    }
+    return choices;
+  }
+
+  Result<Done> tune_line(const ScheduleLine& line, Names& names) {
+    Result<int64_t> value = evaluate(line.value, names);
+    if (!value) return value.errors();
+    Result<std::vector<int64_t>> choices = choices_of(line, names);
+    if (!choices) return choices.errors();
+    tuned.push_back({line.name, *value, *choices});
+    auto given = tune_.find(line.name);
+    bool from_outside = given != tune_.end() && !only_tuned;
+    if (from_outside) value = given->second;
+    if (std::find(choices->begin(), choices->end(), *value) == choices->end()) {
+      std::string list;
+      for (size_t i = 0; i < choices->size() && i < 12; ++i) list += (i ? ", " : "") + std::to_string((*choices)[i]);
+      if (choices->size() > 12) list += ", ..";
+      return Diagnostic(codes::bad_value, line.place,
+                        std::string(from_outside ? "the value given for" : "the default of") + " `" + line.name + "`, " +
+                            std::to_string(*value) + ", is not among its choices")
+          .with_help("the choices are " + list);
+    }
+    names[line.name] = integer_term(*value, line.place);
+    out.choices[line.name] = *value;
+    if (!line.has_where) return Done{};
+    Result<int64_t> holds = evaluate(line.where, names);
+    if (!holds) return holds.errors();
+    if (!*holds)
+      return Diagnostic(codes::bad_value, line.where.place, "`" + line.name + " = " + std::to_string(*value) + "` breaks its `where`");
+    return Done{};
+  }
+
+  // Constants ---------------------------------------------------------------------------------------------------------
+
+  Result<int64_t> evaluate(const Term& t, const Names& names) {
+    Term folded = fold(t, names);
+    if (folded.kind == Term::Kind::integer) return folded.integer;
+    Diagnostic d(codes::bad_value, t.place, "this is not a constant");
+    if (folded.kind == Term::Kind::path) {
+      d.message = "`" + folded.text + "` is not a constant of the schedule";
+      std::vector<std::string> known;
+      for (const auto& [name, value] : names) known.push_back(name);
+      std::string near = nearest(folded.text, known);
+      d.help = near.empty() ? "declare it with `tune` or `let` above this line" : "did you mean `" + near + "`?";
+    }
+    return d;
+  }
+
+  // Names put in and constants folded; what is not constant stays as it is.
+  Term fold(const Term& t, const Names& names) {
+    if (t.kind == Term::Kind::path) return path(t, names);
+    Term next = t;
+    for (Term& a : next.args) a = fold(a, names);
+    auto is_integer = [](const Term& a) { return a.kind == Term::Kind::integer; };
+    bool constants = !next.args.empty() && std::all_of(next.args.begin(), next.args.end(), is_integer);
+    int64_t value = 0;
+    if (t.kind == Term::Kind::tuple && next.args.size() == 1) return constants ? integer_term(next.args[0].integer, t.place) : next;
+    if (t.kind == Term::Kind::call && t.text == "lanes" && next.args.size() == 1 && lanes(t.args[0], value)) return integer_term(value, t.place);
+    if (!constants) return next;
+    if (t.kind == Term::Kind::unary && unary_value(t.text, next.args[0].integer, value)) return integer_term(value, t.place);
+    if ((t.kind == Term::Kind::binary || t.kind == Term::Kind::call) && next.args.size() == 2 &&
+        binary_value(t.text, next.args[0].integer, next.args[1].integer, value))
+      return integer_term(value, t.place);
+    return next;
+  }
+
+  // A name stands for its value; as the first part of a dotted path, a parameter of a derived step for a stage.
+  Term path(const Term& t, const Names& names) {
+    if (auto found = names.find(t.text); found != names.end()) {
+      Term next = found->second;
+      if (next.kind == Term::Kind::integer) next.place = t.place;
+      return next;
+    }
+    size_t dot = t.text.find('.');
+    if (dot == std::string::npos) return t;
+    auto found = names.find(t.text.substr(0, dot));
+    if (found == names.end() || found->second.kind != Term::Kind::path) return t;
+    Term next = t;
+    next.text = found->second.text + t.text.substr(dot);
+    return next;
+  }
+
+  bool lanes(const Term& t, int64_t& value) {
+    std::optional<ScalarType> type = parse_scalar_type(t.text);
+    if (t.kind != Term::Kind::path || !type) return false;
+    value = std::max(1, target_.lanes(*type));
+    return true;
+  }
+
+  static bool unary_value(const std::string& op, int64_t a, int64_t& value) {
+    if (op == "-") return !__builtin_sub_overflow(int64_t{0}, a, &value);
+    if (op == "!") return value = a == 0, true;
+    return false;
+  }
+
+  static bool binary_value(const std::string& op, int64_t a, int64_t b, int64_t& value) {
+    if (op == "+") return !__builtin_add_overflow(a, b, &value);
+    if (op == "-") return !__builtin_sub_overflow(a, b, &value);
+    if (op == "*") return !__builtin_mul_overflow(a, b, &value);
+    if (op == "/" || op == "%" || op == "ceildiv") {
+      if (b <= 0) return false;
+      int64_t quotient = a / b - (a % b < 0 ? 1 : 0);
+      value = op == "/" ? quotient : op == "%" ? a - quotient * b : quotient + (a % b != 0 ? 1 : 0);
+      return true;
+    }
+    if (op == "min") return value = std::min(a, b), true;
+    if (op == "max") return value = std::max(a, b), true;
+    if (op == "==") return value = a == b, true;
+    if (op == "!=") return value = a != b, true;
+    if (op == "<") return value = a < b, true;
+    if (op == "<=") return value = a <= b, true;
+    if (op == ">") return value = a > b, true;
+    if (op == ">=") return value = a >= b, true;
+    if (op == "&&") return value = a && b, true;
+    if (op == "||") return value = a || b, true;
+    return false;
+  }
+
+  // Steps -------------------------------------------------------------------------------------------------------------
+
+  Result<Done> step(const StepCall& call, Names& names) {
+    if (only_tuned) return Done{};
+    StepCall folded = call;
+    for (Term& t : folded.operands) t = fold(t, names);
+    for (auto& [preposition, terms] : folded.with) {
+      bool makes_names = preposition == "into" || preposition == "as";
+      for (Term& t : terms)
+        if (!makes_names || is_parameter(t, names)) t = fold(t, names);
+    }
+    for (const DerivedStep& d : derived_)
+      if (d.name == call.name) return expand(d, folded);
+    out.steps.push_back({std::move(folded), expanded_from_});
+    return Done{};
+  }
+
+  static bool is_parameter(const Term& t, const Names& names) {
+    auto found = names.find(t.text);
+    return t.kind == Term::Kind::path && found != names.end() && found->second.kind == Term::Kind::path;
+  }
+
+  Result<Done> expand(const DerivedStep& d, const StepCall& call) {
+    if (expanded_from_.size() >= expansion_depth)
+      return Diagnostic(codes::too_large, call.place, "`" + d.name + "` calls itself, or derived steps are nested past 32");
+    if (call.operands.size() != d.params.size() || !call.with.empty())
+      return Diagnostic(codes::wrong_operands, call.place,
+                        "`" + d.name + "` takes " + std::to_string(d.params.size()) + " operands and no prepositions")
+          .label(d.place, "declared here");
+    Names inner;
+    for (size_t i = 0; i < d.params.size(); ++i) {
+      bool number = call.operands[i].kind == Term::Kind::integer;
+      if ((d.params[i].kind == "int") != number)
+        return Diagnostic(codes::wrong_operands, call.operands[i].place, "`" + d.params[i].name + "` of `" + d.name + "` is a " + d.params[i].kind)
+            .label(d.place, "declared here");
+      inner[d.params[i].name] = call.operands[i];
+    }
+    expanded_from_.emplace_back(call.place, d.name);
+    Result<Done> done = lines(d.lines, inner);
+    expanded_from_.pop_back();
+    return done;
+  }
+
+  const std::map<std::string, int64_t>& tune_;
+  const Target& target_;
+  const std::vector<DerivedStep>& derived_;
+  std::vector<std::pair<Place, std::string>> expanded_from_;
+};
+
+}  // namespace
+
+Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
+                         const std::vector<DerivedStep>& derived) {
+  Resolver resolver(tune, target, derived);
+  Names names;
+  Result<Done> done = resolver.lines(text.lines, names);
+  if (!done) return done.errors();
+  done = resolver.unknown_settings(text.place);
+  if (!done) return done.errors();
+  return std::move(resolver.out);
+}
+
+Result<std::vector<TunedName>> tuned_names(const ScheduleText& text, const Target& target) {
+  const std::map<std::string, int64_t> none;
+  const std::vector<DerivedStep> derived;
+  Resolver resolver(none, target, derived);
+  resolver.only_tuned = true;
+  Names names;
+  Result<Done> done = resolver.lines(text.lines, names);
+  if (!done) return done.errors();
+  return std::move(resolver.tuned);
+}
+
+}  // namespace heddle::schedule

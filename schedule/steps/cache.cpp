@@ -1,0 +1,366 @@
+// cache t[window] in MEMORY at L [as n]
+//
+//   for L { S reads t }  ->  for L { alloc n[window] in MEMORY ; for i over window { n[i] = t[i] } ; S reads n }
+//   t's reduction is open around L, carried by one loop K outside or at L:
+//   reduce t by R { for K { .. for L { S: t R= body } } }
+//     ->  reduce t by R { for K { .. for L { alloc n ; reduce n by R { S: n R= body } ; t R= n } } }
+//
+// The window may be left out (`t`): then it is the box that an iteration of L reads. In brackets, `i` names a dim and leaves its
+// range to be inferred, `lo .. hi` or `i in lo .. hi` gives it. Reads with `or c` of one constant c are padded: n holds c outside
+// of t. n is by default `t_tile`; its loops carry the names of the dims.
+//
+// Refused: the window does not hold what is read; t is written or allocated inside L; L is a vector loop; registers for a window that
+// is not constant; of an open reduction, what `rfactor` and `compute_at` refuse.
+#include <algorithm>
+#include <set>
+
+#include "ir/print.h"
+#include "schedule/legality.h"
+#include "schedule/names.h"
+#include "schedule/nest.h"
+#include "schedule/place.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+struct Cached {
+  BufferId from;
+  SymbolId loop;
+  std::string name;
+  Memory memory = Memory::dram;
+  std::vector<std::string> dims;   // names of the copy's indices
+  std::vector<Range> window;
+  Expr otherwise;                  // what padded cells hold, or none
+};
+
+const std::vector<Term>& window_terms(const Term& operand) {
+  static const std::vector<Term> none;
+  return operand.kind == Term::Kind::subscript ? operand.args : none;
+}
+
+// A written name, else the index of a reader that stands bare there, else the dim's own name.
+std::vector<std::string> dim_names(const Step& step, BufferId from, const Body& body, const std::vector<Term>& window) {
+  const Program& p = step.program;
+  std::vector<std::string> names(p.buffer(from).box.size());
+  for (size_t d = 0; d < names.size(); ++d)
+    if (d + 1 < window.size()) {
+      const Term& t = window[d + 1];
+      names[d] = t.kind == Term::Kind::range ? t.bound : t.kind == Term::Kind::path ? t.text : "";
+    }
+  walk(body, [&](const StmtRef& s) {
+    const Leaf* leaf = as<Leaf>(s);
+    if (!leaf) return true;
+    for (const Assign& a : leaf->assigns)
+      walk(a.value, [&](const Expr& node) {
+        const Load* l = node.as<Load>();
+        for (size_t d = 0; l && l->buffer == from && d < names.size(); ++d)
+          if (const Var* v = l->subs[d].as<Var>(); v && names[d].empty()) names[d] = p.symbol(v->symbol).name;
+        return true;
+      });
+    return true;
+  });
+  std::set<std::string> taken;
+  for (const Buffer& b : p.buffers) taken.insert(b.name);
+  for (const Symbol& s : p.symbols)
+    if (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant || s.kind == SymbolKind::scalar) taken.insert(s.name);
+  for (size_t d = 0; d < names.size(); ++d) {
+    if (names[d].empty()) names[d] = p.buffer(from).box[d].name;
+    if (names[d].empty() || taken.count(names[d])) names[d] = "d" + std::to_string(d);
+    while (!taken.insert(names[d]).second) names[d] += "_";
+  }
+  return names;
+}
+
+std::vector<SymbolId> loops_around(const Path& path) {
+  std::vector<SymbolId> out;
+  for (const StmtRef& s : path)
+    if (const For* l = as<For>(s)) out.push_back(l->loop);
+  return out;
+}
+
+// The written ranges; none where the range is left to be inferred.
+Result<std::vector<std::optional<Range>>> written_window(const Step& step, const Term& operand, BufferId from, const Path& path) {
+  const std::vector<Term>& terms = window_terms(operand);
+  std::vector<std::optional<Range>> out(step.program.buffer(from).box.size());
+  if (terms.empty()) return out;
+  if (terms.size() - 1 != out.size())
+    return Diagnostic(codes::bad_window, operand.place, "`" + step.program.buffer(from).name + "` has " + std::to_string(out.size()) +
+                                                            " dims, and the window names " + std::to_string(terms.size() - 1));
+  std::vector<SymbolId> loops = loops_around(path);
+  for (size_t d = 0; d < out.size(); ++d) {
+    const Term& t = terms[d + 1];
+    if (t.kind == Term::Kind::path && t.text.find('.') == std::string::npos) continue;
+    if (t.kind != Term::Kind::range) return Diagnostic(codes::bad_window, t.place, "a dim of a window is a name, or a range `lo .. hi`");
+    Result<Expr> lo = index_expr(step.program, t.args[0], loops), hi = index_expr(step.program, t.args[1], loops);
+    if (!lo) return lo.errors();
+    if (!hi) return hi.errors();
+    if (lo->type() != ScalarType::index || hi->type() != ScalarType::index) return Diagnostic(codes::bad_window, t.place, "a range is made of indices");
+    out[d] = Range{simplify(*lo), simplify(*hi)};
+  }
+  return out;
+}
+
+// The one constant of all reads with `or`; none when there are no such reads or they differ.
+Expr common_otherwise(const Body& body, BufferId from, bool& any, bool& common) {
+  Expr value;
+  any = false;
+  common = true;
+  for (const StmtRef& s : body)
+    map_exprs(s, [&](const Expr& e) {
+      walk(e, [&](const Expr& node) {
+        const Load* l = node.as<Load>();
+        if (!l || l->buffer != from || !l->otherwise.known()) return true;
+        any = true;
+        common &= l->otherwise.as<Constant>() && (!value.known() || same(value, l->otherwise));
+        value = l->otherwise;
+        return true;
+      });
+      return e;
+    });
+  return common ? value : Expr{};
+}
+
+Result<Done> legal_source(const Step& step, const Cached& c, const Path& path) {
+  const Program& p = step.program;
+  std::string name = "`" + buffer_name(p, c.from) + "`";
+  Result<Done> holds = can_hold(step, path);
+  if (!holds) return holds;
+  Path alloc = path_to_alloc(p, c.from);
+  for (const StmtRef& s : alloc)
+    if (s == path.back()) return step.refusal(codes::bad_window, name + " is allocated inside `" + loop_name(p, c.loop) + "`").label(alloc.back()->place, "here");
+  bool reads = false;
+  for (const Access& a : accesses(p, loop_of(path).body, c.from)) {
+    reads |= a.reads;
+    if (a.writes && a.by)
+      return step.refusal(codes::order_matters, name + " is written inside `" + loop_name(p, c.loop) + "`").label(a.by->place, "written here");
+    if (a.by && as<Call>(a.by)) return step.refusal(codes::bad_window, name + " is an operand of an instruction below").label(a.by->place, "here");
+  }
+  if (!reads) return step.refusal(codes::bad_window, "nothing reads " + name + " inside `" + loop_name(p, c.loop) + "`");
+  return Done{};
+}
+
+// Fills the window, and decides whether it is padded.
+Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optional<Range>>& written, const Path& path) {
+  const Program& p = step.program;
+  const Body& body = loop_of(path).body;
+  Facts at = facts_at(p, path);
+  bool tried = false, common = false;
+  Expr otherwise = common_otherwise(body, c.from, tried, common);
+  std::vector<Access> list = accesses(p, body, c.from);
+  std::erase_if(list, [](const Access& a) { return !a.reads; });
+  for (Access& a : list) a.tried = false;
+  TouchedBox needed = box_of(p, list, at);
+  const std::vector<BoxDim>& box = p.buffer(c.from).box;
+  bool pads = tried && common;
+  for (size_t d = 0; d < box.size(); ++d) {
+    Range inferred = range_of(needed, d);
+    bool inside = prove(at, both(less_equal(box[d].lo, inferred.lo), less_equal(inferred.hi, box[d].hi)));
+    pads &= needed.extents[d] > 0 || (inside && !needed.whole[d]) || !tried;
+    if (!written[d]) {
+      c.window.push_back(inferred);
+      continue;
+    }
+    const Range& w = *written[d];
+    const BoxDim& least = tried ? needed.cover.dims[d] : needed.exact.dims[d];
+    if (!prove(at, both(less_equal(w.lo, least.lo), less_equal(least.hi, w.hi))))
+      return step.refusal(codes::bad_window, "cannot show that `" + print(p, w.lo) + " .. " + print(p, w.hi) + "` holds what is read of `" +
+                                                 buffer_name(p, c.from) + "`: `" + print(p, least.lo) + " .. " + print(p, least.hi) + "`");
+    c.window.push_back(w);
+  }
+  if (pads) c.otherwise = otherwise;
+  return Done{};
+}
+
+// The range of a copy's index over all iterations of the loops around.
+Result<Range> whole_range(const Step& step, const Cached& c, size_t d, const Path& path) {
+  const Program& p = step.program;
+  const BoxDim& box = p.buffer(c.from).box[d];
+  bool free = true;
+  for (const Expr& e : {box.lo, box.hi})
+    walk(e, [&](const Expr& node) {
+      if (const Var* v = node.as<Var>()) free &= p.symbol(v->symbol).kind != SymbolKind::loop;
+      return free;
+    });
+  if (free && !c.otherwise.known()) return Range{box.lo, box.hi};
+  std::vector<SymbolRange> ranges;
+  for (const StmtRef& s : path)
+    if (const For* l = as<For>(s)) ranges.push_back({l->loop, l->lo, l->hi});
+  Facts facts = facts_of(p);
+  Bounds lo = bounds_over(c.window[d].lo, ranges, facts), hi = bounds_over(simplify(c.window[d].hi - 1), ranges, facts);
+  if (!lo.ok || !hi.ok)
+    return step.refusal(codes::not_shown, "the range of `" + buffer_name(p, c.from) + "` over all iterations cannot be written");
+  return Range{lo.lo, simplify(hi.hi + 1)};
+}
+
+struct Copy {
+  BufferId buffer;
+  Body statements;  // alloc and nest
+};
+
+Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
+  Program& p = step.program;
+  const Buffer from = p.buffer(c.from);
+  Facts at = facts_at(p, path);
+  Buffer b;
+  b.name = c.name;
+  b.type = from.type;
+  b.memory = c.memory;
+  b.place = step.call.place;
+  Stage row;
+  row.name = c.name;
+  row.place = step.call.place;
+  Leaf leaf;
+  Assign assign;
+  std::vector<Expr> guards;
+  std::vector<For> loops;
+  for (size_t d = 0; d < c.window.size(); ++d) {
+    const Range& w = c.window[d];
+    b.box.push_back({c.dims[d], w.lo, w.hi});
+    Result<Range> whole = whole_range(step, c, d, path);
+    if (!whole) return whole.errors();
+    SymbolId axis = p.add(Symbol{c.dims[d], SymbolKind::axis, ScalarType::index, c.name, step.call.place});
+    row.axes.push_back(Axis{axis, AxisClass::map, whole->lo, whole->hi});
+    assign.subs.push_back(var(axis));
+    Expr extent = simplify(w.hi - w.lo, at), value = w.lo;
+    if (!is_constant(extent, 1)) {
+      For l;
+      l.loop = p.add(Symbol{c.dims[d], SymbolKind::loop, ScalarType::index, c.name, step.call.place});
+      l.lo = index_constant(0);
+      l.hi = extent;
+      value = simplify(w.lo + var(l.loop));
+      at.add_range(l.loop, l.lo, l.hi);
+      loops.push_back(std::move(l));
+    }
+    leaf.bindings.push_back(value);
+    if (c.otherwise.known()) continue;
+    if (!prove(at, less_equal(from.box[d].lo, value))) guards.push_back(less_equal(from.box[d].lo, value));
+    if (!prove(at, less(value, from.box[d].hi))) guards.push_back(less(value, from.box[d].hi));
+  }
+  Copy made;
+  made.buffer = p.add(std::move(b));
+  row.writes = {made.buffer};
+  assign.buffer = made.buffer;
+  assign.value = load(from.type, c.from, assign.subs, c.otherwise);
+  leaf.stage = p.add(std::move(row));
+  leaf.predicate = conjoin(guards);
+  leaf.assigns = {std::move(assign)};
+  std::vector<For> around;
+  for (const StmtRef& s : path)
+    if (const For* l = as<For>(s)) around.push_back(*l);
+  leaf.recomputed = !disjoint_over(Window{c.from, c.window}, around, facts_at(p, path));
+  StmtRef inner = make_stmt(std::move(leaf), step.call.place);
+  for (size_t i = loops.size(); i-- > 0;) {
+    loops[i].body = {inner};
+    inner = make_stmt(std::move(loops[i]), step.call.place);
+  }
+  made.statements = {make_stmt(Alloc{{made.buffer}}, step.call.place), inner};
+  return made;
+}
+
+// Reads of t become reads of the copy. Where the copy is not padded, a read with `or` asks for t's box itself.
+Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const Body& body) {
+  const std::vector<BoxDim> box = step.program.buffer(c.from).box;
+  bool refused = false;
+  Body out = map_loads(body, {c.from}, [&](const Expr& e, const Load& l) {
+    Expr plain = load(e.type(), copy, l.subs);
+    if (!l.otherwise.known() || c.otherwise.known()) return plain;
+    Expr in = bool_constant(true);
+    for (size_t d = 0; d < box.size(); ++d) {
+      for (const Expr& edge : {box[d].lo, box[d].hi})
+        walk(edge, [&](const Expr& node) {
+          if (const Var* v = node.as<Var>()) refused |= step.program.symbol(v->symbol).kind == SymbolKind::loop;
+          return true;
+        });
+      in = both(in, both(less_equal(box[d].lo, l.subs[d]), less(l.subs[d], box[d].hi)));
+    }
+    return select(in, plain, l.otherwise);
+  });
+  if (refused) return step.refusal(codes::not_shown, "`" + buffer_name(step.program, c.from) + "` is read by `or`, and its box depends on loops");
+  return out;
+}
+
+Result<Done> read_cache(Step& step, Cached c, const Term& operand) {
+  Program& p = step.program;
+  Path path = path_to_loop(p, c.loop);
+  Result<Done> legal = legal_source(step, c, path);
+  if (!legal) return legal;
+  Result<std::vector<std::optional<Range>>> written = written_window(step, operand, c.from, path);
+  if (!written) return written.errors();
+  Result<Done> chosen = choose_window(step, c, *written, path);
+  if (!chosen) return chosen;
+  c.dims = dim_names(step, c.from, loop_of(path).body, window_terms(operand));
+  Result<Copy> copy = make_copy(step, c, path);
+  if (!copy) return copy.errors();
+  Result<Memory> memory = memory_for(step, {copy->buffer}, c.memory);
+  if (!memory) return memory.errors();
+  For l = loop_of(path);
+  size_t first = *first_with(l.body, [&](const StmtRef& s) { return reads_itself(s, {c.from}); });
+  Result<Body> body = redirected(step, c, copy->buffer, l.body);
+  if (!body) return body.errors();
+  l.body = *std::move(body);
+  l.body.insert(l.body.begin() + first, copy->statements.begin(), copy->statements.end());
+  replace(p, path.back(), {make_stmt(std::move(l), path.back()->place)});
+  return Done{};
+}
+
+// The loop that carries t's open reduction at or around L, when there is one.
+Result<std::optional<SymbolId>> carrying_loop(const Step& step, BufferId buffer, SymbolId loop) {
+  const Program& p = step.program;
+  std::optional<SymbolId> found;
+  Path path = path_to_loop(p, loop);
+  int region = -1;
+  for (size_t i = 0; i < path.size(); ++i)
+    if (const Reduce* r = as<Reduce>(path[i]))
+      for (const Window& w : r->windows)
+        if (w.buffer == buffer) region = static_cast<int>(i);
+  if (region < 0) return found;
+  for (const LeafSite& site : leaves(loop_of(path).body)) {
+    Path full = path;
+    full.insert(full.end(), site.path.begin(), site.path.end());
+    if (region_of(full) != region) continue;
+    for (size_t i = region; i < path.size(); ++i) {
+      const For* l = as<For>(path[i]);
+      if (!l || !runs_a_reduction(p, site.leaf(), l->loop)) continue;
+      if (found && *found != l->loop)
+        return step.refusal(codes::order_matters, "several loops around carry the reduction of `" + buffer_name(p, buffer) + "`").with_help("use `rfactor` and `compute_at`");
+      found = l->loop;
+    }
+  }
+  if (!found)
+    return step.refusal(codes::not_a_reduction, "the reduction of `" + buffer_name(p, buffer) + "` lies all inside `" + loop_name(p, loop) + "`: there is nothing to accumulate");
+  return found;
+}
+
+}  // namespace
+
+Result<Done> cache_step(Step& step) {
+  const Term& operand = step.call.operands[0];
+  Result<std::vector<BufferId>> buffers = find_buffers(step, operand.kind == Term::Kind::subscript ? operand.args[0] : operand);
+  if (!buffers) return buffers.errors();
+  Result<SymbolId> loop = find_loop(step, step.call.with.at("at")[0]);
+  if (!loop) return loop.errors();
+  Result<Memory> memory = memory_after(step, "in");
+  if (!memory) return memory.errors();
+  const std::string source = step.program.buffer((*buffers)[0]).name;
+  Result<std::vector<std::string>> name = names_after(step, "as", {source + "_tile"});
+  if (!name) return name.errors();
+  Result<Done> free = free_stage_name(step, (*name)[0]);
+  if (!free) return free;
+
+  Result<std::optional<SymbolId>> carries = carrying_loop(step, (*buffers)[0], *loop);
+  if (!carries) return carries.errors();
+  if (*carries) {
+    if (operand.kind == Term::Kind::subscript)
+      return Diagnostic(codes::bad_window, operand.place, "the window of partial results is the block that the loop combines; leave it out");
+    Result<StageId> partial = rfactor_loop(step, **carries, (*name)[0]);
+    if (!partial) return partial.errors();
+    return compute_at_loop(step, *partial, *loop, *memory);
+  }
+  if (buffers->size() != 1) return step.refusal(codes::bad_window, "`" + source + "` has several fields").with_help("only plain tensors are copied");
+  return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,107 @@
+// fix d = N, ..
+//
+//   the dim d becomes the constant N everywhere: in shapes, ranges, bounds and facts; the schedule then serves only calls with d == N
+//
+// Refused: d is no dim of the op, or is computed by a `let`; N is negative or contradicts a fact.
+#include "ir/print.h"
+#include "schedule/names.h"
+#include "schedule/tree.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+using Put = std::function<void(Expr&)>;
+
+void put_in_axes(std::vector<Axis>& axes, const Put& put) {
+  for (Axis& a : axes) put(a.lo), put(a.hi);
+}
+
+void put_in_reducer(Reducer& r, const Put& put) {
+  for (ReducerField& f : r.fields)
+    for (Expr& e : f.extents) put(e);
+  for (std::vector<ReducerLine>* lines : {&r.identity, &r.combine})
+    for (ReducerLine& l : *lines) put(l.value);
+}
+
+void put_in_tables(Program& p, const Put& put) {
+  for (Buffer& b : p.buffers) {
+    for (BoxDim& d : b.box) put(d.lo), put(d.hi);
+    put(b.pad);
+  }
+  for (Stage& s : p.stages) {
+    put_in_axes(s.axes, put);
+    put(s.where);
+  }
+  for (Reducer& r : p.reducers) put_in_reducer(r, put);
+  for (Expr& e : p.facts) put(e);
+  for (Requirement& r : p.requirements) put(r.condition);
+  for (Parameter& q : p.parameters) put(q.default_value);
+}
+
+Result<size_t> find_dim(const Step& step, const Term& term) {
+  const Program& p = step.program;
+  std::vector<std::string> known;
+  for (size_t i = 0; i < p.dims.size(); ++i) {
+    known.push_back(p.symbol(p.dims[i].dim).name);
+    if (term.kind != Term::Kind::path || known.back() != term.text) continue;
+    if (p.dims[i].value.known())
+      return Diagnostic(codes::bad_fix, term.place, "`" + term.text + "` is computed as `" + print(p, p.dims[i].value) + "`, not passed in")
+          .with_help("fix the dims that it is made of");
+    return i;
+  }
+  Diagnostic d(codes::bad_fix, term.place, "`" + term.text + "` is no dim of the op");
+  std::string near = nearest(term.text, known);
+  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  return d;
+}
+
+Result<Done> fix_one(Step& step, const Term& term) {
+  if (term.kind != Term::Kind::binary || (term.text != "=" && term.text != "==") || term.args.size() != 2)
+    return Diagnostic(codes::wrong_operands, term.place, "`fix` takes a dim and its value: `fix n = 1024`");
+  Result<int64_t> value = integer_of(step, term.args[1]);
+  if (!value) return value.errors();
+  if (*value < 0) return Diagnostic(codes::bad_fix, term.args[1].place, "a dim is at least 0");
+  Result<size_t> index = find_dim(step, term.args[0]);
+  if (!index) return index.errors();
+  Program& p = step.program;
+  const SymbolId dim = p.dims[*index].dim;
+  const Substitution map{{dim, index_constant(*value)}};
+  Put put = [&](Expr& e) {
+    if (e.known() && mentions(e, dim)) e = tidy(substitute(e, map));
+  };
+
+  put_in_tables(p, put);
+  p.dims[*index] = DimDefinition{.dim = dim, .value = index_constant(*value)};
+  for (DimDefinition& d : p.dims) put(d.offset), put(d.divisor), put(d.value);
+  for (StmtRef& s : p.body)
+    s = map_exprs(s, [&](const Expr& e) {
+      Expr next = e;
+      put(next);
+      return next;
+    });
+  std::vector<Expr> facts;
+  for (const Expr& fact : p.facts) {
+    const int64_t* known = constant_value(fact);
+    if (known && !*known)
+      return Diagnostic(codes::bad_fix, term.place, "`" + p.symbol(dim).name + " = " + std::to_string(*value) + "` contradicts a fact of the op");
+    if (!known) facts.push_back(fact);
+  }
+  p.facts = std::move(facts);
+  step.relied_on("`" + p.symbol(dim).name + " == " + std::to_string(*value) + "`, tested at each call");
+  return Done{};
+}
+
+}  // namespace
+
+Result<Done> fix_step(Step& step) {
+  for (const Term& term : step.call.operands) {
+    Result<Done> done = fix_one(step, term);
+    if (!done) return done;
+  }
+  return Done{};
+}
+
+}  // namespace heddle::schedule

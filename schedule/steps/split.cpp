@@ -1,0 +1,40 @@
+// split L by n [into o, i] [with guard|exact]
+//
+//   for L in lo .. hi { S }
+//     ->  for o in 0 .. ceildiv(hi - lo, n) { for i in 0 .. n { S[L := lo + n*o + i] where lo + n*o + i < hi } }
+//
+// The condition goes to the leaves below; there is none where n is shown to divide hi - lo, and then the outer loop has
+// (hi - lo)/n iterations. A window of a reduction that a new iteration would reset is cut to nothing unless it lies outside its buffer.
+//
+// Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial block.
+#include "schedule/loops.h"
+#include "schedule/names.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+Result<Done> split_step(Step& step) {
+  Result<SymbolId> loop = find_loop(step, step.call.operands[0]);
+  if (!loop) return loop.errors();
+  Result<int64_t> n = integer_after(step, "by", 1);
+  if (!n) return n.errors();
+  const std::string base = step.program.symbol(*loop).name;
+  Result<std::vector<std::string>> names = names_after(step, "into", {base + "o", base + "i"});
+  if (!names) return names.errors();
+  Tail tail = Tail::guard;
+  if (has(step.call, "with")) {
+    const Term& word = step.call.with.at("with")[0];
+    if (word.text == "exact") tail = Tail::exact;
+    else if (word.text == "peel" || word.text == "shift")
+      return Diagnostic(codes::step_not_built, word.place, "the tail `" + word.text + "` is not built yet")
+          .with_help("leave it out (the last block is guarded), or write `with exact`");
+    else if (word.text != "guard")
+      return Diagnostic(codes::wrong_operands, word.place, "there is no tail `" + word.text + "`").with_help("the tails are `guard` and `exact`");
+  }
+  Result<SplitLoops> made = split_loop(step, *loop, *n, (*names)[0], (*names)[1], tail);
+  if (!made) return made.errors();
+  return Done{};
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,64 @@
+// unroll L, .. [by n]
+//
+//   for L in lo .. hi { S }  ->  for L in lo .. hi unrolled { S }
+//   with `by n`: splits L into Lo, Lu first; Lu is the unrolled loop
+//
+// Refused: L is not serial; its extent is not a constant; with the unrolled loops around and below, the copies pass the limit.
+#include <algorithm>
+
+#include "ir/print.h"
+#include "ir/region.h"
+#include "schedule/legality.h"
+#include "schedule/loops.h"
+#include "schedule/names.h"
+#include "support/limits.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+// The most copies that unrolled loops of a body make of one leaf.
+int64_t copies(const Body& body) {
+  int64_t most = 1;
+  for (const StmtRef& s : body) {
+    int64_t here = copies(children(s));
+    const For* l = as<For>(s);
+    if (l && l->kind == LoopKind::unrolled)
+      if (const int64_t* n = constant_value(simplify(l->hi - l->lo)))
+        if (__builtin_mul_overflow(here, std::max<int64_t>(*n, 1), &here)) here = INT64_MAX;
+    most = std::max(most, here);
+  }
+  return most;
+}
+
+}  // namespace
+
+Result<Done> unroll_step(Step& step) {
+  Result<std::vector<SymbolId>> loops = find_loops(step, step.call.operands);
+  if (!loops) return loops.errors();
+  Result<int64_t> n = integer_after(step, "by", 1);
+  if (!n) return n.errors();
+  for (SymbolId loop : *loops) {
+    Result<SymbolId> inner = split_off(step, loop, *n, "u");
+    if (!inner) return inner.errors();
+    Path path = path_to_loop(step.program, *inner);
+    Result<Done> serial = can_rewrite(step, path);
+    if (!serial) return serial;
+    std::string name = loop_name(step.program, *inner);
+    const For& l = loop_of(path);
+    Expr extent = simplify(l.hi - l.lo, facts_at(step.program, Path(path.begin(), path.end() - 1)));
+    if (!constant_value(extent))
+      return step.refusal(codes::not_constant, "`" + name + "` has `" + print(step.program, extent) + "` iterations, not a constant number")
+          .with_help("split it on the way: `unroll " + name + " by 4`");
+    start_at_zero(step, *inner);
+    set_kind(step, *inner, LoopKind::unrolled);
+    if (int64_t all = copies(step.program.body); all > limits::unroll_product)
+      return step.refusal(codes::too_large, "unrolling `" + name + "` makes " + std::to_string(all) + " copies of a statement, more than " +
+                                                std::to_string(limits::unroll_product));
+  }
+  return Done{};
+}
+
+}  // namespace heddle::schedule

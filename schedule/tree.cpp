@@ -1,0 +1,178 @@
+#include "schedule/tree.h"
+
+#include <algorithm>
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+void walk_from(Path& path, const Body& body, const std::function<void(const Path&)>& f) {
+  for (const StmtRef& s : body) {
+    path.push_back(s);
+    f(path);
+    walk_from(path, children(s), f);
+    path.pop_back();
+  }
+}
+
+}  // namespace
+
+void walk_paths(const Body& body, const std::function<void(const Path&)>& f) {
+  Path path;
+  walk_from(path, body, f);
+}
+
+Path path_to_loop(const Program& program, SymbolId loop) {
+  return path_to(program.body, [&](const StmtRef& s) {
+    const For* l = as<For>(s);
+    return l && l->loop == loop;
+  });
+}
+Path path_to_stmt(const Program& program, const StmtRef& stmt) {
+  return path_to(program.body, [&](const StmtRef& s) { return s == stmt; });
+}
+Path path_to_alloc(const Program& program, BufferId buffer) {
+  return path_to(program.body, [&](const StmtRef& s) {
+    const Alloc* a = as<Alloc>(s);
+    return a && std::find(a->buffers.begin(), a->buffers.end(), buffer) != a->buffers.end();
+  });
+}
+
+std::string loop_name(const Program& program, SymbolId loop) {
+  const Symbol& s = program.symbol(loop);
+  return s.owner.empty() ? s.name : s.owner + "." + s.name;
+}
+std::string buffer_name(const Program& program, BufferId buffer) {
+  const Buffer& b = program.buffer(buffer);
+  return b.field.empty() ? b.name : b.name + "." + b.field;
+}
+
+namespace {
+
+// On the way down: rewrite_body hands out parents that are already rebuilt, so no statement could be found by identity.
+Body inserted(const Body& body, const StmtRef& place, const Body& what) {
+  Body out;
+  for (const StmtRef& s : body) {
+    if (s == place) out.insert(out.end(), what.begin(), what.end());
+    const Body& inside = children(s);
+    if (s == place || inside.empty()) {
+      out.push_back(s);
+      continue;
+    }
+    Body next = inserted(inside, place, what);
+    out.push_back(next == inside ? s : with_children(s, std::move(next)));
+  }
+  return out;
+}
+
+Body replaced(const Body& body, const StmtRef& old, const Body& with) {
+  Body out;
+  for (const StmtRef& s : body) {
+    if (s == old) {
+      out.insert(out.end(), with.begin(), with.end());
+      continue;
+    }
+    const Body& inside = children(s);
+    if (inside.empty()) {
+      out.push_back(s);
+      continue;
+    }
+    Body next = replaced(inside, old, with);
+    out.push_back(next == inside ? s : with_children(s, std::move(next)));
+  }
+  return out;
+}
+
+}  // namespace
+
+void replace(Program& program, const StmtRef& old, const Body& with) { program.body = replaced(program.body, old, with); }
+void insert_before(Program& program, const StmtRef& place, Body what) { program.body = inserted(program.body, place, what); }
+
+std::vector<LeafSite> leaves(const Body& body) {
+  std::vector<LeafSite> out;
+  walk_paths(body, [&](const Path& path) {
+    if (as<Leaf>(path.back())) out.push_back({path});
+  });
+  return out;
+}
+std::vector<LeafSite> leaves_of(const Program& program, StageId stage) {
+  std::vector<LeafSite> out = leaves(program.body);
+  std::erase_if(out, [&](const LeafSite& site) { return site.leaf().stage != stage; });
+  return out;
+}
+
+int region_of(const Path& path) {
+  const Leaf* leaf = as<Leaf>(path.back());
+  if (!leaf) return -1;
+  for (int i = static_cast<int>(path.size()) - 1; i >= 0; --i)
+    if (const Reduce* r = as<Reduce>(path[i]))
+      for (const Window& w : r->windows)
+        for (const Assign& a : leaf->assigns)
+          if (a.kind == AssignKind::combine && a.buffer == w.buffer) return i;
+  return -1;
+}
+
+bool runs_a_reduction(const Program& program, const Leaf& leaf, SymbolId loop) {
+  const Stage& row = program.stage(leaf.stage);
+  for (size_t i = 0; i < row.axes.size(); ++i)
+    if (row.axes[i].cls != AxisClass::map && mentions(leaf.bindings[i], loop)) return true;
+  return false;
+}
+
+bool carries_reduction(const Program& program, const Path& path, SymbolId loop) {
+  const Leaf& leaf = std::get<Leaf>(path.back()->form);
+  if (!runs_a_reduction(program, leaf, loop)) return false;
+  int region = region_of(path);
+  for (int i = 0; i < region; ++i) {
+    const For* l = as<For>(path[i]);
+    if (l && l->loop == loop) return false;  // the region opens anew in each iteration
+  }
+  return true;
+}
+
+std::vector<BufferId> allocated_in(const Body& body) {
+  std::vector<BufferId> out;
+  walk(body, [&](const StmtRef& s) {
+    if (const Alloc* a = as<Alloc>(s)) out.insert(out.end(), a->buffers.begin(), a->buffers.end());
+    return true;
+  });
+  return out;
+}
+
+std::vector<Expr> conjuncts(const Expr& condition) {
+  if (!condition.known()) return {};
+  if (const Binary* b = condition.as<Binary>(); b && b->op == BinaryOp::logical_and) {
+    std::vector<Expr> out = conjuncts(b->left), right = conjuncts(b->right);
+    out.insert(out.end(), right.begin(), right.end());
+    return out;
+  }
+  return {condition};
+}
+
+Expr conjoin(const std::vector<Expr>& parts) {
+  Expr out;
+  for (const Expr& e : parts) out = out.known() ? both(out, e) : e;
+  return out;
+}
+
+Expr tidy(const Expr& e) {
+  if (!e.known()) return e;
+  if (e.type() == ScalarType::index) return simplify(e);
+  if (e.type() != ScalarType::boolean) return e;
+  if (const Binary* b = e.as<Binary>()) return binary(b->op, tidy(b->left), tidy(b->right));
+  if (const Unary* u = e.as<Unary>()) return unary(u->op, tidy(u->value));
+  return e;
+}
+
+bool mentions_load(const Expr& e) {
+  bool found = false;
+  walk(e, [&](const Expr& node) {
+    found |= node.as<Load>() != nullptr;
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace heddle::schedule
