@@ -61,7 +61,6 @@ struct CallError {
 
 class CallPlan {
  public:
-  /// `required`: conditions over dims that must hold besides the program's requirements (a schedule's `where`).
   static Result<CallPlan> make(const ir::Program& program);
 
   int array_count() const { return static_cast<int>(arrays_.size()); }
