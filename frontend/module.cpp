@@ -41,7 +41,8 @@ SignatureParam signature_param(const ast::Param& p) {
   out.default_text = p.default_value->place.text();
   if (out.kind != SignatureParam::Kind::constant) return out;
   if (const auto* l = p.default_value->as<ast::Literal>()) {
-    out.default_const = l->kind == ast::Literal::Kind::boolean ? std::optional<int64_t>(l->text == "true") : integer_literal(*l);
+    out.default_const =
+        l->kind == ast::Literal::Kind::boolean ? std::optional<int64_t>(l->text == "true") : integer_literal(*l);
   } else if (const auto* u = p.default_value->as<ast::Unary>()) {
     const auto* inner = u->value->as<ast::Literal>();
     auto value = inner && u->op == ast::UnaryOp::negate ? integer_literal(*inner) : std::nullopt;
@@ -52,7 +53,8 @@ SignatureParam signature_param(const ast::Param& p) {
 
 OpSignature signature_of(const ast::OpItem& item) {
   OpSignature s;
-  for (const ast::Generic& g : item.generics) s.generics.push_back({g.name.text, g.cls.text.empty() ? "any" : g.cls.text});
+  for (const ast::Generic& g : item.generics)
+    s.generics.push_back({g.name.text, g.cls.text.empty() ? "any" : g.cls.text});
   for (const ast::Param& p : item.params) s.params.push_back(signature_param(p));
   for (const ast::Param& p : item.results) s.results.push_back(signature_param(p));
   return s;
@@ -108,7 +110,9 @@ class ModuleBuilder {
   void add(const ast::Let& l, std::vector<std::shared_ptr<ModuleOp>>&) {
     const auto* literal = l.value->as<ast::Literal>();
     auto value = literal ? integer_literal(*literal) : std::nullopt;
-    if (!value) found_.push_back(Diagnostic(codes::not_supported, l.value->place, "a `let` of a module that is no integer is not supported yet"));
+    if (!value)
+      found_.push_back(Diagnostic(codes::not_supported, l.value->place,
+                                  "a `let` of a module that is no integer is not supported yet"));
     else if (!module_.lets.emplace(l.name.text, *value).second)
       found_.push_back(Diagnostic(codes::duplicate_name, l.name.place, "`" + l.name.text + "` is defined twice"));
   }
@@ -140,13 +144,16 @@ class ModuleBuilder {
     if (Result<ir::Instr> row = instr_row(item, scratch); !row.ok()) return append(row.errors());
     module_.instrs.push_back(shared(item));
   }
-  void add(const ast::ProgramItem& item, std::vector<std::shared_ptr<ModuleOp>>&) { module_.programs.push_back(shared(item)); }
+  void add(const ast::ProgramItem& item, std::vector<std::shared_ptr<ModuleOp>>&) {
+    module_.programs.push_back(shared(item));
+  }
 
   void add(const ast::ScheduleItem& item, std::vector<std::shared_ptr<ModuleOp>>&) {
     Result<ir::ScheduleText> text = read_schedule(item);
     if (!text.ok()) return append(text.errors());
     if (const ir::ScheduleText* other = module_.schedule(text->op, text->name)) {
-      found_.push_back(Diagnostic(codes::duplicate_name, item.name.place, "the schedule `" + text->op + "." + text->name + "` is defined twice")
+      found_.push_back(Diagnostic(codes::duplicate_name, item.name.place,
+                                  "the schedule `" + text->op + "." + text->name + "` is defined twice")
                            .label(other->place, "it is defined here")
                            .with_help("choose another name"));
       return;
@@ -163,8 +170,9 @@ class ModuleBuilder {
 
   void append(const Diagnostics& more) { found_.insert(found_.end(), more.begin(), more.end()); }
 
-  // Once for each type of the class; with several generics all move on together. f64 comes last and may fail alone: an op that
-  // computes in `widen(x)` beside f32 scalars is one for the types up to 32 bits, and says so when it is used with f64.
+  // Once for each type of the class; with several generics all move on together. f64 comes last and may fail alone: an
+  // op that computes in `widen(x)` beside f32 scalars is one for the types up to 32 bits, and says so when it is used
+  // with f64.
   void check(ModuleOp& op) {
     size_t rounds = 1;
     for (const GenericParam& g : op.signature.generics) rounds = std::max(rounds, ir::class_members(g.cls).size());
@@ -178,7 +186,8 @@ class ModuleBuilder {
         bool floats_first = members[0] == ir::ScalarType::f64;
         instance.types[g.name] = members[(round + floats_first) % members.size()];
         wide |= instance.types[g.name] == ir::ScalarType::f64;
-        types += (types.empty() ? "" : ", ") + g.name + " = " + std::string(ir::scalar_type_name(instance.types[g.name]));
+        types +=
+            (types.empty() ? "" : ", ") + g.name + " = " + std::string(ir::scalar_type_name(instance.types[g.name]));
       }
       OpCheckOptions options;
       options.definition = true;
@@ -203,8 +212,9 @@ class ModuleBuilder {
     std::vector<std::string> known;
     for (const auto& o : module_.ops) known.push_back(o->name());
     std::string near = nearest(s.op, known);
-    found_.push_back(Diagnostic(codes::unknown_op, s.place, "there is no op `" + s.op + "`")
-                         .with_help(near.empty() ? "a schedule stands in the module of its op" : "did you mean `" + near + "`?"));
+    found_.push_back(
+        Diagnostic(codes::unknown_op, s.place, "there is no op `" + s.op + "`")
+            .with_help(near.empty() ? "a schedule stands in the module of its op" : "did you mean `" + near + "`?"));
   }
 
   static Diagnostics limited(Diagnostics found) {
@@ -258,20 +268,24 @@ Result<ir::Op> instantiate(const Module& module, const std::string& name, const 
     std::vector<std::string> known;
     for (const auto& o : module.ops) known.push_back(o->name());
     std::string near = nearest(name, known);
-    return Diagnostic(codes::unknown_op, {}, "there is no op `" + name + "`").with_help(near.empty() ? "" : "did you mean `" + near + "`?");
+    return Diagnostic(codes::unknown_op, {}, "there is no op `" + name + "`")
+        .with_help(near.empty() ? "" : "did you mean `" + near + "`?");
   }
   for (const auto& [chosen, value] : instance.consts) {
     bool known = std::any_of(op->signature.params.begin(), op->signature.params.end(), [&](const SignatureParam& p) {
       return p.kind == SignatureParam::Kind::constant && p.name == chosen;
     });
-    if (!known) return Diagnostic(codes::bad_instance, op->item->name.place, "`" + name + "` has no const `" + chosen + "`");
+    if (!known)
+      return Diagnostic(codes::bad_instance, op->item->name.place, "`" + name + "` has no const `" + chosen + "`");
   }
   OpCheckOptions options;
   options.show_bounds = !op->bounds_shown;
   for (const auto& [chosen, value] : instance.consts)
-    if (auto shown = op->shown_consts.find(chosen); shown != op->shown_consts.end() && shown->second != value) options.show_bounds = true;
+    if (auto shown = op->shown_consts.find(chosen); shown != op->shown_consts.end() && shown->second != value)
+      options.show_bounds = true;
   for (const SignatureParam& p : op->signature.params)
-    if (!p.default_text.empty() && p.kind == SignatureParam::Kind::constant && !p.default_const) options.show_bounds = true;
+    if (!p.default_text.empty() && p.kind == SignatureParam::Kind::constant && !p.default_const)
+      options.show_bounds = true;
   for (const auto& [pack, rank] : instance.packs)
     if (rank != 1) options.show_bounds = true;
   Result<CheckedOp> checked = OpChecker(module, *op->item, instance, options).run();

@@ -1,8 +1,9 @@
-// A module: checked ops with their schedules, derived steps, reducers, instructions and programs, from one or more texts.
+// A module: checked ops with their schedules, derived steps, reducers, instructions and programs, from one or more
+// texts.
 //
-// A module is a value: copies share their parts, and adding text makes a new module. Ops are checked when the module is made:
-// their dims and consts symbolic, their generics for each type of the class, their packs of rank 1. Types, consts and ranks
-// are chosen later, by `instantiate`.
+// A module is a value: copies share their parts, and adding text makes a new module. Ops are checked when the module is
+// made: their dims and consts symbolic, their generics for each type of the class, their packs of rank 1. Types, consts
+// and ranks are chosen later, by `instantiate`.
 #pragma once
 
 #include <map>
@@ -39,7 +40,7 @@ struct GenericParam {
 
 struct OpSignature {
   std::vector<GenericParam> generics;
-  std::vector<SignatureParam> params;   ///< in the order of declaration
+  std::vector<SignatureParam> params;  ///< in the order of declaration
   std::vector<SignatureParam> results;
 };
 
@@ -53,8 +54,8 @@ struct Instance {
 struct ModuleOp {
   std::shared_ptr<const ast::OpItem> item;
   OpSignature signature;
-  /// The definition check has shown every read inside for these consts (symbolic ones are absent) and packs of rank 1; only
-  /// other choices are shown anew.
+  /// The definition check has shown every read inside for these consts (symbolic ones are absent) and packs of rank 1;
+  /// only other choices are shown anew.
   bool bounds_shown = false;
   std::map<std::string, int64_t> shown_consts;
   const std::string& name() const { return item->name.text; }
@@ -68,7 +69,7 @@ struct Module {
   std::vector<std::shared_ptr<const ir::ScheduleText>> schedules;
   std::vector<std::shared_ptr<const ir::DerivedStep>> steps;
   std::vector<std::shared_ptr<const ast::ProgramItem>> programs;
-  std::map<std::string, int64_t> lets;   ///< `let n = 4` of the text: constants of all its items
+  std::map<std::string, int64_t> lets;  ///< `let n = 4` of the text: constants of all its items
   std::vector<SourceRef> sources;
 
   const ModuleOp* op(const std::string& name) const;

@@ -1,5 +1,6 @@
-// Reading a printed program. Dims are found as in an op: from the shapes of the parameters and the lets. Stage rows stand before
-// the body and may name buffers that it allocates, so buffers are declared first, their boxes when the body is read.
+// Reading a printed program. Dims are found as in an op: from the shapes of the parameters and the lets. Stage rows
+// stand before the body and may name buffers that it allocates, so buffers are declared first, their boxes when the
+// body is read. One file, because one class: every part reads names in the same scopes.
 #include "frontend/program_text.h"
 
 #include <algorithm>
@@ -39,9 +40,11 @@ class ProgramReader : public Typing {
   }
 
  private:
-  // --- header ----------------------------------------------------------------------------------------------------------
+  // --- header --------------------------------------------------------------------------------------------------------
 
-  void refuse(const Place& place, const std::string& message) { report(Diagnostic(codes::bad_program, place, message)); }
+  void refuse(const Place& place, const std::string& message) {
+    report(Diagnostic(codes::bad_program, place, message));
+  }
 
   void allow(const ast::Name& a) {
     if (a.text == "reassociate") p_.allow.reassociate = true;
@@ -55,7 +58,8 @@ class ProgramReader : public Typing {
       if (!p.type.tensor && !p.memory) scalar(p);
     for (const ast::ProgramStmt& s : item_.body)
       if (const auto* let = std::get_if<ast::Let>(&s.form)) {
-        ir::SymbolId id = p_.add(ir::Symbol{let->name.text, ir::SymbolKind::dim, ScalarType::index, "", let->name.place});
+        ir::SymbolId id =
+            p_.add(ir::Symbol{let->name.text, ir::SymbolKind::dim, ScalarType::index, "", let->name.place});
         value_name(let->name, ir::var(id));
         lets_.push_back({id, {}});
       }
@@ -78,12 +82,14 @@ class ProgramReader : public Typing {
   }
 
   void value_name(const ast::Name& name, const ir::Expr& value) {
-    if (!values_.emplace(name.text, value).second) report(Diagnostic(codes::duplicate_name, name.place, "`" + name.text + "` is defined twice"));
+    if (!values_.emplace(name.text, value).second)
+      report(Diagnostic(codes::duplicate_name, name.place, "`" + name.text + "` is defined twice"));
   }
 
   void scalar(const ast::Param& p) {
     auto type = ir::parse_scalar_type(p.type.name.text);
-    if (!type) return report(Diagnostic(codes::unknown_type, p.type.place, "there is no type `" + p.type.name.text + "`"));
+    if (!type)
+      return report(Diagnostic(codes::unknown_type, p.type.place, "there is no type `" + p.type.name.text + "`"));
     ir::SymbolId id = p_.add(ir::Symbol{p.name.text, ir::SymbolKind::scalar, *type, "", p.name.place});
     value_name(p.name, ir::var(id, *type));
   }
@@ -95,7 +101,8 @@ class ProgramReader : public Typing {
       if (known == values_.end()) return;
       const auto* v = known->second.as<ir::Var>();
       q.scalar = v->symbol;
-      if (p.default_value) q.default_value = value_of_type(*p.default_value, known->second.type(), "`" + p.name.text + "`", p.name.place);
+      if (p.default_value)
+        q.default_value = value_of_type(*p.default_value, known->second.type(), "`" + p.name.text + "`", p.name.place);
       p_.parameters.push_back(std::move(q));
       return;
     }
@@ -113,7 +120,8 @@ class ProgramReader : public Typing {
 
   void param_dim(const ast::Entry& d, ir::Buffer& b) {
     auto one = [&](const ast::Entry& e) {
-      if (e.kind != ast::Entry::Kind::value || !e.value || e.target) return refuse(e.place, "a dim of a parameter is an expression");
+      if (e.kind != ast::Entry::Kind::value || !e.value || e.target)
+        return refuse(e.place, "a dim of a parameter is an expression");
       ir::Expr hi = index(*e.value);
       b.box.push_back({"", ir::index_constant(0), hi.known() ? hi : ir::index_constant(1)});
     };
@@ -136,7 +144,8 @@ class ProgramReader : public Typing {
 
   ir::Memory memory(const ast::Name& name) {
     auto memory = ir::parse_memory(name.text);
-    if (!memory) refuse(name.place, "there is no memory `" + name.text + "`: they are dram, l2, l1, registers, tile, sbuf, psum");
+    if (!memory)
+      refuse(name.place, "there is no memory `" + name.text + "`: they are dram, l2, l1, registers, tile, sbuf, psum");
     return memory.value_or(ir::Memory::dram);
   }
 
@@ -156,7 +165,7 @@ class ProgramReader : public Typing {
     return id;
   }
 
-  // --- buffers and stage rows ------------------------------------------------------------------------------------------
+  // --- buffers and stage rows ----------------------------------------------------------------------------------------
 
   void declare_allocs(const ast::ProgramBody& body) {
     for (const ast::ProgramStmt& s : body) {
@@ -225,7 +234,9 @@ class ProgramReader : public Typing {
     ir::Stage stage;
     stage.name = row.name.text();
     stage.place = row.place;
-    if (stages_.count(stage.name)) return report(Diagnostic(codes::duplicate_name, row.name.place, "the stage `" + stage.name + "` is defined twice"));
+    if (stages_.count(stage.name))
+      return report(
+          Diagnostic(codes::duplicate_name, row.name.place, "the stage `" + stage.name + "` is defined twice"));
     axes_.clear();
     in_leaf_ = true;
     for (const ast::StageRow::Axis& a : row.axes) {
@@ -270,12 +281,13 @@ class ProgramReader : public Typing {
       field = w.path.last();
       known = buffers_.find(name.substr(0, name.size() - field.size() - 1));
     }
-    if (known == buffers_.end()) return report(Diagnostic(codes::unknown_name, w.place, "there is no buffer `" + name + "`"));
+    if (known == buffers_.end())
+      return report(Diagnostic(codes::unknown_name, w.place, "there is no buffer `" + name + "`"));
     for (ir::BufferId id : known->second)
       if (field.empty() || p_.buffer(id).field == field) stage.writes.push_back(id);
   }
 
-  // --- statements ------------------------------------------------------------------------------------------------------
+  // --- statements ----------------------------------------------------------------------------------------------------
 
   ir::Body body(const ast::ProgramBody& statements) {
     ir::Body out;
@@ -283,7 +295,9 @@ class ProgramReader : public Typing {
     for (const ast::ProgramStmt& s : statements) {
       if (found_.size() >= limits::diagnostics) break;
       if (++statements_ > limits::program_nodes) {
-        if (statements_ == limits::program_nodes + 1) report(Diagnostic(codes::too_large, s.place(), "a program has at most " + std::to_string(limits::program_nodes) + " statements"));
+        if (statements_ == limits::program_nodes + 1)
+          report(Diagnostic(codes::too_large, s.place(),
+                            "a program has at most " + std::to_string(limits::program_nodes) + " statements"));
         break;
       }
       std::visit([&](const auto& form) { statement(form, out); }, s.form);
@@ -455,22 +469,25 @@ class ProgramReader : public Typing {
     check.condition = condition(*c.condition);
     check.text = c.text;
     for (const ast::ExprRef& e : c.coordinates) check.coordinates.push_back(value(*e));
-    bool known = check.condition.known() && std::all_of(check.coordinates.begin(), check.coordinates.end(), [](auto& e) { return e.known(); });
+    bool known = check.condition.known() &&
+                 std::all_of(check.coordinates.begin(), check.coordinates.end(), [](auto& e) { return e.known(); });
     if (known) out.push_back(ir::make_stmt(std::move(check), c.place));
   }
 
   void statement(const ast::Leaf& l, ir::Body& out) {
     auto stage = stages_.find(l.stage.text());
     if (stage == stages_.end())
-      return report(Diagnostic(codes::unknown_name, l.stage.place, "there is no stage `" + l.stage.text() + "`")
-                        .with_help("each stage has a row such as `stage y(map i in 0 .. n)` at the top of the program"));
+      return report(
+          Diagnostic(codes::unknown_name, l.stage.place, "there is no stage `" + l.stage.text() + "`")
+              .with_help("each stage has a row such as `stage y(map i in 0 .. n)` at the top of the program"));
     ir::Leaf leaf;
     leaf.stage = stage->second;
     leaf.recomputed = l.recomputed;
     leaf.bindings.resize(p_.stage(leaf.stage).axes.size());
     for (const ast::Leaf::Binding& b : l.bindings) binding(b, leaf);
     for (const ir::Expr& b : leaf.bindings)
-      if (!b.known() && found_.empty()) return refuse(l.place, "the leaf of `" + l.stage.text() + "` does not bind each axis");
+      if (!b.known() && found_.empty())
+        return refuse(l.place, "the leaf of `" + l.stage.text() + "` does not bind each axis");
     if (l.condition) leaf.predicate = condition(*l.condition);
     axes_.clear();
     for (const ir::Axis& a : p_.stage(leaf.stage).axes) axes_.push_back({p_.symbol(a.symbol).name, a.symbol});
@@ -488,11 +505,13 @@ class ProgramReader : public Typing {
         leaf.bindings[i] = index(*b.value);
         return;
       }
-    report(Diagnostic(codes::unknown_name, b.axis.place, "the stage `" + row.name + "` has no axis `" + b.axis.text + "`"));
+    report(Diagnostic(codes::unknown_name, b.axis.place,
+                      "the stage `" + row.name + "` has no axis `" + b.axis.text + "`"));
   }
 
   void assign(const ast::Equation& eq, ir::Leaf& leaf) {
-    if (eq.left.size() != 1 || eq.right.reduction || !eq.right.value) return refuse(eq.place, "a leaf holds assignments of values");
+    if (eq.left.size() != 1 || eq.right.reduction || !eq.right.value)
+      return refuse(eq.place, "a leaf holds assignments of values");
     const ast::Ref& left = eq.left[0];
     const std::vector<ir::BufferId>* ids = buffers_of(left);
     if (!ids) return;
@@ -515,13 +534,15 @@ class ProgramReader : public Typing {
   }
 
   // `st[r] online= (m = .., o[e in 0 .. d] = ..)`
-  void state(const ast::Equation& eq, const std::vector<ir::BufferId>& ids, ir::AssignKind kind, const std::vector<ir::Expr>& subs,
-             ir::Leaf& leaf) {
+  void state(const ast::Equation& eq, const std::vector<ir::BufferId>& ids, ir::AssignKind kind,
+             const std::vector<ir::Expr>& subs, ir::Leaf& leaf) {
     const auto* tuple = eq.right.value->as<ast::Tuple>();
     if (!tuple) return refuse(eq.right.value->place, "a state gets a value for each of its fields: `(m = .., l = ..)`");
     for (const ast::Entry& e : tuple->entries) {
-      auto id = e.target && e.value ? std::find_if(ids.begin(), ids.end(), [&](ir::BufferId b) { return p_.buffer(b).field == e.target->path.text(); })
-                                    : ids.end();
+      auto id = e.target && e.value
+                    ? std::find_if(ids.begin(), ids.end(),
+                                   [&](ir::BufferId b) { return p_.buffer(b).field == e.target->path.text(); })
+                    : ids.end();
       if (id == ids.end()) return refuse(e.place, "this names no field of `" + eq.left[0].path.text() + "`");
       ir::Assign a;
       a.buffer = *id;
@@ -529,11 +550,13 @@ class ProgramReader : public Typing {
       a.kind = kind;
       size_t axes = axes_.size();
       for (const ast::Entry& x : e.target->subs) {
-        if (x.kind != ast::Entry::Kind::range || !x.bound) return refuse(x.place, "an axis of a field is written `e in 0 .. d`");
+        if (x.kind != ast::Entry::Kind::range || !x.bound)
+          return refuse(x.place, "an axis of a field is written `e in 0 .. d`");
         ir::Axis axis;
         axis.lo = index(*x.value);
         axis.hi = index(*x.hi);
-        axis.symbol = p_.add(ir::Symbol{x.bound->text, ir::SymbolKind::axis, ScalarType::index, p_.stage(leaf.stage).name, x.bound->place});
+        axis.symbol = p_.add(ir::Symbol{x.bound->text, ir::SymbolKind::axis, ScalarType::index,
+                                        p_.stage(leaf.stage).name, x.bound->place});
         a.subs.push_back(ir::var(axis.symbol));
         axes_.push_back({x.bound->text, axis.symbol});
         a.over.push_back(std::move(axis));
@@ -544,7 +567,7 @@ class ProgramReader : public Typing {
     }
   }
 
-  // --- expressions -----------------------------------------------------------------------------------------------------
+  // --- expressions ---------------------------------------------------------------------------------------------------
 
   bool subscripts(const ast::Entries& entries, std::vector<ir::Expr>& subs) {
     for (const ast::Entry& e : entries) {
@@ -593,7 +616,8 @@ class ProgramReader : public Typing {
     if (!subscripts(read.ref.subs, subs) || !subscripts(read.ref.field_subs, subs)) return {};
     ir::Expr otherwise;
     if (read.otherwise) {
-      otherwise = with_index(false, [&] { return value_of_type(*read.otherwise, type, "`" + p_.buffer(id).name + "`", {}); });
+      otherwise =
+          with_index(false, [&] { return value_of_type(*read.otherwise, type, "`" + p_.buffer(id).name + "`", {}); });
       if (!otherwise.known()) return {};
     }
     return ir::load(type, id, std::move(subs), otherwise);
@@ -612,7 +636,8 @@ class ProgramReader : public Typing {
     }
     std::string whole = path.text();
     for (auto l = loops_.rbegin(); l != loops_.rend(); ++l)
-      if (l->owner.size() + 1 + l->name.size() == whole.size() && whole == l->owner + "." + l->name) return ir::var(l->id);
+      if (l->owner.size() + 1 + l->name.size() == whole.size() && whole == l->owner + "." + l->name)
+        return ir::var(l->id);
     return {};
   }
 
@@ -643,13 +668,13 @@ class ProgramReader : public Typing {
   const Module& context_;
   ir::Program p_;
   Diagnostics found_;
-  std::map<std::string, ir::Expr> values_;                       // dims and scalars
-  std::map<std::string, std::vector<ir::BufferId>> buffers_;     // one, or the fields of a state
+  std::map<std::string, ir::Expr> values_;                    // dims and scalars
+  std::map<std::string, std::vector<ir::BufferId>> buffers_;  // one, or the fields of a state
   std::map<std::string, ir::StageId> stages_;
   std::map<std::string, ir::SymbolId> loop_ids_;
   std::vector<LetDim> lets_;
-  std::vector<Loop> loops_;                                      // around the statement at hand
-  std::vector<std::pair<std::string, ir::SymbolId>> axes_;       // of the leaf at hand
+  std::vector<Loop> loops_;                                 // around the statement at hand
+  std::vector<std::pair<std::string, ir::SymbolId>> axes_;  // of the leaf at hand
   bool in_leaf_ = false, makes_dims_ = false;
   int depth_ = 0;
   int64_t statements_ = 0;
@@ -657,7 +682,9 @@ class ProgramReader : public Typing {
 
 }  // namespace
 
-Result<ir::Program> read_program(const ast::ProgramItem& item, const Module& context) { return ProgramReader(item, context).run(); }
+Result<ir::Program> read_program(const ast::ProgramItem& item, const Module& context) {
+  return ProgramReader(item, context).run();
+}
 
 Result<ir::Program> read_program(const SourceRef& source) {
   Result<Module> module = read_module(source);

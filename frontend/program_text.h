@@ -8,8 +8,8 @@
 
 namespace heddle::frontend {
 
-/// The program of a syntax tree; user reducers and instructions that it names come from `context`, the module of the same text.
-/// What breaks an invariant of programs (ir/verify.h) is refused.
+/// The program of a syntax tree; user reducers and instructions that it names come from `context`, the module of the
+/// same text. What breaks an invariant of programs (ir/verify.h) is refused.
 Result<ir::Program> read_program(const ast::ProgramItem& item, const Module& context);
 
 /// The only program of a text, which may hold reducers and instructions before it.

@@ -6,8 +6,8 @@
 namespace heddle::frontend {
 namespace {
 
-constexpr const char* binary_text[] = {"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^",
-                                       "==", "!=", "<", "<=", ">", ">=", "&&", "||"};
+constexpr const char* binary_text[] = {"+", "-",  "*",  "/", "%",  "<<", ">>", "&",  "|",
+                                       "^", "==", "!=", "<", "<=", ">",  ">=", "&&", "||"};
 
 class ScheduleReader {
  public:
@@ -29,7 +29,9 @@ class ScheduleReader {
  private:
   using Kind = ir::Term::Kind;
 
-  void refuse(const Place& place, const std::string& message) { found.push_back(Diagnostic(codes::bad_schedule, place, message)); }
+  void refuse(const Place& place, const std::string& message) {
+    found.push_back(Diagnostic(codes::bad_schedule, place, message));
+  }
 
   void fill(ir::Term& t, const ast::Literal& l) {
     switch (l.kind) {
@@ -105,7 +107,9 @@ class ScheduleReader {
     t.args.push_back(term(*b.left));
     t.args.push_back(term(*b.right));
   }
-  void fill(ir::Term& t, const ast::If&) { refuse(t.place, "`if .. then .. else ..` is no operand; choose between steps by `if COND { .. }`"); }
+  void fill(ir::Term& t, const ast::If&) {
+    refuse(t.place, "`if .. then .. else ..` is no operand; choose between steps by `if COND { .. }`");
+  }
 
   std::vector<ir::Term> entries(const ast::Entries& list) {
     std::vector<ir::Term> out;
@@ -167,7 +171,8 @@ class ScheduleReader {
     out.value = term(*t.value);
     if (t.choices) {
       ir::Term list = term(*t.choices);
-      if (list.kind != Kind::list || list.args.empty()) refuse(t.choices->place, "the choices of `tune` are a list such as `[1, 2, 4]`");
+      if (list.kind != Kind::list || list.args.empty())
+        refuse(t.choices->place, "the choices of `tune` are a list such as `[1, 2, 4]`");
       out.choices = std::move(list.args);
     } else {
       out.range = {term(*t.lo), term(*t.hi)};
@@ -237,8 +242,9 @@ Result<ir::DerivedStep> read_derived_step(const ast::StepItem& item) {
     bool known = false;
     for (const char* kind : kinds) known |= p.kind.text == kind;
     if (!known)
-      reader.found.push_back(Diagnostic(codes::bad_schedule, p.kind.place, "there is no kind of operand `" + p.kind.text + "`")
-                                 .with_help("the kinds are `loop`, `stage`, `int`, `name` and `memory`"));
+      reader.found.push_back(
+          Diagnostic(codes::bad_schedule, p.kind.place, "there is no kind of operand `" + p.kind.text + "`")
+              .with_help("the kinds are `loop`, `stage`, `int`, `name` and `memory`"));
     out.params.push_back({p.name.text, p.kind.text});
   }
   out.lines = reader.lines(item.lines);

@@ -1,5 +1,5 @@
-// Schedules and derived steps from syntax to data. No step is known here: names are resolved against a program when a step is
-// applied.
+// Schedules and derived steps from syntax to data. No step is known here: names are resolved against a program when a
+// step is applied.
 #pragma once
 
 #include "frontend/ast.h"

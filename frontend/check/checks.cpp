@@ -1,4 +1,5 @@
-// Checks on data: a subscript or range that comes from a tensor cannot be shown inside, so the kernel checks it before it reads.
+// Checks on data: a subscript or range that comes from a tensor cannot be shown inside, so the kernel checks it before
+// it reads.
 #include <algorithm>
 
 #include "frontend/check/op_checker.h"
@@ -27,8 +28,8 @@ bool OpChecker::depends_on_data(const ir::Expr& e) const {
   });
 }
 
-// `for .. { check path => lo <= sub && sub < hi }` over the axes that it needs. An index that runs over a range of data is checked
-// by its range, once. Where nothing but inputs is read, the check runs before the first write of the kernel.
+// `for .. { check path => lo <= sub && sub < hi }` over the axes that it needs. An index that runs over a range of data
+// is checked by its range, once. Where nothing but inputs is read, the check runs before the first write of the kernel.
 void OpChecker::check_data(const Access& access, size_t k) {
   const ir::Expr& sub = access.subs[k];
   const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
@@ -45,7 +46,8 @@ void OpChecker::check_data(const Access& access, size_t k) {
   // The axes that the condition mentions, and those that their ranges mention.
   std::vector<bool> needed(scope_.indices.size());
   auto need = [&](const ir::Expr& e) {
-    for (size_t i = 0; i < needed.size(); ++i) needed[i] = needed[i] || (e.known() && ir::mentions(e, scope_.indices[i].symbol));
+    for (size_t i = 0; i < needed.size(); ++i)
+      needed[i] = needed[i] || (e.known() && ir::mentions(e, scope_.indices[i].symbol));
   };
   need(inside);
   for (size_t i = needed.size(); i-- > 0;)

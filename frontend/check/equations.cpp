@@ -1,5 +1,5 @@
-// One equation: its left side makes map axes, its reduction makes reduce axes, its right side is typed, then the ranges are
-// resolved and every read is shown inside.
+// One equation: its left side makes map axes, its reduction makes reduce axes, its right side is typed, then the ranges
+// are resolved and every read is shown inside.
 #include <algorithm>
 
 #include "frontend/check/op_checker.h"
@@ -51,7 +51,8 @@ void OpChecker::equation(const ast::Equation& eq) {
   }
   // From here on every index of the equation exists; a failed right side may still show an unbound index or a shape.
   const bool state = !scope_.fields.empty();
-  if (good() && (value.known() || state) && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) && show_reads() && good()) {
+  if (good() && (value.known() || state) && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) &&
+      show_reads() && good()) {
     if (!state) finish(target, eq, std::move(subs), groups, value, reducer);
     else if (!finish_state(target, eq, subs, groups)) tensors_[target].state = Tensor::State::broken;
   } else {
@@ -74,7 +75,8 @@ int OpChecker::target_of(const ast::Equation& eq) {
     const Tensor& t = tensors_[named->second.tensor];
     report(Diagnostic(codes::written_twice, left.path.place, "`" + name + "` is written twice")
                .label(t.defined, "`" + name + "` is first written here")
-               .with_help("each tensor has one equation: name the second one differently, or join both by `if .. then .. else ..`"));
+               .with_help("each tensor has one equation: name the second one differently, or join both by `if .. then "
+                          ".. else ..`"));
     return -1;
   }
   int id;
@@ -92,7 +94,8 @@ int OpChecker::target_of(const ast::Equation& eq) {
   if (tensors_[id].input && !update) {
     report(Diagnostic(codes::left_side, left.path.place, "`" + name + "` is an input: inputs are not written")
                .label(tensors_[id].place, "it is declared here")
-               .with_help("give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
+               .with_help(
+                   "give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
     return -1;
   }
   tensors_[id].defined = left.path.place;
@@ -100,10 +103,12 @@ int OpChecker::target_of(const ast::Equation& eq) {
   const auto* call = eq.right.value ? eq.right.value->as<ast::Call>() : nullptr;
   if (update) report(unsupported("an update `<-`", eq.place));
   else if (call && module_.op(call->callee.text())) report(unsupported("a call of an op", call->callee.place));
-  else if (eq.left.size() != 1) report(Diagnostic(codes::left_side, eq.place, "only a call of an op has several left sides"));
+  else if (eq.left.size() != 1)
+    report(Diagnostic(codes::left_side, eq.place, "only a call of an op has several left sides"));
   else if (eq.kind == ast::AssignKind::combine)
     report(Diagnostic(codes::left_side, eq.reducer.place, "an equation of an op is written with `=`")
-               .with_help("write the reduction on the right: `" + excerpt(left.place) + " = " + eq.reducer.text + "[..] ..`"));
+               .with_help("write the reduction on the right: `" + excerpt(left.place) + " = " + eq.reducer.text +
+                          "[..] ..`"));
   else if (!left.path.bare() || left.field)
     report(Diagnostic(codes::left_side, left.place, "the left side is a name with subscripts"));
   else return id;
@@ -131,9 +136,10 @@ int OpChecker::add_index(const ast::Name& name, ir::AxisClass cls) {
   for (const Index& i : scope_.indices)
     if (i.active && i.name == name.text) return taken(i.place, "another index of `" + scope_.stage + "`");
   if (auto named = names_.find(name.text); named != names_.end())
-    return taken(named->second.place, named->second.kind == Named::Kind::tensor ? "a tensor"
-                                      : named->second.kind == Named::Kind::scalar ? "a scalar"
-                                      : named->second.kind == Named::Kind::constant ? "a const" : "a dim");
+    return taken(named->second.place, named->second.kind == Named::Kind::tensor     ? "a tensor"
+                                      : named->second.kind == Named::Kind::scalar   ? "a scalar"
+                                      : named->second.kind == Named::Kind::constant ? "a const"
+                                                                                    : "a dim");
   if (auto later = later_.find(name.text); later != later_.end()) return taken(later->second, "a stage");
   if (auto pack = packs_.find(name.text); pack != packs_.end()) return taken(pack->second.place, "a pack");
   if (scope_.indices.size() >= limits::rank) {
@@ -154,7 +160,10 @@ bool OpChecker::left_pack(const ast::Entry& e, std::vector<ir::Expr>& subs) {
   for (int i = 0; i < pack->second.rank; ++i) {
     // The innermost axis keeps the pack's name, so that a schedule's `y.r` serves every rank from 1.
     std::string name = i + 1 == pack->second.rank ? e.pack.text : e.pack.text + std::to_string(i);
-    auto exists = [&] { return names_.count(name) || later_.count(name) || std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& x) { return x.name == name; }); };
+    auto exists = [&] {
+      return names_.count(name) || later_.count(name) ||
+             std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& x) { return x.name == name; });
+    };
     while (exists()) name += "_";
     positions.push_back(new_index(name, e.place, ir::AxisClass::map));
     subs.push_back(ir::var(scope_.indices.back().symbol));
@@ -189,7 +198,8 @@ bool OpChecker::left_index(const ast::Entry& e, std::vector<ir::Expr>& subs) {
   return true;
 }
 
-bool OpChecker::left_side(const ast::Ref& left, const Tensor& target, std::vector<ir::Expr>& subs, std::vector<int>& groups) {
+bool OpChecker::left_side(const ast::Ref& left, const Tensor& target, std::vector<ir::Expr>& subs,
+                          std::vector<int>& groups) {
   bool ok = true;
   for (const ast::Entry& e : left.subs) {
     size_t before = subs.size();
@@ -211,8 +221,9 @@ bool OpChecker::left_side(const ast::Ref& left, const Tensor& target, std::vecto
   if (subs.size() == buffer.box.size() && groups == target.groups) return true;
   size_t axes = target.groups.empty() ? buffer.box.size() : target.groups.size();
   report(Diagnostic(codes::wrong_rank, left.place,
-                    "the left side does not match the shape of `" + target.name + "`, which has " + std::to_string(axes) +
-                        (axes == 1 ? " dim" : " dims") + (target.groups.empty() ? "" : ", some of them composite"))
+                    "the left side does not match the shape of `" + target.name + "`, which has " +
+                        std::to_string(axes) + (axes == 1 ? " dim" : " dims") +
+                        (target.groups.empty() ? "" : ", some of them composite"))
              .label(target.place, "`" + target.name + "` is declared here")
              .with_help("one index for each dim, and a tuple such as `(r, q)` for each composite one"));
   return false;
@@ -281,7 +292,8 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     std::string name = r.reducer.text();
     if (!is_builtin_reducer(name)) {
       const ast::ReducerItem* item = module_.reducer(name);
-      if (!item) report(unknown(name, r.reducer.place).with_help("the reducers are `sum prod max min argmax argmin any all`"));
+      if (!item)
+        report(unknown(name, r.reducer.place).with_help("the reducers are `sum prod max min argmax argmin any all`"));
       else if (target.result)
         report(Diagnostic(codes::left_side, target.defined, "a result holds numbers, and `" + name + "` gives a state")
                    .with_help("give the state a stage of its own, and read its fields"));
@@ -301,11 +313,14 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     }
   }
   ir::Expr v;
-  if (target.result) v = value_of_type(*body, frame_.buffer(target.buffers[0]).type, "`" + target.name + "`", target.place, target.type_text);
+  if (target.result)
+    v = value_of_type(*body, frame_.buffer(target.buffers[0]).type, "`" + target.name + "`", target.place,
+                      target.type_text);
   else v = value(*body);
   if (!v.known()) return v;
   if (v.type() == ScalarType::index) {
-    report(Diagnostic(codes::silent_conversion, body->place, "`" + excerpt(body->place) + "` is an index, and a stage holds data")
+    report(Diagnostic(codes::silent_conversion, body->place,
+                      "`" + excerpt(body->place) + "` is an index, and a stage holds data")
                .with_help("convert it: `i64(" + excerpt(body->place) + ")`"));
     return {};
   }
@@ -318,7 +333,8 @@ bool OpChecker::reducible(const std::string& reducer, const ast::Expr& body, con
   report(Diagnostic(codes::wrong_operand, body.place,
                     "`" + reducer + "` takes " + (logic ? "conditions" : "numbers") + ", and this is `" +
                         std::string(ir::scalar_type_name(value.type())) + "`")
-             .with_help(logic ? "compare it: `" + excerpt(body.place) + " != 0`" : "use `any` or `all`, or `if .. then 1 else 0` with a type"));
+             .with_help(logic ? "compare it: `" + excerpt(body.place) + " != 0`"
+                              : "use `any` or `all`, or `if .. then 1 else 0` with a type"));
   return false;
 }
 
@@ -332,8 +348,9 @@ bool OpChecker::covers(const Tensor& target, const std::vector<ir::Expr>& subs, 
     if (!index || (ir::same(index->lo, box.lo) && ir::same(index->hi, box.hi))) continue;
     if (ir::equal(index->lo, box.lo, facts_) && ir::equal(index->hi, box.hi, facts_)) continue;
     report(Diagnostic(codes::not_covered, index->place,
-                      "`" + target.name + "` is not covered: `" + index->name + "` runs over `" + text(index->lo) + " .. " + text(index->hi) +
-                          "`, and the dim over `" + text(box.lo) + " .. " + text(box.hi) + "`")
+                      "`" + target.name + "` is not covered: `" + index->name + "` runs over `" + text(index->lo) +
+                          " .. " + text(index->hi) + "`, and the dim over `" + text(box.lo) + " .. " + text(box.hi) +
+                          "`")
                .label(target.place, "`" + target.name + "` is declared here")
                .with_help("leave the range out: the left index of a result takes its dim"));
     return false;
@@ -354,8 +371,8 @@ ir::Stage OpChecker::stage_row(const Tensor& t, const ast::Equation& eq, const s
   return stage;
 }
 
-void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups, ir::Expr value,
-                       const std::string& reducer) {
+void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups,
+                       ir::Expr value, const std::string& reducer) {
   Tensor& t = tensors_[target];
   if (!t.result) {
     ir::Buffer buffer;

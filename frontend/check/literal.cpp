@@ -48,17 +48,20 @@ Diagnostic inexact(const std::string& text, ScalarType type, const Place& place)
       .with_help("write a value that `" + name + "` holds, or give the other side a type that holds this one");
 }
 
-Result<ir::Expr> integer_as_float(uint64_t bits, bool negative, const std::string& text, ScalarType type, const Place& place) {
+Result<ir::Expr> integer_as_float(uint64_t bits, bool negative, const std::string& text, ScalarType type,
+                                  const Place& place) {
   double value = static_cast<double>(bits);
-  bool exact = value < 18446744073709551616.0 && static_cast<uint64_t>(value) == bits && rounded_to(type, value) == value &&
-               value <= ir::scalar_row(type).max_finite;
+  bool exact = value < 18446744073709551616.0 && static_cast<uint64_t>(value) == bits &&
+               rounded_to(type, value) == value && value <= ir::scalar_row(type).max_finite;
   if (!exact) return inexact(text, type, place);
   return ir::real_constant(type, negative ? -value : value);
 }
 
-Result<ir::Expr> integer_as_integer(uint64_t bits, bool negative, const std::string& text, ScalarType type, const Place& place) {
+Result<ir::Expr> integer_as_integer(uint64_t bits, bool negative, const std::string& text, ScalarType type,
+                                    const Place& place) {
   bool is_unsigned = !ir::is_signed(type);
-  uint64_t most = is_unsigned ? static_cast<uint64_t>(ir::integer_max(type)) : static_cast<uint64_t>(ir::integer_max(type)) + negative;
+  uint64_t most = is_unsigned ? static_cast<uint64_t>(ir::integer_max(type))
+                              : static_cast<uint64_t>(ir::integer_max(type)) + negative;
   if (bits > most || (negative && is_unsigned && bits != 0)) return inexact(text, type, place);
   return ir::integer_constant(type, static_cast<int64_t>(negative ? 0 - bits : bits));
 }
@@ -88,11 +91,11 @@ std::optional<double> real_literal(const ast::Literal& literal) {
 Result<ir::Expr> typed_literal(const ast::Literal& literal, bool negative, ScalarType type, const Place& place) {
   std::string text = (negative ? "-" : "") + literal.text;
   std::string name(ir::scalar_type_name(type));
-  if (literal.kind == ast::Literal::Kind::text)
-    return Diagnostic(codes::wrong_operand, place, "a text is no value");
+  if (literal.kind == ast::Literal::Kind::text) return Diagnostic(codes::wrong_operand, place, "a text is no value");
   if (literal.kind == ast::Literal::Kind::boolean) {
     if (type != ScalarType::boolean || negative)
-      return Diagnostic(codes::silent_conversion, place, "`" + text + "` is a `bool`, and a `" + name + "` is needed here");
+      return Diagnostic(codes::silent_conversion, place,
+                        "`" + text + "` is a `bool`, and a `" + name + "` is needed here");
     return ir::bool_constant(literal.text == "true");
   }
   if (type == ScalarType::boolean)
@@ -105,8 +108,9 @@ Result<ir::Expr> typed_literal(const ast::Literal& literal, bool negative, Scala
                               : integer_as_integer(*bits, negative, text, type, place);
   }
   if (!ir::is_float(type)) {
-    return type == ScalarType::index ? Diagnostic(codes::inexact_literal, place, "`" + text + "` is no integer, and an index is one")
-                                     : inexact(text, type, place);
+    return type == ScalarType::index
+               ? Diagnostic(codes::inexact_literal, place, "`" + text + "` is no integer, and an index is one")
+               : inexact(text, type, place);
   }
   double value = read_real(literal.text, type);
   bool written_infinite = literal.text == "inf";

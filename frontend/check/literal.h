@@ -7,8 +7,8 @@
 
 namespace heddle::frontend {
 
-/// The constant of a literal (with a minus before it) in a type. Decimal fractions round to nearest in a float type; an integer
-/// must be exact in its type; a fraction or `inf` is never an integer.
+/// The constant of a literal (with a minus before it) in a type. Decimal fractions round to nearest in a float type; an
+/// integer must be exact in its type; a fraction or `inf` is never an integer.
 Result<ir::Expr> typed_literal(const ast::Literal& literal, bool negative, ir::ScalarType type, const Place& place);
 
 /// The value of an integer literal as index, or nothing when it is no integer or too large.

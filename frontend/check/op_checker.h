@@ -1,5 +1,6 @@
-// The check of one op for one choice of types, consts and ranks: AST -> ir::Op. Signature first (shapes, facts), then the
-// equations in order; an equation that fails is reported and its result taken for broken, so one run finds several errors.
+// The check of one op for one choice of types, consts and ranks: AST -> ir::Op. Signature first (shapes, facts), then
+// the equations in order; an equation that fails is reported and its result taken for broken, so one run finds several
+// errors.
 #pragma once
 
 #include <map>
@@ -16,13 +17,13 @@
 namespace heddle::frontend {
 
 struct OpCheckOptions {
-  bool definition = false;   ///< consts without value stay symbols
-  bool show_bounds = true;   ///< reads are shown inside; false when the definition check has done so
+  bool definition = false;  ///< consts without value stay symbols
+  bool show_bounds = true;  ///< reads are shown inside; false when the definition check has done so
 };
 
 struct CheckedOp {
   ir::Op op;
-  bool deferred = false;     ///< a bound waits for the value of a const
+  bool deferred = false;  ///< a bound waits for the value of a const
 };
 
 class OpChecker : public Typing {
@@ -31,11 +32,11 @@ class OpChecker : public Typing {
   Result<CheckedOp> run();
 
  private:
-  // --- what names mean -------------------------------------------------------------------------------------------------
+  // --- what names mean -----------------------------------------------------------------------------------------------
   struct Named {
     enum class Kind { dim, let, constant, scalar, tensor, broken };
     Kind kind = Kind::dim;
-    ir::Expr value;   ///< all but tensors
+    ir::Expr value;  ///< all but tensors
     int tensor = -1;
     Place place;
   };
@@ -63,14 +64,14 @@ class OpChecker : public Typing {
     ir::SymbolId symbol;
     ir::AxisClass cls = ir::AxisClass::map;
     Place place;
-    ir::Expr lo, hi;      ///< none until resolved
-    Place range_place;    ///< what gave the range
-    bool own = false;     ///< an axis of one field of a state, not of the stage
-    bool active = true;   ///< its name is in sight
+    ir::Expr lo, hi;     ///< none until resolved
+    Place range_place;   ///< what gave the range
+    bool own = false;    ///< an axis of one field of a state, not of the stage
+    bool active = true;  ///< its name is in sight
   };
   /// The value of one field of a state.
   struct FieldValue {
-    std::vector<size_t> own;   ///< positions of its own indices
+    std::vector<size_t> own;  ///< positions of its own indices
     ir::Expr value;
     Place place;
   };
@@ -91,13 +92,13 @@ class OpChecker : public Typing {
     std::vector<Index> indices;
     std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
     std::vector<Access> accesses;
-    std::vector<FieldValue> fields;             ///< of a state, in the order of its reducer
-    std::map<std::string, ir::Expr> extents;    ///< of a state: what the dims in the reducer's shapes stand for
+    std::vector<FieldValue> fields;           ///< of a state, in the order of its reducer
+    std::map<std::string, ir::Expr> extents;  ///< of a state: what the dims in the reducer's shapes stand for
     ir::Expr where;
-    size_t visible = SIZE_MAX;   ///< while binders are read: the indices before them
+    size_t visible = SIZE_MAX;  ///< while binders are read: the indices before them
   };
 
-  // --- signature.cpp ---------------------------------------------------------------------------------------------------
+  // --- signature.cpp -------------------------------------------------------------------------------------------------
   void signature();
   void declare_generics();
   void declare_values();
@@ -117,18 +118,19 @@ class OpChecker : public Typing {
   bool declare(const std::string& name, Named named);
   Diagnostic unknown(const std::string& name, const Place& place) const;
 
-  // --- reads.cpp -------------------------------------------------------------------------------------------------------
+  // --- reads.cpp -----------------------------------------------------------------------------------------------------
   ir::Expr read(const ast::Read& read, const Place& place, Hint hint) override;
   ir::Expr bare_name(const std::string& name, const Place& place);
   ir::Expr tensor_read(int tensor, const ast::Read& read, const Place& place);
   bool field_of(const Tensor& t, const ast::Ref& ref, size_t& field, const Place& place);
-  bool subscripts(const Tensor& t, const std::vector<int>& groups, const ast::Entries& entries, const Place& place, Access& access);
+  bool subscripts(const Tensor& t, const std::vector<int>& groups, const ast::Entries& entries, const Place& place,
+                  Access& access);
   bool subscript(const ast::Entry& entry, Access& access);
   std::optional<ir::ScalarType> type_word(const std::string& word) const override;
   bool only_at_root(const std::string& name) const override;
   std::vector<std::string> callables() const override;
 
-  // --- equations.cpp ---------------------------------------------------------------------------------------------------
+  // --- equations.cpp -------------------------------------------------------------------------------------------------
   void block(const ast::Block& block);
   void equation(const ast::Equation& eq);
   int target_of(const ast::Equation& eq);
@@ -141,10 +143,11 @@ class OpChecker : public Typing {
   bool written_range(const ast::Entry& entry, Index& index);
   int add_index(const ast::Name& name, ir::AxisClass cls);
   int new_index(const std::string& name, const Place& place, ir::AxisClass cls);
-  // --- states.cpp: reducers of the user --------------------------------------------------------------------------------
+  // --- states.cpp: reducers of the user ------------------------------------------------------------------------------
   bool fields(const ast::Reduction& r, const ast::ReducerItem& item);
   bool field(const ast::Entry& entry, const ast::Param& row, FieldValue& out);
-  bool finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs, const std::vector<int>& groups);
+  bool finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
+                    const std::vector<int>& groups);
   bool field_extents(const ast::ReducerItem& item);
   bool bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place);
   std::string state_reducer(const ast::ReducerItem& item);
@@ -152,13 +155,13 @@ class OpChecker : public Typing {
   ir::Expr right_side(const ast::Right& right, const Tensor& target, std::string& reducer);
   bool reducible(const std::string& reducer, const ast::Expr& body, const ir::Expr& value);
   ir::Stage stage_row(const Tensor& t, const ast::Equation& eq, const std::string& reducer);
-  void finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups, ir::Expr value,
-              const std::string& reducer);
+  void finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups,
+              ir::Expr value, const std::string& reducer);
   bool covers(const Tensor& target, const std::vector<ir::Expr>& subs, const ast::Ref& left);
   void undefined_results();
   Diagnostic unsupported(const std::string& what, const Place& place) const;
 
-  // --- ranges.cpp ------------------------------------------------------------------------------------------------------
+  // --- ranges.cpp ----------------------------------------------------------------------------------------------------
   bool resolve_ranges();
   bool infer(Index& index);
   bool show_reads();
@@ -171,7 +174,7 @@ class OpChecker : public Typing {
   const Index* index_of(const ir::Expr& e) const;
   std::string text(const ir::Expr& e) const;
 
-  // --- checks.cpp: checks on data --------------------------------------------------------------------------------------
+  // --- checks.cpp: checks on data ------------------------------------------------------------------------------------
   bool depends_on_data(const ir::Expr& e) const;
   void check_data(const Access& access, size_t sub);
 
@@ -190,12 +193,12 @@ class OpChecker : public Typing {
   std::vector<LetDim> lets_;
   std::unordered_map<std::string, Place> later_;  ///< stages that a later equation defines
   std::vector<std::pair<ir::SymbolId, Place>> dim_uses_;
-  bool makes_dims_ = false;   ///< reading the shape of an input: an unknown bare name is a new dim
+  bool makes_dims_ = false;  ///< reading the shape of an input: an unknown bare name is a new dim
   bool in_body_ = false;
   ir::Facts facts_;
   Scope scope_;
-  std::vector<ir::StmtForm> first_checks_;   ///< hoisted before the first write
-  std::vector<ir::StmtForm> stage_checks_;   ///< before the stage at hand
+  std::vector<ir::StmtForm> first_checks_;  ///< hoisted before the first write
+  std::vector<ir::StmtForm> stage_checks_;  ///< before the stage at hand
 };
 
 }  // namespace heddle::frontend

@@ -1,8 +1,8 @@
 // Ranges of indices and bounds of reads.
 //
-// A range is written, or it is the dim of a declared result, or every bare unconditional occurrence of the index as a whole
-// subscript gives it: nothing is solved for. Every other subscript is shown inside by the prover, or refused with the
-// `require` that would show it.
+// A range is written, or it is the dim of a declared result, or every bare unconditional occurrence of the index as a
+// whole subscript gives it: nothing is solved for. Every other subscript is shown inside by the prover, or refused with
+// the `require` that would show it.
 #include <algorithm>
 
 #include "frontend/check/op_checker.h"
@@ -48,17 +48,20 @@ bool OpChecker::infer(Index& index) {
       if (same) continue;
       bool lo_same = ir::same(index.lo, box.lo);
       report(Diagnostic(codes::range_conflict, a.sub_places[k],
-                        "`" + index.name + "` runs over `" + text(box.lo) + " .. " + text(box.hi) + "` here, and over `" + text(index.lo) +
-                            " .. " + text(index.hi) + "` before")
-                 .label(index.range_place, "`" + index.name + "` runs over `" + text(index.lo) + " .. " + text(index.hi) + "` by this read")
-                 .with_help(lo_same ? "if the dims are equal, say so: `require " + text(index.hi) + " == " + text(box.hi) + ", \"..\"`"
+                        "`" + index.name + "` runs over `" + text(box.lo) + " .. " + text(box.hi) +
+                            "` here, and over `" + text(index.lo) + " .. " + text(index.hi) + "` before")
+                 .label(index.range_place, "`" + index.name + "` runs over `" + text(index.lo) + " .. " +
+                                               text(index.hi) + "` by this read")
+                 .with_help(lo_same ? "if the dims are equal, say so: `require " + text(index.hi) +
+                                          " == " + text(box.hi) + ", \"..\"`"
                                     : "write the range: `" + index.name + " in .. .. ..`"));
       return false;
     }
   }
   if (index.lo.known()) return true;
   report(Diagnostic(codes::unbound_index, index.place, "nothing gives the index `" + index.name + "` a range")
-             .with_help("write the range of `" + index.name + "`: `" + index.name + " in 0 .. n`; only a bare subscript of a read that always runs gives one"));
+             .with_help("write the range of `" + index.name + "`: `" + index.name +
+                        " in 0 .. n`; only a bare subscript of a read that always runs gives one"));
   return false;
 }
 
@@ -111,8 +114,8 @@ bool OpChecker::show(const Access& access, size_t k) {
   return false;
 }
 
-// At the definition a const without value is a symbol, and products with it are beyond the prover: the bound is shown when the
-// const is chosen.
+// At the definition a const without value is a symbol, and products with it are beyond the prover: the bound is shown
+// when the const is chosen.
 bool OpChecker::defer(const Access& access, size_t k) const {
   if (!options_.definition) return false;
   auto has_const = [&](const ir::Expr& e) {
@@ -140,25 +143,34 @@ Diagnostic OpChecker::outside(const Access& access, size_t k, const ir::Facts& f
   bool shapes = bare && !access.conditional;
   std::string message;
   if (shapes) {
-    message = "`" + bare->name + "` runs over `" + text(bare->lo) + " .. " + text(bare->hi) + "`, and this dim of `" + t.name + "` over `" +
-              text(box.lo) + " .. " + text(box.hi) + "`";
+    message = "`" + bare->name + "` runs over `" + text(bare->lo) + " .. " + text(bare->hi) + "`, and this dim of `" +
+              t.name + "` over `" + text(box.lo) + " .. " + text(box.hi) + "`";
   } else {
-    std::string below = "`" + text(ir::binary(ir::BinaryOp::ge, sub, box.lo)) + "`", above = "`" + text(ir::less(sub, box.hi)) + "`";
-    if (ir::constant_value(sub)) below = "`" + text(sub) + " >= " + text(box.lo) + "`", above = "`" + text(sub) + " < " + text(box.hi) + "`";
-    message = "cannot show that " + (low ? "" : below) + (low || high ? "" : " and ") + (high ? "" : above) + " in `" + excerpt(access.place) + "`";
+    std::string below = "`" + text(ir::binary(ir::BinaryOp::ge, sub, box.lo)) + "`",
+                above = "`" + text(ir::less(sub, box.hi)) + "`";
+    if (ir::constant_value(sub))
+      below = "`" + text(sub) + " >= " + text(box.lo) + "`", above = "`" + text(sub) + " < " + text(box.hi) + "`";
+    message = "cannot show that " + (low ? "" : below) + (low || high ? "" : " and ") + (high ? "" : above) + " in `" +
+              excerpt(access.place) + "`";
   }
   Diagnostic d(shapes ? codes::range_conflict : codes::read_outside, access.sub_places[k], message);
-  d.labels.push_back({t.place, "`" + t.name + "` runs over `" + text(box.lo) + " .. " + text(box.hi) + "` in this dim"});
+  d.labels.push_back(
+      {t.place, "`" + t.name + "` runs over `" + text(box.lo) + " .. " + text(box.hi) + "` in this dim"});
   for (const Index& i : scope_.indices)
     if (ir::mentions(sub, i.symbol) && i.lo.known())
-      d.labels.push_back({i.range_place.known() ? i.range_place : i.place, "`" + i.name + "` runs over `" + text(i.lo) + " .. " + text(i.hi) + "`"});
-  if (!need.empty()) d.help = "add `require " + need + ", \"..\"`, or give a value for outside: `" + excerpt(access.place) + " or 0`";
-  else d.help = "give a value for outside, `" + excerpt(access.place) + " or 0`, read it in an arm of `if`, or write a smaller range";
+      d.labels.push_back({i.range_place.known() ? i.range_place : i.place,
+                          "`" + i.name + "` runs over `" + text(i.lo) + " .. " + text(i.hi) + "`"});
+  if (!need.empty())
+    d.help = "add `require " + need + ", \"..\"`, or give a value for outside: `" + excerpt(access.place) + " or 0`";
+  else
+    d.help = "give a value for outside, `" + excerpt(access.place) +
+             " or 0`, read it in an arm of `if`, or write a smaller range";
   return d;
 }
 
 // The condition on dims, consts and scalars that would show the read inside; empty when none would.
-std::string OpChecker::required(const ir::Expr& sub, const ir::BoxDim& box, const ir::Facts& facts, bool low, bool high) const {
+std::string OpChecker::required(const ir::Expr& sub, const ir::BoxDim& box, const ir::Facts& facts, bool low,
+                                bool high) const {
   std::vector<ir::SymbolRange> ranges;
   for (const Index& i : scope_.indices)
     if (i.lo.known()) ranges.push_back({i.symbol, i.lo, i.hi});

@@ -1,5 +1,5 @@
-// What names and reads stand for inside an op. Reads are kept as accesses: whether they are inside is decided once the ranges of
-// the equation are known.
+// What names and reads stand for inside an op. Reads are kept as accesses: whether they are inside is decided once the
+// ranges of the equation are known.
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
 #include "ir/visit.h"
@@ -41,7 +41,8 @@ ir::Expr OpChecker::read(const ast::Read& read, const Place& place, Hint) {
   }
   if (named->second.kind == Named::Kind::broken) return {};
   if (named->second.kind != Named::Kind::tensor) {
-    report(Diagnostic(codes::wrong_rank, place, "`" + ref.path.first() + "` is no tensor").label(named->second.place, "it is defined here"));
+    report(Diagnostic(codes::wrong_rank, place, "`" + ref.path.first() + "` is no tensor")
+               .label(named->second.place, "it is defined here"));
     return {};
   }
   return tensor_read(named->second.tensor, read, place);
@@ -68,7 +69,8 @@ ir::Expr OpChecker::bare_name(const std::string& name, const Place& place) {
     report(Diagnostic(codes::stage_order, place, "`" + name + "` is read before it is defined")
                .label(later->second, "`" + name + "` is defined here")
                .with_help("move its equation up"));
-  else if (packs_.count(name)) report(Diagnostic(codes::wrong_rank, place, "`" + name + "` is a pack: write `..." + name + "` as a subscript"));
+  else if (packs_.count(name))
+    report(Diagnostic(codes::wrong_rank, place, "`" + name + "` is a pack: write `..." + name + "` as a subscript"));
   else report(unknown(name, place));
   return {};
 }
@@ -76,13 +78,15 @@ ir::Expr OpChecker::bare_name(const std::string& name, const Place& place) {
 ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& place) {
   const Tensor& t = tensors_[tensor];
   if (!in_body_) {
-    report(Diagnostic(codes::wrong_operand, place, "`" + t.name + "` is a tensor: shapes and requirements are made of dims, consts and scalars"));
+    report(Diagnostic(codes::wrong_operand, place,
+                      "`" + t.name + "` is a tensor: shapes and requirements are made of dims, consts and scalars"));
     return {};
   }
   if (t.state == Tensor::State::broken) return {};
   if (t.state == Tensor::State::pending) {
     bool itself = t.name == scope_.stage;
-    Diagnostic d(codes::stage_order, place, itself ? "`" + t.name + "` reads itself" : "`" + t.name + "` is read before it is defined");
+    Diagnostic d(codes::stage_order, place,
+                 itself ? "`" + t.name + "` reads itself" : "`" + t.name + "` is read before it is defined");
     auto later = later_.find(t.name);
     if (!itself && later != later_.end()) d.labels.push_back({later->second, "`" + t.name + "` is defined here"});
     d.help = itself ? "a recurrence is written as `scan`" : "move its equation up";
@@ -103,8 +107,9 @@ ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& 
       if (!subscript(e, access)) return {};
   const ir::Buffer& buffer = frame_.buffer(access.buffer);
   if (access.subs.size() != buffer.box.size()) {
-    report(Diagnostic(codes::wrong_rank, place, "`" + t.name + "` takes " + std::to_string(buffer.box.size()) + " subscripts, not " +
-                                                    std::to_string(access.subs.size()))
+    report(Diagnostic(codes::wrong_rank, place,
+                      "`" + t.name + "` takes " + std::to_string(buffer.box.size()) + " subscripts, not " +
+                          std::to_string(access.subs.size()))
                .label(t.place, "`" + t.name + "` is defined here"));
     return {};
   }
@@ -112,7 +117,8 @@ ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& 
   ir::Expr otherwise;
   if (read.otherwise) {
     otherwise = under({}, [&] {
-      return with_index(false, [&] { return value_of_type(*read.otherwise, type, "`" + excerpt(read.ref.place) + "`", t.place); });
+      return with_index(
+          false, [&] { return value_of_type(*read.otherwise, type, "`" + excerpt(read.ref.place) + "`", t.place); });
     });
     if (!otherwise.known()) return {};
   }
@@ -129,7 +135,8 @@ bool OpChecker::field_of(const Tensor& t, const ast::Ref& ref, size_t& field, co
   std::string name = ref.field ? ref.field->text : ref.path.names.size() == 2 ? ref.path.last() : "";
   if (!t.reducer) {
     if (name.empty() && ref.path.bare()) return true;
-    report(Diagnostic(codes::unknown_name, place, "`" + t.name + "` has no fields").label(t.place, "`" + t.name + "` is defined here"));
+    report(Diagnostic(codes::unknown_name, place, "`" + t.name + "` has no fields")
+               .label(t.place, "`" + t.name + "` is defined here"));
     return false;
   }
   std::vector<std::string> known;
@@ -142,14 +149,15 @@ bool OpChecker::field_of(const Tensor& t, const ast::Ref& ref, size_t& field, co
   }
   std::string near = nearest(name, known);
   Diagnostic d(codes::unknown_name, place,
-               name.empty() ? "`" + t.name + "` is a state: read one of its fields" : "the state `" + t.name + "` has no field `" + name + "`");
+               name.empty() ? "`" + t.name + "` is a state: read one of its fields"
+                            : "the state `" + t.name + "` has no field `" + name + "`");
   d.help = !near.empty() ? "did you mean `" + near + "`?" : "its fields are those of `" + t.reducer->name.text + "`";
   report(std::move(d));
   return false;
 }
 
-bool OpChecker::subscripts(const Tensor& t, const std::vector<int>& groups, const ast::Entries& entries, const Place& place,
-                           Access& access) {
+bool OpChecker::subscripts(const Tensor& t, const std::vector<int>& groups, const ast::Entries& entries,
+                           const Place& place, Access& access) {
   const ir::Buffer& buffer = frame_.buffer(access.buffer);
   size_t axes = groups.empty() ? buffer.box.size() - buffer.field_dims : groups.size();
   size_t axis = 0;
@@ -189,7 +197,8 @@ bool OpChecker::subscripts(const Tensor& t, const std::vector<int>& groups, cons
   }
   if (axis == axes) return true;
   report(Diagnostic(codes::wrong_rank, place,
-                    "`" + t.name + "` takes " + std::to_string(axes) + (axes == 1 ? " subscript" : " subscripts") + ", not " + std::to_string(axis))
+                    "`" + t.name + "` takes " + std::to_string(axes) + (axes == 1 ? " subscript" : " subscripts") +
+                        ", not " + std::to_string(axis))
              .label(t.place, "`" + t.name + "` is defined here"));
   return false;
 }

@@ -17,8 +17,8 @@ class LocalTyping : public Typing {
  public:
   LocalTyping(ir::Program& program, Diagnostics& out) : Typing(out), p_(program) {}
 
-  ir::SymbolId local(const std::string& name, ScalarType type, const Place& place, ir::SymbolKind kind = ir::SymbolKind::local,
-                     const std::string& owner = "") {
+  ir::SymbolId local(const std::string& name, ScalarType type, const Place& place,
+                     ir::SymbolKind kind = ir::SymbolKind::local, const std::string& owner = "") {
     ir::SymbolId id = p_.add(ir::Symbol{name, kind, type, owner, place});
     locals_[name] = ir::var(id, type);
     return id;
@@ -53,7 +53,8 @@ class ReducerReader : public LocalTyping {
     row_.exact = item_.exactly;
     row_.place = item_.name.place;
     if (!item_.generics.empty())
-      report(Diagnostic(codes::not_supported, item_.generics[0].name.place, "a reducer with generic types is not supported yet"));
+      report(Diagnostic(codes::not_supported, item_.generics[0].name.place,
+                        "a reducer with generic types is not supported yet"));
     for (const ast::Param& p : item_.fields) field(p);
     if (!found_.empty()) return row_;
     block(item_.identity, row_.identity, false);
@@ -74,7 +75,8 @@ class ReducerReader : public LocalTyping {
       else if (found_.empty()) report(Diagnostic(codes::bad_reducer, d.place, "an axis of a field is a dim"));
     }
     for (const ir::ReducerField& other : row_.fields)
-      if (other.name == f.name) report(Diagnostic(codes::duplicate_name, p.name.place, "the field `" + f.name + "` is named twice"));
+      if (other.name == f.name)
+        report(Diagnostic(codes::duplicate_name, p.name.place, "the field `" + f.name + "` is named twice"));
     row_.fields.push_back(std::move(f));
   }
 
@@ -99,7 +101,8 @@ class ReducerReader : public LocalTyping {
     for (const ast::Stmt& s : block) {
       const auto* eq = std::get_if<ast::Equation>(&s.form);
       if (!eq || eq->left.size() != 1 || eq->right.reduction || eq->kind != ast::AssignKind::define) {
-        report(Diagnostic(codes::bad_reducer, s.place(), "a block of a reducer holds lines such as `m = max(a.m, b.m)`"));
+        report(
+            Diagnostic(codes::bad_reducer, s.place(), "a block of a reducer holds lines such as `m = max(a.m, b.m)`"));
         continue;
       }
       line(*eq, lines);
@@ -107,7 +110,8 @@ class ReducerReader : public LocalTyping {
     for (size_t i = 0; i < done_.size(); ++i)
       if (!done_[i] && found_.empty())
         report(Diagnostic(codes::bad_reducer, item_.name.place,
-                          std::string("`") + (combine ? "combine" : "identity") + "` of `" + row_.name + "` does not define `" + row_.fields[i].name + "`"));
+                          std::string("`") + (combine ? "combine" : "identity") + "` of `" + row_.name +
+                              "` does not define `" + row_.fields[i].name + "`"));
   }
 
   void line(const ast::Equation& eq, std::vector<ir::ReducerLine>& lines) {
@@ -140,7 +144,8 @@ class ReducerReader : public LocalTyping {
     locals_ = std::move(outer);
     if (!l.value.known()) return;
     if (l.field >= 0) done_[l.field] = true;
-    else if (locals_.count(name)) report(Diagnostic(codes::duplicate_name, left.place, "`" + name + "` is defined twice"));
+    else if (locals_.count(name))
+      report(Diagnostic(codes::duplicate_name, left.place, "`" + name + "` is defined twice"));
     else l.local = local(name, l.value.type(), left.place);
     lines.push_back(std::move(l));
   }
@@ -160,7 +165,8 @@ class ReducerReader : public LocalTyping {
     if (!combine_ && side < 2) side = -1;
     int field = bare ? field_named(path.first()) : path.names.size() == 2 ? field_named(path.last()) : -1;
     if (side < 0 || field < 0 || read.otherwise || read.ref.field || (bare && !done_[field])) {
-      std::string what = side < 2 && combine_ ? " (the states are `" + item_.left.text + "` and `" + item_.right.text + "`)" : "";
+      std::string what =
+          side < 2 && combine_ ? " (the states are `" + item_.left.text + "` and `" + item_.right.text + "`)" : "";
       report(Diagnostic(codes::unknown_name, place, "there is no `" + path.text() + "` here" + what));
       return {};
     }
@@ -172,7 +178,8 @@ class ReducerReader : public LocalTyping {
     }
     const ir::ReducerField& row = row_.fields[field];
     if (s.subs.size() != row.extents.size()) {
-      report(Diagnostic(codes::wrong_rank, place, "`" + row.name + "` has " + std::to_string(row.extents.size()) + " axes"));
+      report(Diagnostic(codes::wrong_rank, place,
+                        "`" + row.name + "` has " + std::to_string(row.extents.size()) + " axes"));
       return {};
     }
     if (!inside(s, row)) {
@@ -227,9 +234,12 @@ class InstrReader : public LocalTyping {
       for (const ast::Stmt& s : item_.body) {
         const auto* eq = std::get_if<ast::Equation>(&s.form);
         if (eq && eq->left.size() == 1 && eq->right.value && eq->kind != ast::AssignKind::update) line(*eq);
-        else report(Diagnostic(codes::bad_instr, s.place(), "an instruction holds lines such as `c[i, j] sum= widen(a[i, p]) * widen(b[p, j])`"));
+        else
+          report(Diagnostic(codes::bad_instr, s.place(),
+                            "an instruction holds lines such as `c[i, j] sum= widen(a[i, p]) * widen(b[p, j])`"));
       }
-    if (found_.empty() && row_.lines.empty()) report(Diagnostic(codes::bad_instr, item_.name.place, "`" + row_.name + "` computes nothing"));
+    if (found_.empty() && row_.lines.empty())
+      report(Diagnostic(codes::bad_instr, item_.name.place, "`" + row_.name + "` computes nothing"));
     return std::move(row_);
   }
 
@@ -239,20 +249,24 @@ class InstrReader : public LocalTyping {
     o.name = p.name.text;
     o.inout = p.direction == ast::Direction::inout;
     auto type = ir::parse_scalar_type(p.type.name.text);
-    if (!type || !p.type.tensor) report(Diagnostic(codes::bad_instr, p.type.place, "an operand is a tensor such as `bf16[m, k <= 32]`"));
+    if (!type || !p.type.tensor)
+      report(Diagnostic(codes::bad_instr, p.type.place, "an operand is a tensor such as `bf16[m, k <= 32]`"));
     o.type = type.value_or(ScalarType::f32);
     auto memory = p.memory ? ir::parse_memory(p.memory->text) : std::nullopt;
     if (!memory)
-      report(Diagnostic(codes::bad_instr, p.memory ? p.memory->place : p.place, "an operand says its memory: `in registers`, `in tile`, ..."));
+      report(Diagnostic(codes::bad_instr, p.memory ? p.memory->place : p.place,
+                        "an operand says its memory: `in registers`, `in tile`, ..."));
     o.memory = memory.value_or(ir::Memory::registers);
     for (const ast::Entry& d : p.type.dims) {
       const std::string* name = d.kind == ast::Entry::Kind::value && d.value ? d.value->as_name() : nullptr;
       if (!name) {
-        report(Diagnostic(codes::bad_instr, d.place, "a dim of an operand is a name, with `<=` and its largest extent where it is limited"));
+        report(Diagnostic(codes::bad_instr, d.place,
+                          "a dim of an operand is a name, with `<=` and its largest extent where it is limited"));
         continue;
       }
       auto known = locals_.find(*name);
-      o.dims.push_back(known != locals_.end() ? known->second.as<ir::Var>()->symbol : local(*name, ScalarType::index, d.place));
+      o.dims.push_back(known != locals_.end() ? known->second.as<ir::Var>()->symbol
+                                              : local(*name, ScalarType::index, d.place));
       o.max_extents.push_back(d.max ? limit(*d.max) : 0);
     }
     if (p.layout) {
@@ -306,7 +320,8 @@ class InstrReader : public LocalTyping {
   bool operand_subs(const ast::Ref& ref, int operand, std::vector<ir::Expr>& subs) {
     const ir::InstrOperand o = row_.operands[operand];
     if (ref.subs.size() != o.dims.size()) {
-      report(Diagnostic(codes::wrong_rank, ref.place, "`" + o.name + "` takes " + std::to_string(o.dims.size()) + " subscripts"));
+      report(Diagnostic(codes::wrong_rank, ref.place,
+                        "`" + o.name + "` takes " + std::to_string(o.dims.size()) + " subscripts"));
       return false;
     }
     for (size_t i = 0; i < ref.subs.size(); ++i) {

@@ -8,7 +8,8 @@ namespace {
 
 class DimSolver {
  public:
-  DimSolver(ir::Program& program, const std::vector<LetDim>& lets) : p_(program), lets_(lets), known_(program.symbols.size(), true) {
+  DimSolver(ir::Program& program, const std::vector<LetDim>& lets)
+      : p_(program), lets_(lets), known_(program.symbols.size(), true) {
     for (size_t i = 0; i < p_.symbols.size(); ++i)
       if (p_.symbols[i].kind == ir::SymbolKind::dim) known_[i] = false;
     for (const LetDim& l : lets_) pending_.push_back(&l);
@@ -16,9 +17,11 @@ class DimSolver {
 
   std::vector<ir::SymbolId> run() {
     p_.dims.clear();
-    each_axis([&](ir::BufferId buffer, int axis, const std::vector<ir::Expr>& parts) { return bare(buffer, axis, parts); });
+    each_axis(
+        [&](ir::BufferId buffer, int axis, const std::vector<ir::Expr>& parts) { return bare(buffer, axis, parts); });
     for (bool changed = true; changed;) {
-      changed = each_axis([&](ir::BufferId b, int axis, const std::vector<ir::Expr>& parts) { return affine(b, axis, parts); });
+      changed = each_axis(
+          [&](ir::BufferId b, int axis, const std::vector<ir::Expr>& parts) { return affine(b, axis, parts); });
       changed |= lets();
     }
     std::vector<ir::SymbolId> left;

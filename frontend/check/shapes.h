@@ -13,8 +13,9 @@ struct LetDim {
   ir::Expr value;
 };
 
-/// Fills `program.dims` from the shapes of the inputs and the lets: first the bare dims in the order of the parameters, then,
-/// until nothing changes, dims affine in one unknown, parts of composite dims, and lets. Gives the dims that stay undefined.
+/// Fills `program.dims` from the shapes of the inputs and the lets: first the bare dims in the order of the parameters,
+/// then, until nothing changes, dims affine in one unknown, parts of composite dims, and lets. Gives the dims that stay
+/// undefined.
 std::vector<ir::SymbolId> define_dims(ir::Program& program, const std::vector<LetDim>& lets);
 
 /// The logical dims of each array axis as half-open positions in the buffer's box.

@@ -1,4 +1,5 @@
-// The signature of an op: parameters, dims and how they get their values, lets, requirements, and the facts that follow.
+// The signature of an op: parameters, dims and how they get their values, lets, requirements, and the facts that
+// follow.
 #include "frontend/check/literal.h"
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
@@ -104,13 +105,14 @@ void OpChecker::declare_generics() {
       continue;
     }
     if (chosen == instance_.types.end()) {
-      report(Diagnostic(codes::bad_instance, g.name.place, "no type is chosen for `" + g.name.text + "` of `" + frame_.name + "`"));
+      report(Diagnostic(codes::bad_instance, g.name.place,
+                        "no type is chosen for `" + g.name.text + "` of `" + frame_.name + "`"));
       continue;
     }
     if (std::find(members.begin(), members.end(), chosen->second) == members.end()) {
       report(Diagnostic(codes::bad_instance, g.name.place,
-                        "`" + std::string(ir::scalar_type_name(chosen->second)) + "` is no `" + cls + "`, as `" + g.name.text + "` of `" +
-                            frame_.name + "` must be"));
+                        "`" + std::string(ir::scalar_type_name(chosen->second)) + "` is no `" + cls + "`, as `" +
+                            g.name.text + "` of `" + frame_.name + "` must be"));
       continue;
     }
     if (!types_.emplace(g.name.text, chosen->second).second)
@@ -119,7 +121,8 @@ void OpChecker::declare_generics() {
 }
 
 void OpChecker::declare_values() {
-  for (const auto& [name, value] : module_.lets) names_[name] = Named{Named::Kind::constant, ir::index_constant(value), -1, {}};
+  for (const auto& [name, value] : module_.lets)
+    names_[name] = Named{Named::Kind::constant, ir::index_constant(value), -1, {}};
   for (const ast::Param& p : item_.params) {
     if (p.direction == ast::Direction::constant) declare_const(p);
     else if (!is_array(p)) declare_scalar(p);
@@ -141,14 +144,16 @@ void OpChecker::declare_const(const ast::Param& p) {
   } else if (p.default_value) {
     value = boolean ? condition(*p.default_value) : index(*p.default_value);
     if (value.known() && !ir::constant_value(value)) {
-      report(Diagnostic(codes::bad_signature, p.default_value->place, "the default of the const `" + p.name.text + "` is not constant"));
+      report(Diagnostic(codes::bad_signature, p.default_value->place,
+                        "the default of the const `" + p.name.text + "` is not constant"));
       value = {};
     }
   } else if (options_.definition) {
     ScalarType type = boolean ? ScalarType::boolean : ScalarType::index;
     value = ir::var(frame_.add(ir::Symbol{p.name.text, ir::SymbolKind::constant, type, "", p.name.place}), type);
   } else {
-    report(Diagnostic(codes::bad_instance, p.name.place, "the const `" + p.name.text + "` of `" + frame_.name + "` has no value"));
+    report(Diagnostic(codes::bad_instance, p.name.place,
+                      "the const `" + p.name.text + "` of `" + frame_.name + "` has no value"));
   }
   names_.erase(p.name.text);  // a const hides a `let` of the module
   declare(p.name.text, {value.known() ? Named::Kind::constant : Named::Kind::broken, value, -1, p.name.place});
@@ -176,8 +181,10 @@ void OpChecker::declare_lets() {
     const auto* let = std::get_if<ast::Let>(&s.form);
     if (!let) continue;
     if (names_.count(let->name.text) && !names_[let->name.text].place.known()) names_.erase(let->name.text);
-    ir::SymbolId symbol = frame_.add(ir::Symbol{let->name.text, ir::SymbolKind::dim, ScalarType::index, "", let->name.place});
-    if (declare(let->name.text, {Named::Kind::let, ir::var(symbol), -1, let->name.place})) lets_.push_back({symbol, {}});
+    ir::SymbolId symbol =
+        frame_.add(ir::Symbol{let->name.text, ir::SymbolKind::dim, ScalarType::index, "", let->name.place});
+    if (declare(let->name.text, {Named::Kind::let, ir::var(symbol), -1, let->name.place}))
+      lets_.push_back({symbol, {}});
   }
 }
 
@@ -194,7 +201,8 @@ void OpChecker::declare_tensors() {
     ir::Parameter q;
     q.scalar = v->symbol;
     if (p.default_value)
-      q.default_value = value_of_type(*p.default_value, named->second.value.type(), "`" + p.name.text + "`", p.name.place);
+      q.default_value =
+          value_of_type(*p.default_value, named->second.value.type(), "`" + p.name.text + "`", p.name.place);
     frame_.parameters.push_back(std::move(q));
   }
   for (const ast::Param& p : item_.results) declare_tensor(p, ir::Role::out);
@@ -217,8 +225,7 @@ void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {
   if (!has_shape)
     report(Diagnostic(codes::bad_signature, p.type.place, "`" + p.name.text + "` has no shape")
                .with_help("write `" + p.type.name.text + "[..]`; one value is `" + p.type.name.text + "[]`"));
-  if (p.default_value)
-    report(Diagnostic(codes::bad_signature, p.default_value->place, "a tensor has no default"));
+  if (p.default_value) report(Diagnostic(codes::bad_signature, p.default_value->place, "a tensor has no default"));
   Tensor t;
   t.name = p.name.text;
   t.type_text = p.type.name.text;
@@ -252,7 +259,8 @@ void OpChecker::shape(const ast::Param& p, ir::Buffer& buffer) {
       continue;
     }
     if (d.kind != ast::Entry::Kind::value || d.bound || d.max || d.target || !d.value) {
-      report(Diagnostic(codes::bad_signature, d.place, "a dim is an expression such as `rows`, `rows + 1` or `(groups, channels)`"));
+      report(Diagnostic(codes::bad_signature, d.place,
+                        "a dim is an expression such as `rows`, `rows + 1` or `(groups, channels)`"));
       continue;
     }
     const auto* tuple = d.value->as<ast::Tuple>();
@@ -260,7 +268,8 @@ void OpChecker::shape(const ast::Param& p, ir::Buffer& buffer) {
     if (!tuple) dim_of(*d.value, buffer);
     else
       for (const ast::Entry& part : tuple->entries) {
-        bool plain = part.kind == ast::Entry::Kind::value && part.value && !part.target && !part.value->as<ast::Tuple>();
+        bool plain =
+            part.kind == ast::Entry::Kind::value && part.value && !part.target && !part.value->as<ast::Tuple>();
         if (plain) dim_of(*part.value, buffer);
         else report(Diagnostic(codes::bad_signature, part.place, "a part of a composite dim is an expression"));
       }
@@ -269,7 +278,8 @@ void OpChecker::shape(const ast::Param& p, ir::Buffer& buffer) {
   }
   if (!composite) buffer.groups.clear();
   if (buffer.box.size() > limits::rank)
-    report(Diagnostic(codes::too_large, p.type.place, "a tensor has at most " + std::to_string(limits::rank) + " dims"));
+    report(
+        Diagnostic(codes::too_large, p.type.place, "a tensor has at most " + std::to_string(limits::rank) + " dims"));
 }
 
 void OpChecker::dim_of(const ast::Expr& e, ir::Buffer& buffer) {
@@ -295,7 +305,8 @@ void OpChecker::pack_dims(const ast::Entry& entry, const Place& place, ir::Buffe
     pack.rank = rank == instance_.packs.end() ? 1 : rank->second;
     pack.place = entry.pack.place;
     if (pack.rank < 0 || pack.rank > limits::rank) {
-      report(Diagnostic(codes::too_large, place, "the rank of `..." + name + "` is not within 0 .. " + std::to_string(limits::rank)));
+      report(Diagnostic(codes::too_large, place,
+                        "the rank of `..." + name + "` is not within 0 .. " + std::to_string(limits::rank)));
       return;
     }
     for (int i = 0; i < pack.rank; ++i) {
@@ -350,7 +361,8 @@ void OpChecker::require(const ast::Require& r) {
   if (!c.known()) return;
   if (const int64_t* value = ir::constant_value(c)) {
     if (!*value)
-      report(Diagnostic(codes::requirement_fails, r.condition->place, "`" + excerpt(r.condition->place) + "` does not hold: " + r.text));
+      report(Diagnostic(codes::requirement_fails, r.condition->place,
+                        "`" + excerpt(r.condition->place) + "` does not hold: " + r.text));
     return;
   }
   frame_.facts.push_back(c);
@@ -361,10 +373,12 @@ void OpChecker::require(const ast::Require& r) {
 void OpChecker::require_extents() {
   for (const LetDim& l : lets_)
     if (l.value.known() && !plainly_not_negative(l.value, frame_))
-      frame_.requirements.push_back({not_negative(ir::var(l.dim)), "`" + frame_.symbol(l.dim).name + "` is at least 0", frame_.symbol(l.dim).place});
+      frame_.requirements.push_back({not_negative(ir::var(l.dim)), "`" + frame_.symbol(l.dim).name + "` is at least 0",
+                                     frame_.symbol(l.dim).place});
   for (const ir::Buffer& b : frame_.buffers) {
     if (b.role != ir::Role::out) continue;
-    for (const ir::BoxDim& d : b.box) keep_at_least_zero(d.hi, "the extent `" + text(d.hi) + "` of `" + b.name + "` is at least 0", b.place);
+    for (const ir::BoxDim& d : b.box)
+      keep_at_least_zero(d.hi, "the extent `" + text(d.hi) + "` of `" + b.name + "` is at least 0", b.place);
   }
 }
 

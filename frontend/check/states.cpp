@@ -1,5 +1,5 @@
-// Stages of a user reducer: `st[r] = welford[c] (n = 1, mean = x[r, c], m2 = 0)`. One stage with a buffer for each field; the dims in
-// the shapes of the reducer's fields stand for the ranges of the fields' own indices.
+// Stages of a user reducer: `st[r] = welford[c] (n = 1, mean = x[r, c], m2 = 0)`. One stage with a buffer for each
+// field; the dims in the shapes of the reducer's fields stand for the ranges of the fields' own indices.
 #include <algorithm>
 
 #include "frontend/check/op_checker.h"
@@ -10,8 +10,9 @@ namespace heddle::frontend {
 
 bool OpChecker::fields(const ast::Reduction& r, const ast::ReducerItem& item) {
   if (r.body) {
-    report(Diagnostic(codes::bad_reducer, r.body->place, "`" + item.name.text + "` takes a value for each of its fields")
-               .with_help("such as `" + item.name.text + "[..] (" + item.fields[0].name.text + " = .., ..)`"));
+    report(
+        Diagnostic(codes::bad_reducer, r.body->place, "`" + item.name.text + "` takes a value for each of its fields")
+            .with_help("such as `" + item.name.text + "[..] (" + item.fields[0].name.text + " = .., ..)`"));
     return false;
   }
   bool ok = true;
@@ -25,7 +26,8 @@ bool OpChecker::fields(const ast::Reduction& r, const ast::ReducerItem& item) {
       given = &e;
     }
     if (!given) {
-      report(Diagnostic(codes::bad_reducer, r.place, "the field `" + row.name.text + "` of `" + item.name.text + "` has no value"));
+      report(Diagnostic(codes::bad_reducer, r.place,
+                        "the field `" + row.name.text + "` of `" + item.name.text + "` has no value"));
       return false;
     }
     ok &= field(*given, row, value);
@@ -60,7 +62,9 @@ bool OpChecker::field(const ast::Entry& entry, const ast::Param& row, FieldValue
     scope_.indices[at].own = true;
     out.own.push_back(at);
   }
-  if (ok) out.value = value_of_type(*entry.value, type.value_or(ir::ScalarType::f32), "`" + row.name.text + "`", row.name.place);
+  if (ok)
+    out.value =
+        value_of_type(*entry.value, type.value_or(ir::ScalarType::f32), "`" + row.name.text + "`", row.name.place);
   for (size_t i : out.own) scope_.indices[i].active = false;
   return ok && out.value.known();
 }
@@ -68,8 +72,10 @@ bool OpChecker::field(const ast::Entry& entry, const ast::Param& row, FieldValue
 bool OpChecker::bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place) {
   auto [at, added] = scope_.extents.try_emplace(dim, extent);
   if (added || ir::same(at->second, extent) || ir::equal(at->second, extent, facts_)) return true;
-  report(Diagnostic(codes::range_conflict, place, "`" + dim + "` is `" + text(at->second) + "` for one field and `" + text(extent) + "` for this one")
-             .with_help("if they are equal, say so: `require " + text(at->second) + " == " + text(extent) + ", \"..\"`"));
+  report(
+      Diagnostic(codes::range_conflict, place,
+                 "`" + dim + "` is `" + text(at->second) + "` for one field and `" + text(extent) + "` for this one")
+          .with_help("if they are equal, say so: `require " + text(at->second) + " == " + text(extent) + ", \"..\"`"));
   return false;
 }
 
@@ -116,7 +122,8 @@ std::string OpChecker::state_reducer(const ast::ReducerItem& item) {
   return name;
 }
 
-bool OpChecker::finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs, const std::vector<int>& groups) {
+bool OpChecker::finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
+                             const std::vector<int>& groups) {
   const ast::ReducerItem& item = *module_.reducer(eq.right.reduction->reducer.text());
   if (!field_extents(item)) return false;
   std::string reducer = state_reducer(item);
@@ -145,8 +152,9 @@ bool OpChecker::finish_state(int target, const ast::Equation& eq, const std::vec
     for (size_t k = 0; k < rows[f].extents.size(); ++k) {
       const Index& own = scope_.indices[scope_.fields[f].own[k]];
       if (!ir::equal(own.hi, rows[f].extents[k], facts_)) {
-        report(Diagnostic(codes::range_conflict, own.place, "`" + own.name + "` runs over `0 .. " + text(own.hi) + "`, and the axis of the field over `0 .. " +
-                                                                text(rows[f].extents[k]) + "`"));
+        report(Diagnostic(codes::range_conflict, own.place,
+                          "`" + own.name + "` runs over `0 .. " + text(own.hi) +
+                              "`, and the axis of the field over `0 .. " + text(rows[f].extents[k]) + "`"));
         return false;
       }
       buffer.box.push_back({"", ir::index_constant(0), rows[f].extents[k]});

@@ -11,8 +11,8 @@ using ir::ScalarType;
 
 namespace {
 
-constexpr const char* operator_text[] = {"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^",
-                                         "==", "!=", "<", "<=", ">", ">=", "&&", "||"};
+constexpr const char* operator_text[] = {"+", "-",  "*",  "/", "%",  "<<", ">>", "&",  "|",
+                                         "^", "==", "!=", "<", "<=", ">",  ">=", "&&", "||"};
 
 ir::BinaryOp operator_of(ast::BinaryOp op) {
   using A = ast::BinaryOp;
@@ -57,10 +57,12 @@ bool untyped_arguments(const ast::Call& c) {
 }  // namespace
 
 bool untyped(const ast::Expr& e) {
-  if (const auto* l = e.as<ast::Literal>()) return l->kind == ast::Literal::Kind::integer || l->kind == ast::Literal::Kind::real;
+  if (const auto* l = e.as<ast::Literal>())
+    return l->kind == ast::Literal::Kind::integer || l->kind == ast::Literal::Kind::real;
   if (const auto* u = e.as<ast::Unary>()) return u->op != ast::UnaryOp::logical_not && untyped(*u->value);
   // The right side first: in a long chain it is the short one.
-  if (const auto* b = e.as<ast::Binary>()) return !is_comparison(b->op) && !is_logic(b->op) && untyped(*b->right) && untyped(*b->left);
+  if (const auto* b = e.as<ast::Binary>())
+    return !is_comparison(b->op) && !is_logic(b->op) && untyped(*b->right) && untyped(*b->left);
   if (const auto* i = e.as<ast::If>()) return untyped(*i->no) && untyped(*i->yes);
   if (const auto* c = e.as<ast::Call>()) return untyped_arguments(*c);
   return false;
@@ -77,10 +79,18 @@ ir::Expr negation(const ir::Expr& c) {
   switch (b->op) {
     case I::eq: return turned(I::ne);
     case I::ne: return turned(I::eq);
-    case I::lt: if (turns) return turned(I::ge); break;
-    case I::le: if (turns) return turned(I::gt); break;
-    case I::gt: if (turns) return turned(I::le); break;
-    case I::ge: if (turns) return turned(I::lt); break;
+    case I::lt:
+      if (turns) return turned(I::ge);
+      break;
+    case I::le:
+      if (turns) return turned(I::gt);
+      break;
+    case I::gt:
+      if (turns) return turned(I::le);
+      break;
+    case I::ge:
+      if (turns) return turned(I::lt);
+      break;
     case I::logical_and: return ir::binary(I::logical_or, negation(b->left), negation(b->right));
     case I::logical_or: return ir::binary(I::logical_and, negation(b->left), negation(b->right));
     default: break;
@@ -111,8 +121,9 @@ bool Typing::is_builtin_reducer(const std::string& name) {
 
 Diagnostic Typing::not_at_root(const std::string& name, const Place& place) const {
   bool reduction = is_builtin_reducer(name);
-  return Diagnostic(codes::not_at_root, place,
-                    (reduction ? "the reduction `" : "the call of `") + name + "` stands only at the root of a right side")
+  return Diagnostic(
+             codes::not_at_root, place,
+             (reduction ? "the reduction `" : "the call of `") + name + "` stands only at the root of a right side")
       .with_help("split it in two lines: `t[..] = " + excerpt(place) + "`, then use `t[..]` here");
 }
 
@@ -123,7 +134,8 @@ ir::Expr Typing::index(const ast::Expr& e) {
 ir::Expr Typing::condition(const ast::Expr& e) {
   ir::Expr c = with_index(false, [&] { return value(e, ScalarType::boolean); });
   if (!c.known() || c.type() == ScalarType::boolean) return c;
-  report(Diagnostic(codes::wrong_operand, e.place, "a condition is needed here, and `" + excerpt(e.place) + "` is " + kind_text(c.type()))
+  report(Diagnostic(codes::wrong_operand, e.place,
+                    "a condition is needed here, and `" + excerpt(e.place) + "` is " + kind_text(c.type()))
              .with_help("compare it: `" + excerpt(e.place) + " != 0`"));
   return {};
 }
@@ -136,7 +148,8 @@ ir::Expr Typing::value_of_type(const ast::Expr& e, ScalarType type, const std::s
                what + " is " + kind_text(type) + ", and `" + excerpt(e.place) + "` is " + kind_text(v.type()));
   if (declared.known()) d.labels.push_back({declared, what + " is " + kind_text(type)});
   bool boolean = type == ScalarType::boolean || v.type() == ScalarType::boolean;
-  d.help = boolean ? "write a comparison, or `if .. then .. else ..`" : "convert it: `" + (spelled.empty() ? type_name(type) : spelled) + "(" + excerpt(e.place) + ")`";
+  d.help = boolean ? "write a comparison, or `if .. then .. else ..`"
+                   : "convert it: `" + (spelled.empty() ? type_name(type) : spelled) + "(" + excerpt(e.place) + ")`";
   report(std::move(d));
   return {};
 }
@@ -149,7 +162,8 @@ ir::Expr Typing::value(const ast::Expr& e, Hint hint) {
   if (const auto* i = e.as<ast::If>()) return choice(e, *i, hint);
   if (const auto* c = e.as<ast::Call>()) return adapted(call(e, *c, hint), e.place);
   report(Diagnostic(codes::wrong_operand, e.place,
-                    e.as<ast::Tuple>() ? "a tuple stands only as the subscript of a composite dim" : "a list stands only in a schedule"));
+                    e.as<ast::Tuple>() ? "a tuple stands only as the subscript of a composite dim"
+                                       : "a list stands only in a schedule"));
   return {};
 }
 
@@ -158,7 +172,8 @@ ir::Expr Typing::adapted(ir::Expr e, const Place& place) {
   if (!in_index_ || !e.known() || e.type() == ScalarType::index) return e;
   if (ir::is_integer(e.type())) return ir::convert(ScalarType::index, e);
   if (e.type() == ScalarType::boolean) return e;  // the condition of an `if` inside an index
-  report(Diagnostic(codes::wrong_operand, place, "an integer is needed here, and `" + excerpt(place) + "` is " + kind_text(e.type()))
+  report(Diagnostic(codes::wrong_operand, place,
+                    "an integer is needed here, and `" + excerpt(place) + "` is " + kind_text(e.type()))
              .with_help("convert it: `i64(" + excerpt(place) + ")`"));
   return {};
 }
@@ -181,33 +196,39 @@ ir::Expr Typing::unary(const ast::Expr& e, const ast::Unary& u, Hint hint) {
     ir::Expr c = condition(*u.value);
     return c.known() ? ir::unary(ir::UnaryOp::logical_not, c) : c;
   }
-  if (const auto* l = u.value->as<ast::Literal>(); l && u.op == ast::UnaryOp::negate) return literal(*l, true, e.place, hint);
+  if (const auto* l = u.value->as<ast::Literal>(); l && u.op == ast::UnaryOp::negate)
+    return literal(*l, true, e.place, hint);
   ir::Expr v = value(*u.value, hint);
   if (!v.known()) return v;
   bool fits = u.op == ast::UnaryOp::negate ? v.type() != ScalarType::boolean : ir::is_integer(v.type());
   if (fits) return ir::unary(u.op == ast::UnaryOp::negate ? ir::UnaryOp::negate : ir::UnaryOp::bit_not, v);
-  report(Diagnostic(codes::wrong_operand, e.place,
-                    std::string(u.op == ast::UnaryOp::negate ? "`-`" : "`~`") + " does not take " + kind_text(v.type())));
+  report(
+      Diagnostic(codes::wrong_operand, e.place,
+                 std::string(u.op == ast::UnaryOp::negate ? "`-`" : "`~`") + " does not take " + kind_text(v.type())));
   return {};
 }
 
-void Typing::refuse_types(const ast::Expr& l, const ir::Expr& left, const ast::Expr& r, const ir::Expr& right, const std::string& op,
-                          const Place& place) {
+void Typing::refuse_types(const ast::Expr& l, const ir::Expr& left, const ast::Expr& r, const ir::Expr& right,
+                          const std::string& op, const Place& place) {
   ScalarType a = left.type(), b = right.type();
   Diagnostic d(codes::silent_conversion, place,
                kind_text(a) + " and " + kind_text(b) + " meet in `" + op + "`: nothing is converted silently");
   d.labels.push_back({l.place, "this is " + kind_text(a)});
   d.labels.push_back({r.place, "this is " + kind_text(b)});
-  if (b == ScalarType::index && a != ScalarType::boolean) d.help = "convert it: `" + type_name(a) + "(" + excerpt(r.place) + ")`";
-  else if (a == ScalarType::index && b != ScalarType::boolean) d.help = "convert it: `" + type_name(b) + "(" + excerpt(l.place) + ")`";
-  else if (a == ScalarType::boolean || b == ScalarType::boolean) d.help = "write `if .. then .. else ..` for a number from a condition";
+  if (b == ScalarType::index && a != ScalarType::boolean)
+    d.help = "convert it: `" + type_name(a) + "(" + excerpt(r.place) + ")`";
+  else if (a == ScalarType::index && b != ScalarType::boolean)
+    d.help = "convert it: `" + type_name(b) + "(" + excerpt(l.place) + ")`";
+  else if (a == ScalarType::boolean || b == ScalarType::boolean)
+    d.help = "write `if .. then .. else ..` for a number from a condition";
   else if (ir::widened(b) == a) d.help = "widen it: `widen(" + excerpt(r.place) + ")`";
   else if (ir::widened(a) == b) d.help = "widen it: `widen(" + excerpt(l.place) + ")`";
   else d.help = "convert one side: `" + type_name(a) + "(" + excerpt(r.place) + ")`";
   report(std::move(d));
 }
 
-// Both sides in one type. A side made of literals takes the type of the other; an index may be compared with integer data.
+// Both sides in one type. A side made of literals takes the type of the other; an index may be compared with integer
+// data.
 Typing::Pair Typing::pair(const ast::Expr& l, const ast::Expr& r, Hint hint, bool comparison, const std::string& op,
                           const Place& op_place) {
   if (in_index_) hint = ScalarType::index;
@@ -247,7 +268,8 @@ ir::Expr Typing::binary(const ast::Expr& e, const ast::Binary& b, Hint hint) {
   std::string op = operator_text[static_cast<int>(b.op)];
   bool comparison = is_comparison(b.op);
   if (hint == ScalarType::boolean) hint.reset();  // no operator takes booleans and gives one, but == and !=
-  Pair p = pair(*b.left, *b.right, comparison ? Hint() : hint, comparison, op, b.op_place.known() ? b.op_place : e.place);
+  Pair p =
+      pair(*b.left, *b.right, comparison ? Hint() : hint, comparison, op, b.op_place.known() ? b.op_place : e.place);
   if (!p.ok()) return {};
   ScalarType type = p.left.type();
   bool fits = true;
@@ -287,9 +309,9 @@ bool Typing::argument_count(const ast::Call& c, size_t count, const Place& place
     return false;
   }
   if (c.args.size() == count) return true;
-  report(Diagnostic(codes::wrong_arguments, place, "`" + c.callee.text() + "` takes " + std::to_string(count) +
-                                                        (count == 1 ? " argument" : " arguments") + ", not " +
-                                                        std::to_string(c.args.size())));
+  report(Diagnostic(codes::wrong_arguments, place,
+                    "`" + c.callee.text() + "` takes " + std::to_string(count) +
+                        (count == 1 ? " argument" : " arguments") + ", not " + std::to_string(c.args.size())));
   return false;
 }
 
@@ -376,8 +398,10 @@ ir::Expr Typing::math(const ast::Call& c, const std::string& name, size_t arity,
   }
   if (!args[0].known()) return {};
   ScalarType type = args[0].type();
-  if (ir::is_float(type) || (ir::is_integer(type) && math_on_integers(name))) return ir::math_call(name, std::move(args));
-  Diagnostic d(codes::wrong_operand, place, "`" + name + "` takes a float, and `" + excerpt(c.args[0].place) + "` is " + kind_text(type));
+  if (ir::is_float(type) || (ir::is_integer(type) && math_on_integers(name)))
+    return ir::math_call(name, std::move(args));
+  Diagnostic d(codes::wrong_operand, place,
+               "`" + name + "` takes a float, and `" + excerpt(c.args[0].place) + "` is " + kind_text(type));
   if (type != ScalarType::boolean) d.help = "convert it: `" + name + "(f32(" + excerpt(c.args[0].place) + "))`";
   report(std::move(d));
   return {};
@@ -389,9 +413,9 @@ ir::Expr Typing::extremum(const ast::Call& c, ir::BinaryOp op, const Place& plac
   if (!p.ok()) return {};
   bool fits = op == ir::BinaryOp::ceildiv ? p.left.type() == ScalarType::index : p.left.type() != ScalarType::boolean;
   if (fits) return ir::binary(op, p.left, p.right);
-  report(Diagnostic(codes::wrong_operand, place, "`" + c.callee.text() + "` does not take " + kind_text(p.left.type())));
+  report(
+      Diagnostic(codes::wrong_operand, place, "`" + c.callee.text() + "` does not take " + kind_text(p.left.type())));
   return {};
 }
 
 }  // namespace heddle::frontend
-

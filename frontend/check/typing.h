@@ -1,7 +1,8 @@
-// From the syntax of an expression to a typed one. What names mean is the business of the class derived from this: an op, a
-// reducer, an instruction or a printed program.
+// From the syntax of an expression to a typed one. What names mean is the business of the class derived from this: an
+// op, a reducer, an instruction or a printed program.
 //
-// There is no silent conversion: both sides of an operator have one type, an untyped literal takes that of its other side.
+// There is no silent conversion: both sides of an operator have one type, an untyped literal takes that of its other
+// side.
 #pragma once
 
 #include <optional>
@@ -28,7 +29,8 @@ class Typing {
   ir::Expr index(const ast::Expr& e);
   /// A boolean.
   ir::Expr condition(const ast::Expr& e);
-  /// A value of exactly this type; `what` names the place for the message ("`y`"), `spelled` the type as the text has it ("T").
+  /// A value of exactly this type; `what` names the place for the message ("`y`"), `spelled` the type as the text has
+  /// it ("T").
   ir::Expr value_of_type(const ast::Expr& e, ir::ScalarType type, const std::string& what, const Place& declared,
                          const std::string& spelled = "");
 
@@ -93,10 +95,11 @@ class Typing {
   ir::Expr extremum(const ast::Call& c, ir::BinaryOp op, const Place& place, Hint hint);
   ir::Expr adapted(ir::Expr e, const Place& place);
   bool argument_count(const ast::Call& c, size_t count, const Place& place);
-  Pair pair(const ast::Expr& l, const ast::Expr& r, Hint hint, bool comparison, const std::string& op, const Place& op_place);
+  Pair pair(const ast::Expr& l, const ast::Expr& r, Hint hint, bool comparison, const std::string& op,
+            const Place& op_place);
   ir::Expr unknown_function(const std::string& name, const Place& place);
-  void refuse_types(const ast::Expr& l, const ir::Expr& left, const ast::Expr& r, const ir::Expr& right, const std::string& op,
-                    const Place& place);
+  void refuse_types(const ast::Expr& l, const ir::Expr& left, const ast::Expr& r, const ir::Expr& right,
+                    const std::string& op, const Place& place);
 
   Diagnostics& out_;
   std::vector<ir::Expr> path_;

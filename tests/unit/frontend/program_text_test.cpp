@@ -168,18 +168,31 @@ TEST_P(ProgramRefused, at_its_place) {
 }
 
 const Refusal refusals[] = {
-    {"unknown_buffer", "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n for y.i in 0 .. 4 { at y(i = i) { y[i] = z[i] } }\n}", "HD0101", 3, 43},
-    {"unknown_stage", "program f(out y: f32[4] in dram) {\n for y.i in 0 .. 4 { at y(i = i) { y[i] = 0.0 } }\n}", "HD0101", 2, 25},
-    {"unknown_loop", "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n at y(i = q) { y[i] = 0.0 }\n}", "HD0101", 3, 11},
-    {"unbound_axis", "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n at y() { y[i] = 0.0 }\n}", "HD0128", 3, 2},
+    {"unknown_buffer",
+     "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n for y.i in 0 .. 4 { at y(i = i) { y[i] = z[i] } "
+     "}\n}",
+     "HD0101", 3, 43},
+    {"unknown_stage", "program f(out y: f32[4] in dram) {\n for y.i in 0 .. 4 { at y(i = i) { y[i] = 0.0 } }\n}",
+     "HD0101", 2, 25},
+    {"unknown_loop", "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n at y(i = q) { y[i] = 0.0 }\n}",
+     "HD0101", 3, 11},
+    {"unbound_axis", "program f(out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n at y() { y[i] = 0.0 }\n}",
+     "HD0128", 3, 2},
     {"unknown_memory", "program f(out y: f32[4] in cloud) {\n}", "HD0128", 1, 28},
     {"unknown_instr", "program f(out y: f32[4] in dram) {\n call dot(y[0 .. 4])\n}", "HD0101", 2, 7},
-    {"silent_conversion", "program f(in x: i8[4] in dram, out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n for y.i in 0 .. 4 { at y(i = i) { y[i] = x[i] } }\n}", "HD0111", 3, 43},
+    {"silent_conversion",
+     "program f(in x: i8[4] in dram, out y: f32[4] in dram) {\n stage y(map i in 0 .. 4)\n for y.i in 0 .. 4 { at y(i "
+     "= i) { y[i] = x[i] } }\n}",
+     "HD0111", 3, 43},
     {"undefined_dim", "program f(out y: f32[k] in dram) {\n}", "HD0104", 1, 22},
-    {"broken_invariant", "program f(in x: f32[4] in dram, out y: f32[] in dram) {\n stage y(reduce i in 0 .. 4) by sum\n for y.i in 0 .. 4 { at y(i = i) { y sum= x[i] } }\n}", "HD0201", 3, 22},
+    {"broken_invariant",
+     "program f(in x: f32[4] in dram, out y: f32[] in dram) {\n stage y(reduce i in 0 .. 4) by sum\n for y.i in 0 .. 4 "
+     "{ at y(i = i) { y sum= x[i] } }\n}",
+     "HD0201", 3, 22},
     {"two_programs", "program f() {\n}\nprogram g() {\n}", "HD0128", 1, 1},
 };
-INSTANTIATE_TEST_SUITE_P(ProgramText, ProgramRefused, testing::ValuesIn(refusals), [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(ProgramText, ProgramRefused, testing::ValuesIn(refusals),
+                         [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace
 }  // namespace heddle::frontend
