@@ -16,7 +16,10 @@ class Key {
     text(p.target);
     word(p.allow.reassociate | p.allow.flush_denormals << 1 | p.allow.contract << 2);
     for (const Parameter& q : p.parameters) parameter(q);
-    for (const DimDefinition& d : p.dims) word(symbol(d.dim)), expr(d.value);
+    // Dims that arguments bind, then computed ones: the order among the two kinds says nothing.
+    for (bool computed : {false, true})
+      for (const DimDefinition& d : p.dims)
+        if (d.value.known() == computed) word(symbol(d.dim)), expr(d.value);
     for (const Expr& f : p.facts) expr(f);
     for (const Requirement& r : p.requirements) expr(r.condition), text(r.text);
     body(p.body);
