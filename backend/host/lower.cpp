@@ -1,10 +1,23 @@
 #include "backend/host/lower.h"
 
+#include "backend/host/passes.h"
 #include "ir/verify.h"
 
 namespace heddle::host {
 
-std::span<const LoweringPass> lowering_passes() { return {}; }
+namespace {
+
+constexpr LoweringPass passes[] = {
+    {"unroll_registers", unroll_registers, "small loops over registers are written out"},
+    // From here on register buffers are reached at constant places only, where their loops allow it.
+    {"guards_to_bounds", guards_to_bounds, "a guard that all leaves of a loop share becomes its bound"},
+    {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
+    {"partition", partition, "whole vectors run without guards, the rest with them"},
+};
+
+}  // namespace
+
+std::span<const LoweringPass> lowering_passes() { return passes; }
 
 Result<ir::Program> lower(ir::Program program) {
   for (const LoweringPass& pass : lowering_passes()) {

@@ -1,0 +1,206 @@
+// See passes.h. A guard is dropped only if it is the range of a map axis: then the points beyond lie outside the stage's domain,
+// their cells belong to no point of it, and nothing reads them.
+#include <algorithm>
+
+#include "backend/host/passes.h"
+#include "ir/region.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+
+using ir::Body;
+using ir::Expr;
+using ir::Leaf;
+using ir::StmtRef;
+
+namespace {
+
+class DropGuards {
+ public:
+  explicit DropGuards(const ir::Program& p) : p_(p) {}
+
+  Body body(const Body& list) {
+    Body out;
+    for (const StmtRef& s : list) {
+      if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
+        out.push_back(leaf->predicate.known() ? drop(*leaf, s) : s);
+        continue;
+      }
+      const auto* l = std::get_if<ir::For>(&s->form);
+      if (l) loops_.push_back(s);
+      const Body& below = ir::children(s);
+      out.push_back(below.empty() ? s : ir::with_children(s, body(below)));
+      if (l) loops_.pop_back();
+    }
+    return out;
+  }
+
+ private:
+  struct Guard {
+    Expr condition;
+    size_t axis = 0;
+    bool in_lanes = false;  // differs between lanes of a vector loop: reads cannot be moved, but may be left out
+    enum Mode { kept, dropped, clamped, filled } mode = kept;
+  };
+
+  bool mentions_vector(const Expr& e) const {
+    for (const StmtRef& s : loops_) {
+      const auto& l = std::get<ir::For>(s->form);
+      if (l.kind == ir::LoopKind::vector && ir::mentions(e, l.loop)) return true;
+    }
+    return false;
+  }
+
+  // The map axis whose upper bound the condition is, at this leaf.
+  bool axis_of(const Leaf& leaf, const Expr& condition, size_t& axis) const {
+    Expr left, right;
+    if (!as_less(condition, left, right)) return false;
+    const ir::Stage& stage = p_.stage(leaf.stage);
+    ir::Substitution point;
+    for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
+    for (size_t i = 0; i < stage.axes.size(); ++i) {
+      if (stage.axes[i].cls != ir::AxisClass::map) continue;
+      const Expr hi = ir::substitute(stage.axes[i].hi, point);
+      if (!ir::equal(left - right, leaf.bindings[i] - hi)) continue;
+      axis = i;
+      return true;
+    }
+    return false;
+  }
+
+  bool is_own_subscript(const Leaf& leaf, size_t axis) const {
+    const ir::SymbolId symbol = p_.stage(leaf.stage).axes[axis].symbol;
+    for (const Expr& sub : leaf.assigns[0].subs) {
+      const auto* v = sub.as<ir::Var>();
+      if (v && v->symbol == symbol) return true;
+    }
+    return false;
+  }
+
+  bool inside(ir::BufferId buffer, const std::vector<Expr>& subs, const ir::Facts& facts) const {
+    const auto& box = p_.buffer(buffer).box;
+    for (size_t i = 0; i < subs.size(); ++i)
+      if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi))) return false;
+    return true;
+  }
+
+  // Moves a guard whose axis the subscripts mention to `mode`; false when there is none in `from`.
+  bool retreat(std::vector<Guard>& guards, const Leaf& leaf, const std::vector<Expr>& subs, Guard::Mode from, Guard::Mode to,
+               bool in_lanes) const {
+    for (Guard& g : guards) {
+      if (g.mode != from || g.in_lanes != in_lanes) continue;
+      const ir::SymbolId axis = p_.stage(leaf.stage).axes[g.axis].symbol;
+      if (std::none_of(subs.begin(), subs.end(), [&](const Expr& e) { return ir::mentions(e, axis); })) continue;
+      g.mode = to;
+      return true;
+    }
+    return false;
+  }
+
+  StmtRef drop(const Leaf& leaf, const StmtRef& s) {
+    if (leaf.assigns.size() != 1 || !leaf.assigns[0].over.empty()) return s;
+    const ir::Assign& assign = leaf.assigns[0];
+    if (assign.kind == ir::AssignKind::update || p_.buffer(assign.buffer).role != ir::Role::temporary) return s;
+    std::vector<Guard> guards;
+    bool any = false;
+    for (const Expr& e : conjuncts(leaf.predicate)) {
+      Guard g{e};
+      if (axis_of(leaf, e, g.axis) && is_own_subscript(leaf, g.axis)) g.mode = Guard::dropped, any = true;
+      g.in_lanes = mentions_vector(e);
+      guards.push_back(std::move(g));
+    }
+    if (!any) return s;
+    while (!settle(guards, leaf)) {
+    }
+    return rebuilt(guards, leaf, s);
+  }
+
+  ir::Facts facts_with(const std::vector<Guard>& guards, const Leaf& leaf, bool filled) const {
+    ir::Facts facts = ir::facts_at(p_, loops_);
+    const ir::Stage& stage = p_.stage(leaf.stage);
+    for (size_t i = 0; i < stage.axes.size(); ++i)
+      facts.add(ir::binary(ir::BinaryOp::eq, ir::var(stage.axes[i].symbol), leaf.bindings[i]));
+    for (const Guard& g : guards)
+      if (g.mode == Guard::kept || (filled && g.mode == Guard::filled)) facts.add(g.condition);
+    return facts;
+  }
+
+  // Checks the choice of modes; on a failure changes one mode and returns false.
+  bool settle(std::vector<Guard>& guards, const Leaf& leaf) const {
+    const ir::Assign& assign = leaf.assigns[0];
+    if (!inside(assign.buffer, assign.subs, facts_with(guards, leaf, false))) {
+      for (Guard::Mode from : {Guard::dropped, Guard::clamped, Guard::filled})
+        for (bool lanes : {true, false})
+          if (retreat(guards, leaf, assign.subs, from, Guard::kept, lanes)) return false;
+      // Not even the guarded point can be shown inside: leave the leaf as it is.
+      for (Guard& g : guards) g.mode = Guard::kept;
+      return true;
+    }
+    const ir::Facts facts = facts_with(guards, leaf, true);
+    bool settled = true;
+    ir::walk(assign.value, [&](const Expr& e) {
+      const auto* l = e.as<ir::Load>();
+      if (!settled || !l || l->otherwise.known()) return settled;
+      if (inside(l->buffer, clamped(l->subs, guards, leaf), facts)) return true;
+      const bool define = assign.kind == ir::AssignKind::define;
+      settled = !(retreat(guards, leaf, l->subs, Guard::dropped, define ? Guard::filled : Guard::kept, true) ||
+                  retreat(guards, leaf, l->subs, Guard::dropped, Guard::clamped, false) ||
+                  retreat(guards, leaf, l->subs, Guard::filled, Guard::kept, true) ||
+                  retreat(guards, leaf, l->subs, Guard::clamped, Guard::kept, false));
+      if (settled)  // the guards of this read's axes are all kept, yet it cannot be shown inside: keep the others too
+        for (Guard& g : guards) settled = settled && g.mode == Guard::kept, g.mode = Guard::kept;
+      return false;
+    });
+    return settled;
+  }
+
+  std::vector<Expr> clamped(std::vector<Expr> subs, const std::vector<Guard>& guards, const Leaf& leaf) const {
+    const ir::Stage& stage = p_.stage(leaf.stage);
+    ir::Substitution last;
+    for (const Guard& g : guards)
+      if (g.mode == Guard::clamped) {
+        const ir::Axis& axis = stage.axes[g.axis];
+        last.emplace_back(axis.symbol, ir::min(ir::var(axis.symbol), axis.hi - 1));
+      }
+    if (last.empty()) return subs;
+    for (Expr& e : subs) e = ir::substitute(e, last);
+    return subs;
+  }
+
+  StmtRef rebuilt(const std::vector<Guard>& guards, const Leaf& leaf, const StmtRef& s) const {
+    Leaf out = leaf;
+    std::vector<Expr> kept;
+    Expr in_range = ir::bool_constant(true);
+    const ir::Stage& stage = p_.stage(leaf.stage);
+    for (const Guard& g : guards) {
+      if (g.mode == Guard::kept) kept.push_back(g.condition);
+      if (g.mode == Guard::filled) in_range = ir::both(in_range, ir::less(ir::var(stage.axes[g.axis].symbol), stage.axes[g.axis].hi));
+    }
+    if (kept.size() == guards.size()) return s;
+    out.predicate = conjunction(kept);
+    ir::Assign& a = out.assigns[0];
+    const ir::Facts facts = facts_with(guards, leaf, true);
+    a.value = ir::rewrite(a.value, [&](const Expr& e) {
+      const auto* l = e.as<ir::Load>();
+      if (!l || l->otherwise.known() || inside(l->buffer, l->subs, facts)) return e;
+      return ir::load(e.type(), l->buffer, clamped(l->subs, guards, leaf));
+    });
+    if (!ir::is_constant(in_range, 1)) {
+      const Expr zero = ir::is_float(a.value.type()) ? ir::real_constant(a.value.type(), 0) : ir::integer_constant(a.value.type(), 0);
+      a.value = ir::select(in_range, a.value, zero);
+    }
+    return ir::make_stmt(std::move(out), s->place);
+  }
+
+  const ir::Program& p_;
+  std::vector<StmtRef> loops_;
+};
+
+}  // namespace
+
+ir::Program drop_guards(ir::Program program) {
+  program.body = DropGuards(program).body(program.body);
+  return program;
+}
+
+}  // namespace heddle::host

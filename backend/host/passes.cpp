@@ -1,0 +1,268 @@
+#include "backend/host/passes.h"
+
+#include <algorithm>
+#include <set>
+
+#include "ir/region.h"
+#include "ir/visit.h"
+#include "support/limits.h"
+
+namespace heddle::host {
+
+using ir::Body;
+using ir::Expr;
+using ir::For;
+using ir::Leaf;
+using ir::LoopKind;
+using ir::StmtRef;
+
+namespace {
+
+constexpr int64_t longest_unrolled_loop = 32;
+constexpr int64_t most_unrolled_leaves = 256;
+
+const int64_t* constant_extent(const For& l, Expr& keep) {
+  keep = ir::simplify(l.hi - l.lo);
+  return ir::constant_value(keep);
+}
+
+// Leaves below, each counted as often as loops that are written out repeat it; vector lanes count once.
+int64_t leaf_copies(const Body& body) {
+  int64_t n = 0;
+  for (const StmtRef& s : body) {
+    if (std::holds_alternative<Leaf>(s->form)) n += 1;
+    const auto* l = std::get_if<For>(&s->form);
+    Expr keep;
+    const int64_t* extent = l && l->kind == LoopKind::unrolled ? constant_extent(*l, keep) : nullptr;
+    n += leaf_copies(ir::children(s)) * (extent ? std::max<int64_t>(*extent, 1) : 1);
+  }
+  return n;
+}
+
+bool in_registers(const ir::Program& p, ir::BufferId id) {
+  const ir::Memory m = p.buffer(id).memory;
+  return p.buffer(id).role == ir::Role::temporary && (m == ir::Memory::registers || m == ir::Memory::tile);
+}
+
+// Whether a leaf reaches a register buffer at a place that moves with the loop.
+bool walks_registers(const ir::Program& p, const Body& body, ir::SymbolId loop) {
+  bool found = false;
+  for (const ir::Access& a : ir::accesses(p, body)) {
+    if (found || !in_registers(p, a.buffer)) continue;
+    for (const ir::Range& r : a.window) found |= ir::mentions(r.lo, loop) || ir::mentions(r.hi, loop);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<Expr> conjuncts(const Expr& e) {
+  if (!e.known() || ir::is_constant(e, 1)) return {};
+  const auto* both = e.as<ir::Binary>();
+  if (!both || both->op != ir::BinaryOp::logical_and) return {e};
+  std::vector<Expr> out = conjuncts(both->left), right = conjuncts(both->right);
+  out.insert(out.end(), right.begin(), right.end());
+  return out;
+}
+
+Expr conjunction(const std::vector<Expr>& parts) {
+  Expr out;
+  for (const Expr& e : parts) out = out.known() ? ir::both(out, e) : e;
+  return out;
+}
+
+bool as_less(const Expr& comparison, Expr& left, Expr& right) {
+  const auto* c = comparison.as<ir::Binary>();
+  if (!c || c->op < ir::BinaryOp::lt || c->left.type() != ir::ScalarType::index) return false;
+  const bool swap = c->op == ir::BinaryOp::gt || c->op == ir::BinaryOp::ge;
+  left = swap ? c->right : c->left;
+  right = swap ? c->left : c->right;
+  if (c->op == ir::BinaryOp::le || c->op == ir::BinaryOp::ge) right = right + 1;
+  return c->op <= ir::BinaryOp::ge;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+ir::Program unroll_registers(ir::Program program) {
+  const ir::Program& p = program;
+  program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
+    const auto* l = std::get_if<For>(&s->form);
+    if (!l || l->kind != LoopKind::serial) return {s};
+    Expr keep;
+    const int64_t* n = constant_extent(*l, keep);
+    if (!n || *n < 1 || *n > longest_unrolled_loop || *n * leaf_copies(l->body) > most_unrolled_leaves) return {s};
+    if (!walks_registers(p, l->body, l->loop)) return {s};
+    For out = *l;
+    out.kind = LoopKind::unrolled;
+    return {ir::make_stmt(std::move(out), s->place)};
+  });
+  return program;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Conjuncts that every leaf below has; none where something else than loops, regions, allocations and leaves stands below.
+bool shared_conjuncts(const Body& body, std::vector<Expr>& shared, bool& first) {
+  for (const StmtRef& s : body) {
+    if (std::holds_alternative<ir::Call>(s->form) || std::holds_alternative<ir::Check>(s->form)) return false;
+    if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
+      std::vector<Expr> own = conjuncts(leaf->predicate);
+      if (first) shared = own;
+      else std::erase_if(shared, [&](const Expr& e) { return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); }); });
+      first = false;
+    }
+    if (!shared_conjuncts(ir::children(s), shared, first)) return false;
+  }
+  return true;
+}
+
+Body without(const Body& body, const std::vector<Expr>& gone) {
+  return ir::rewrite_body(body, [&](const StmtRef& s) -> Body {
+    const auto* leaf = std::get_if<Leaf>(&s->form);
+    if (!leaf || !leaf->predicate.known()) return {s};
+    std::vector<Expr> left = conjuncts(leaf->predicate);
+    const size_t before = left.size();
+    std::erase_if(left, [&](const Expr& e) { return std::any_of(gone.begin(), gone.end(), [&](const Expr& g) { return same(e, g); }); });
+    if (left.size() == before) return {s};
+    Leaf out = *leaf;
+    out.predicate = conjunction(left);
+    return {ir::make_stmt(std::move(out), s->place)};
+  });
+}
+
+// Loops between this one and the leaves: a conjunct that mentions one of them belongs to it.
+bool mentions_loop_below(const Body& body, const Expr& e) {
+  bool found = false;
+  ir::walk(body, [&](const StmtRef& s) {
+    if (const auto* l = std::get_if<For>(&s->form)) found |= ir::mentions(e, l->loop);
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace
+
+ir::Program guards_to_bounds(ir::Program program) {
+  program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
+    const auto* l = std::get_if<For>(&s->form);
+    if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel)) return {s};
+    std::vector<Expr> shared;
+    bool first = true;
+    if (!shared_conjuncts(l->body, shared, first)) return {s};
+    For out = *l;
+    std::vector<Expr> gone;
+    for (const Expr& e : shared) {
+      Expr left, right;
+      if (!ir::mentions(e, l->loop) || mentions_loop_below(l->body, e) || !as_less(e, left, right)) continue;
+      const ir::AffineIn in = ir::affine_in(left - right, l->loop);  // c*i + rest < 0
+      if (!in.ok || in.coefficient == 0 || in.coefficient == INT64_MIN) continue;
+      const Expr zero = ir::index_constant(0);
+      if (in.coefficient > 0) {
+        out.hi = ir::min(out.hi, ir::simplify(ir::ceildiv(zero - in.rest, ir::index_constant(in.coefficient))));
+      } else {
+        out.lo = ir::max(out.lo, ir::simplify(ir::binary(ir::BinaryOp::div, in.rest, ir::index_constant(-in.coefficient)) + 1));
+      }
+      gone.push_back(e);
+    }
+    if (gone.empty()) return {s};
+    out.body = without(l->body, gone);
+    return {ir::make_stmt(std::move(out), s->place)};
+  });
+  return program;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Splits one serial loop where all guards of a small body hold; the rest keeps them.
+class Partition {
+ public:
+  explicit Partition(const ir::Program& p) : p_(p) {}
+
+  Body body(const Body& list) {
+    Body out;
+    for (const StmtRef& s : list) {
+      const auto* l = std::get_if<For>(&s->form);
+      if (l) loops_.push_back(s);
+      StmtRef inner = s;
+      if (const Body& below = ir::children(s); !below.empty()) inner = ir::with_children(s, body(below));
+      if (l) loops_.pop_back();
+      if (l && l->kind == LoopKind::serial) {
+        Body parts = split(inner);
+        out.insert(out.end(), parts.begin(), parts.end());
+      } else {
+        out.push_back(inner);
+      }
+    }
+    return out;
+  }
+
+ private:
+  static constexpr int64_t most_leaves = 32;
+
+  // Only loops that are written out below: the guards are checked at each of few places.
+  bool small(const Body& list) {
+    bool fits = leaf_copies(list) <= most_leaves;
+    ir::walk(list, [&](const StmtRef& s) {
+      if (const auto* l = std::get_if<For>(&s->form)) {
+        fits &= l->kind == LoopKind::vector || l->kind == LoopKind::unrolled;
+        inner_.push_back({l->loop, l->lo, l->hi});
+      } else {
+        fits &= std::holds_alternative<Leaf>(s->form);
+      }
+      return fits;
+    });
+    return fits;
+  }
+
+  Body split(const StmtRef& s) {
+    const For& l = std::get<For>(s->form);
+    inner_.clear();
+    if (!small(l.body) || inner_.empty()) return {s};
+    std::vector<Expr> guards;
+    ir::walk(l.body, [&](const StmtRef& at) {
+      if (const auto* leaf = std::get_if<Leaf>(&at->form))
+        for (const Expr& e : conjuncts(leaf->predicate))
+          if (ir::mentions(e, l.loop) && std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, e); }))
+            guards.push_back(e);
+      return true;
+    });
+    std::vector<Expr> gone;
+    Expr full = l.hi;
+    const ir::Facts facts = ir::facts_at(p_, loops_);
+    for (const Expr& e : guards) {
+      Expr left, right;
+      if (!as_less(e, left, right)) continue;
+      const ir::AffineIn in = ir::affine_in(left - right, l.loop);
+      if (!in.ok || in.coefficient <= 0) continue;
+      const ir::Bounds worst = ir::bounds_over(in.rest, inner_, facts);
+      if (!worst.ok) continue;
+      const Expr until = ir::simplify(ir::ceildiv(ir::index_constant(0) - worst.hi, ir::index_constant(in.coefficient)));
+      full = ir::prove(facts, ir::less_equal(until, full)) ? until : ir::min(full, until);
+      gone.push_back(e);
+    }
+    if (gone.empty()) return {s};
+    const Expr from = ir::prove(facts, ir::less_equal(l.lo, full)) ? full : ir::max(l.lo, full);
+    For main = l, rest = l;
+    main.hi = full;
+    main.body = without(l.body, gone);
+    rest.lo = from;
+    return {ir::make_stmt(std::move(main), s->place), ir::make_stmt(std::move(rest), s->place)};
+  }
+
+  const ir::Program& p_;
+  std::vector<StmtRef> loops_;
+  std::vector<ir::SymbolRange> inner_;
+};
+
+}  // namespace
+
+ir::Program partition(ir::Program program) {
+  program.body = Partition(program).body(program.body);
+  return program;
+}
+
+}  // namespace heddle::host

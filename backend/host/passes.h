@@ -1,0 +1,41 @@
+// The lowering passes: each maps a program to one of the same meaning that is nearer to machine code.
+#pragma once
+
+#include <string_view>
+
+#include "ir/prove.h"
+#include "ir/program.h"
+
+namespace heddle::host {
+
+/// before: for i in 0 .. 4 { at acc(i = 4*io + i) { acc[i] sum= .. } }       acc in registers
+/// after:  for i in 0 .. 4 unrolled { .. }
+/// Registers have no addresses: a small loop of constant extent that walks over them is written out.
+ir::Program unroll_registers(ir::Program program);
+
+/// before: for ri in 0 .. 4 { at y(r = 4*ro + ri) where 4*ro + ri < rows { .. } }
+/// after:  for ri in 0 .. min(4, rows - 4*ro) { at y(r = 4*ro + ri) { .. } }
+/// Only where every leaf below the loop has the conjunct, and the loop is the innermost that it mentions.
+ir::Program guards_to_bounds(ir::Program program);
+
+/// before: at acc(i = 6*io + ii, ..) where 6*io + ii < m { acc[i, j] sum= a[i, p] * panel[p, j] }
+/// after:  at acc(i = 6*io + ii, ..)                     { acc[i, j] sum= a[min(i, m - 1), p] * panel[p, j] }
+/// A guard that only keeps a map axis in its range may go where the cells beyond lie in the temporary's own box: what they hold
+/// is never read. Reads beyond their buffer take the last element instead; in a vector, 0.
+ir::Program drop_guards(ir::Program program);
+
+/// before: for co in 0 .. ceildiv(n, 16) { for cv in 0 .. 16 vector { at y(c = 16*co + cv) where 16*co + cv < n { .. } } }
+/// after:  for co in 0 .. n/16 { the same without the guard }  for co in n/16 .. ceildiv(n, 16) { the same }
+/// Only where the body is small: a vector or a few.
+ir::Program partition(ir::Program program);
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The parts of a conjunction; nothing for `true` or none.
+std::vector<ir::Expr> conjuncts(const ir::Expr& e);
+/// None when there are no parts.
+ir::Expr conjunction(const std::vector<ir::Expr>& parts);
+/// `left < right` for a comparison of index expressions by < <= > >=; false for others.
+bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
+
+}  // namespace heddle::host
