@@ -191,9 +191,10 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
     states.push_back(*std::move(state));
   }
   // What `fix` made a constant holds only for calls with that value.
-  for (size_t i = 0; i < canonical.dims.size(); ++i)
-    if (!canonical.dims[i].value.known() && program.dims[i].value.known())
-      out.where.push_back(binary(BinaryOp::eq, var(canonical.dims[i].dim), program.dims[i].value));
+  for (const DimDefinition& before : canonical.dims)
+    for (const DimDefinition& after : program.dims)
+      if (before.dim == after.dim && !before.value.known() && after.value.known())
+        out.where.push_back(binary(BinaryOp::eq, var(after.dim), after.value));
   out.states = states;
   out.program = std::move(program);
   return out;

@@ -15,6 +15,9 @@ Result<Done> compute_at_loop(Step& step, ir::StageId stage, ir::SymbolId loop, s
 /// The rewriting of `rfactor` for a loop as it is; gives the new stage.
 Result<ir::StageId> rfactor_loop(Step& step, ir::SymbolId loop, const std::string& name);
 
+/// The rewriting of an accumulating `cache`: partial results of one iteration of a loop of an open reduction.
+Result<Done> accumulate_at(Step& step, ir::SymbolId loop, const std::string& name, ir::Memory memory);
+
 /// A range of a box: the constant stretch where there is one, else the exact range.
 ir::Range range_of(const ir::TouchedBox& box, size_t dim);
 

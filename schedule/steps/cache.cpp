@@ -1,7 +1,7 @@
 // cache t[window] in MEMORY at L [as n]
 //
 //   for L { S reads t }  ->  for L { alloc n[window] in MEMORY ; for i over window { n[i] = t[i] } ; S reads n }
-//   t's reduction is open around L, carried by one loop K outside or at L:
+//   where L stands in the open reduction of t, which loops K outside or at L carry:
 //   reduce t by R { for K { .. for L { S: t R= body } } }
 //     ->  reduce t by R { for K { .. for L { alloc n ; reduce n by R { S: n R= body } ; t R= n } } }
 //
@@ -10,7 +10,7 @@
 // of t. n is by default `t_tile`; its loops carry the names of the dims.
 //
 // Refused: the window does not hold what is read; t is written or allocated inside L; L is a vector loop; registers for a window that
-// is not constant; of an open reduction, what `rfactor` and `compute_at` refuse.
+// is not constant; of an open reduction, what `rfactor` refuses.
 #include <algorithm>
 #include <set>
 
@@ -142,6 +142,19 @@ Result<Done> legal_source(const Step& step, const Cached& c, const Path& path) {
   return Done{};
 }
 
+// What is read of one dim, outside of t's box too; nothing where the bounds cannot be written.
+std::optional<Range> unclipped(const std::vector<Access>& reads, size_t d, const Facts& at) {
+  std::optional<Range> out;
+  for (const Access& a : reads) {
+    Bounds lo = bounds_over(a.window[d].lo, a.free, at), hi = bounds_over(simplify(a.window[d].hi - 1), a.free, at);
+    if (!lo.ok || !hi.ok) return std::nullopt;
+    Range next{lo.lo, simplify(hi.hi + 1)};
+    if (!out) out = next;
+    else out = Range{simplify(ir::min(out->lo, next.lo), at), simplify(ir::max(out->hi, next.hi), at)};
+  }
+  return out;
+}
+
 // Fills the window, and decides whether it is padded.
 Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optional<Range>>& written, const Path& path) {
   const Program& p = step.program;
@@ -154,17 +167,20 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
   for (Access& a : list) a.tried = false;
   TouchedBox needed = box_of(p, list, at);
   const std::vector<BoxDim>& box = p.buffer(c.from).box;
-  bool pads = tried && common;
+  std::vector<Range> padded;
+  for (size_t d = 0; tried && common && d < box.size(); ++d) {
+    if (needed.extents[d] > 0) padded.push_back(range_of(needed, d));
+    else if (std::optional<Range> all = unclipped(list, d, at); all && !needed.whole[d]) padded.push_back(*all);
+  }
+  bool pads = tried && common && padded.size() == box.size();
   for (size_t d = 0; d < box.size(); ++d) {
-    Range inferred = range_of(needed, d);
-    bool inside = prove(at, both(less_equal(box[d].lo, inferred.lo), less_equal(inferred.hi, box[d].hi)));
-    pads &= needed.extents[d] > 0 || (inside && !needed.whole[d]) || !tried;
+    Range inferred = pads ? padded[d] : range_of(needed, d);
     if (!written[d]) {
       c.window.push_back(inferred);
       continue;
     }
     const Range& w = *written[d];
-    const BoxDim& least = tried ? needed.cover.dims[d] : needed.exact.dims[d];
+    Range least = pads ? inferred : Range{needed.exact.dims[d].lo, needed.exact.dims[d].hi};
     if (!prove(at, both(less_equal(w.lo, least.lo), less_equal(least.hi, w.hi))))
       return step.refusal(codes::bad_window, "cannot show that `" + print(p, w.lo) + " .. " + print(p, w.hi) + "` holds what is read of `" +
                                                  buffer_name(p, c.from) + "`: `" + print(p, least.lo) + " .. " + print(p, least.hi) + "`");
@@ -306,32 +322,13 @@ Result<Done> read_cache(Step& step, Cached c, const Term& operand) {
   return Done{};
 }
 
-// The loop that carries t's open reduction at or around L, when there is one.
-Result<std::optional<SymbolId>> carrying_loop(const Step& step, BufferId buffer, SymbolId loop) {
-  const Program& p = step.program;
-  std::optional<SymbolId> found;
-  Path path = path_to_loop(p, loop);
-  int region = -1;
-  for (size_t i = 0; i < path.size(); ++i)
-    if (const Reduce* r = as<Reduce>(path[i]))
+// Whether the loop stands in the open reduction of the buffer.
+bool in_open_reduction(const Program& p, BufferId buffer, SymbolId loop) {
+  for (const StmtRef& s : path_to_loop(p, loop))
+    if (const Reduce* r = as<Reduce>(s))
       for (const Window& w : r->windows)
-        if (w.buffer == buffer) region = static_cast<int>(i);
-  if (region < 0) return found;
-  for (const LeafSite& site : leaves(loop_of(path).body)) {
-    Path full = path;
-    full.insert(full.end(), site.path.begin(), site.path.end());
-    if (region_of(full) != region) continue;
-    for (size_t i = region; i < path.size(); ++i) {
-      const For* l = as<For>(path[i]);
-      if (!l || !runs_a_reduction(p, site.leaf(), l->loop)) continue;
-      if (found && *found != l->loop)
-        return step.refusal(codes::order_matters, "several loops around carry the reduction of `" + buffer_name(p, buffer) + "`").with_help("use `rfactor` and `compute_at`");
-      found = l->loop;
-    }
-  }
-  if (!found)
-    return step.refusal(codes::not_a_reduction, "the reduction of `" + buffer_name(p, buffer) + "` lies all inside `" + loop_name(p, loop) + "`: there is nothing to accumulate");
-  return found;
+        if (w.buffer == buffer) return true;
+  return false;
 }
 
 }  // namespace
@@ -350,14 +347,10 @@ Result<Done> cache_step(Step& step) {
   Result<Done> free = free_stage_name(step, (*name)[0]);
   if (!free) return free;
 
-  Result<std::optional<SymbolId>> carries = carrying_loop(step, (*buffers)[0], *loop);
-  if (!carries) return carries.errors();
-  if (*carries) {
+  if (in_open_reduction(step.program, (*buffers)[0], *loop)) {
     if (operand.kind == Term::Kind::subscript)
-      return Diagnostic(codes::bad_window, operand.place, "the window of partial results is the block that the loop combines; leave it out");
-    Result<StageId> partial = rfactor_loop(step, **carries, (*name)[0]);
-    if (!partial) return partial.errors();
-    return compute_at_loop(step, *partial, *loop, *memory);
+      return Diagnostic(codes::bad_window, operand.place, "the window of partial results is the block that an iteration combines; leave it out");
+    return accumulate_at(step, *loop, (*name)[0], *memory);
   }
   if (buffers->size() != 1) return step.refusal(codes::bad_window, "`" + source + "` has several fields").with_help("only plain tensors are copied");
   return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);

@@ -74,8 +74,10 @@ Result<Done> fix_one(Step& step, const Term& term) {
   };
 
   put_in_tables(p, put);
-  p.dims[*index] = DimDefinition{.dim = dim, .value = index_constant(*value)};
+  // A constant needs no dim before it, and stands where a `let` of the printed text would be read.
+  p.dims.erase(p.dims.begin() + static_cast<std::ptrdiff_t>(*index));
   for (DimDefinition& d : p.dims) put(d.offset), put(d.divisor), put(d.value);
+  p.dims.push_back(DimDefinition{.dim = dim, .value = index_constant(*value)});
   for (StmtRef& s : p.body)
     s = map_exprs(s, [&](const Expr& e) {
       Expr next = e;

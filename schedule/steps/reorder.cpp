@@ -24,7 +24,7 @@ namespace {
 
 struct Chain {
   Path outer;                 // statements around
-  std::vector<StmtRef> loops; // from the outermost named loop to the innermost
+  std::vector<StmtRef> loops; // from the outermost named loop to the innermost; regions right around them included
   struct Region {
     StmtRef stmt;
     size_t at = 0;            // loops of the chain before it
@@ -50,6 +50,8 @@ Result<Chain> chain_of(const Step& step, const std::vector<SymbolId>& named) {
           .label(path.back()->place, "one loop").label(deepest.back()->place, "the other");
     first = std::min(first, path.size() - 1);
   }
+  // A region right around the nest takes part: it may move inside.
+  while (first > 0 && as<Reduce>(deepest[first - 1]) && children(deepest[first - 1]).size() == 1) --first;
   Chain chain;
   chain.outer.assign(deepest.begin(), deepest.begin() + first);
   for (size_t i = first; i < deepest.size(); ++i) {
@@ -205,7 +207,8 @@ Result<Done> reorder_step(Step& step) {
     if (i < order.size()) inner = {with_children(chain.loops[order[i]], std::move(inner))};
     for (auto r = regions_at[i].rbegin(); r != regions_at[i].rend(); ++r) inner = {with_children(*r, std::move(inner))};
   }
-  replace(step.program, chain.loops.front(), inner);
+  bool starts_with_region = !chain.regions.empty() && chain.regions.front().at == 0;
+  replace(step.program, starts_with_region ? chain.regions.front().stmt : chain.loops.front(), inner);
   SymbolId innermost = std::get<For>(chain.loops[order.back()]->form).loop;
   return fit_regions(step, innermost, chain.outer.size(), reassociated);
 }
