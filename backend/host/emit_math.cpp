@@ -65,22 +65,37 @@ struct MathBuilder {
     return a.lift(x, [&](Value* v) { return b.CreateLShr(v, a.integer(v->getType(), static_cast<uint64_t>(n))); });
   }
 
-  // vscalefps does the work of two products and the integer operations that make their powers: four instructions less for exp.
-  bool has_scale() const {
-    return a.target_.has_masks && a.width > 1 && (a.width * bits() == 512 || a.width * bits() == 256);
-  }
+  // vscalefps does the work of two products and the integer operations that make their powers. Wide vectors go through it in parts
+  // of one register, as they would be split anyway.
+  int scale_lanes() const { return 512 / bits(); }
+  bool has_scale() const { return a.target_.has_masks && a.width > 1 && a.width % scale_lanes() == 0; }
   V scale(V p, V n) const {
-    if (!p.lanes && !n.lanes) p = {a.spread(p), true};
-    const bool full = a.width * bits() == 512;
-    Value* x = a.spread(p);
-    Value* y = a.spread(n);
-    // Rounding mode 4: the current one. Only the 512-bit forms name it.
-    Value* all = llvm::Constant::getAllOnesValue(b.getIntNTy(static_cast<unsigned>(std::max(a.width, 8))));
-    std::vector<Value*> args = {x, y, x, all};
-    if (full) args.push_back(b.getInt32(4));
-    const auto id = full ? (f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512)
-                         : (f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_256 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_256);
-    return {b.CreateIntrinsic(id, {}, args), true};
+    Value *x = a.spread(p), *y = a.spread(n);
+    const int part = scale_lanes();
+    const auto id = f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512;
+    Value* all = llvm::Constant::getAllOnesValue(b.getIntNTy(static_cast<unsigned>(part)));
+    std::vector<Value*> parts;
+    for (int from = 0; from < a.width; from += part) {
+      std::vector<int> lanes;
+      for (int i = 0; i < part; ++i) lanes.push_back(from + i);
+      Value* one = a.width == part ? x : b.CreateShuffleVector(x, lanes);
+      Value* by = a.width == part ? y : b.CreateShuffleVector(y, lanes);
+      // Rounding mode 4: the current one.
+      parts.push_back(b.CreateIntrinsic(id, {}, {one, by, one, all, b.getInt32(4)}));
+    }
+    return {joined(parts, part), true};
+  }
+  Value* joined(const std::vector<Value*>& parts, int lanes) const {
+    Value* out = parts[0];
+    for (size_t i = 1; i < parts.size(); ++i) {
+      const int have = static_cast<int>(i) * lanes;
+      std::vector<int> wide, both;
+      for (int k = 0; k < have; ++k) wide.push_back(k < lanes ? k : -1), both.push_back(k);
+      for (int k = 0; k < lanes; ++k) both.push_back(have + k);
+      Value* next = i == 1 ? parts[i] : b.CreateShuffleVector(parts[i], wide);
+      out = b.CreateShuffleVector(out, next, both);
+    }
+    return out;
   }
 };
 
@@ -93,6 +108,15 @@ Val Arith::math(MathOp op, ScalarType type, Val x, Val y) const {
   }
   MathBuilder builder{*this, b, type == ScalarType::f64};
   if (ir::math_row(op).arity == 2) unify(x, y);
+  if ((op == MathOp::min || op == MathOp::max) && !llvm::isa<llvm::Constant>(x.v) && !llvm::isa<llvm::Constant>(y.v)) {
+    // LLVM's own NaN-carrying form, the sign of zero left free, becomes the same three instructions as the row. The row itself it
+    // would fold into two compares and a blend; constants it would put second, which the row does not.
+    llvm::IRBuilder<>::FastMathFlagGuard guard(b);
+    llvm::FastMathFlags flags;
+    flags.setNoSignedZeros();
+    b.setFastMathFlags(flags);
+    return {b.CreateBinaryIntrinsic(op == MathOp::min ? llvm::Intrinsic::minimum : llvm::Intrinsic::maximum, x.v, y.v), x.lanes};
+  }
   Val out = ir::math::apply(builder, op, x, y);
   const bool wide = type == ScalarType::f64 || type == ScalarType::f32;
   return wide || (ir::math_row(op).exact && op != MathOp::sqrt) ? out : Val{round_narrow(type, out.v), out.lanes};

@@ -175,6 +175,53 @@ void Emitter::write_back(const ir::Window& window, const Redirect& from, int wid
   });
 }
 
+bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
+  const int64_t *lo = ir::constant_value(loop.lo), *hi = ir::constant_value(loop.hi);
+  if (arith_.width > 1 || !lo || !hi || loop.body.size() != 1) return false;
+  const int64_t n = *hi - *lo;
+  if (n < 4 || n > 64 || (n & (n - 1)) != 0) return false;
+  const auto* leaf = std::get_if<ir::Leaf>(&loop.body[0]->form);
+  if (!leaf || leaf->assigns.size() != 1 || leaf->assigns[0].kind != ir::AssignKind::combine || !leaf->assigns[0].over.empty()) return false;
+  const ir::Assign& a = leaf->assigns[0];
+  const ir::Reducer& reducer = *p_.reducer(leaf->reducer);
+  const ir::ScalarType type = p_.buffer(a.buffer).type;
+  using R = ir::BuiltinReducer;
+  if (reducer.builtin == R::none || reducer.builtin == R::argmax || reducer.builtin == R::argmin) return false;
+  if (!ir::exact_on(reducer, type) && !p_.allow.reassociate) return false;
+  const ir::Stage& stage = p_.stage(leaf->stage);
+  ir::Substitution point;
+  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
+  std::vector<Expr> subs;
+  for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
+  for (const Expr& sub : subs)
+    if (ir::mentions(sub, loop.loop)) return false;
+  if (leaf->predicate.known() && ir::mentions(leaf->predicate, loop.loop)) return false;
+
+  known_.emplace_back();
+  guarded({leaf->predicate}, [&] {
+    Val x;
+    known_.emplace_back();
+    with_lanes(loop.loop, *lo, static_cast<int>(n), [&] { x = {arith_.spread(value(ir::substitute(a.value, point))), true}; });
+    known_.pop_back();
+    for (int half = static_cast<int>(n) / 2; half >= 1; half /= 2) {
+      std::vector<int> low(static_cast<size_t>(half)), high(static_cast<size_t>(half));
+      for (int i = 0; i < half; ++i) low[static_cast<size_t>(i)] = i, high[static_cast<size_t>(i)] = half + i;
+      arith_.width = half;
+      auto part = [&](const std::vector<int>& lanes) {
+        return half == 1 ? Val{b_.CreateExtractElement(x.v, static_cast<uint64_t>(lanes[0])), false}
+                         : Val{b_.CreateShuffleVector(x.v, lanes), true};
+      };
+      Val lower = part(low), upper = part(high);
+      x = arith_.combine(reducer.builtin, type, lower, upper);
+    }
+    arith_.width = 1;
+    store(a.buffer, subs, arith_.combine(reducer.builtin, type, load(a.buffer, subs), x));
+  });
+  known_.pop_back();
+  ++leaves_;
+  return true;
+}
+
 void Emitter::stmt(const ir::Reduce& region, const ir::StmtRef& s) {
   const ir::Reducer& reducer = *p_.reducer(region.reducer);
   std::vector<std::pair<const ir::Window*, Redirect>> held;

@@ -97,6 +97,8 @@ class Emitter {
   bool can_vectorize(const ir::For& loop) const;
   void vector_loop(const ir::For& loop, const ir::StmtRef& s);
   void unrolled(const ir::For& loop, const ir::StmtRef& s);
+  /// A short reduction in registers as a tree over lanes, where its order is free; false when it is none.
+  bool horizontal(const ir::For& loop, const ir::StmtRef& s);
   void serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work);
   void counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work);
   /// Runs `work` where all conditions hold: by branches where they are the same for all lanes, else by the mask.
