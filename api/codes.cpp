@@ -1,12 +1,14 @@
 // Every floor's rows in one list, for `heddle explain` and `heddle list codes`.
 #include "api/codes.h"
 
+#include <algorithm>
+
 #include "api/heddle/heddle.h"
 
 namespace heddle {
 
 std::vector<Code> codes() {
-  return {
+  std::vector<Code> rows = {
 #define HEDDLE_CODE(name, id, title, explain) Code{id, title, explain},
 #include "api/codes.def"
 #include "backend/host/codes.def"
@@ -16,6 +18,8 @@ std::vector<Code> codes() {
 #include "schedule/codes.def"
 #undef HEDDLE_CODE
   };
+  std::sort(rows.begin(), rows.end(), [](const Code& a, const Code& b) { return a.id < b.id; });
+  return rows;
 }
 
 }  // namespace heddle

@@ -68,6 +68,25 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
   return out;
 }
 
+CompileOptions typical_request(const OpImpl& op) {
+  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
+  std::map<std::string, ScalarType> types;
+  for (const frontend::GenericParam& g : signature.generics) {
+    auto members = ir::class_members(g.cls);
+    bool f32 = std::find(members.begin(), members.end(), ScalarType::f32) != members.end();
+    types[g.name] = f32 || members.empty() ? ScalarType::f32 : members.front();
+  }
+  CompileOptions out;
+  for (const frontend::SignatureParam& p : signature.params) {
+    if (p.kind == Kind::constant && p.default_text.empty()) out.consts[p.name] = 1;
+    if (p.kind != Kind::array && p.kind != Kind::inout) continue;
+    Spec spec{p.type ? *p.type : types[p.type_text], {}, true};
+    spec.extents.assign(p.fixed_rank + p.packs.size(), -1);
+    out.arrays.push_back(std::move(spec));
+  }
+  return out;
+}
+
 std::vector<ParameterInfo> parameters_of(const OpImpl& op) {
   const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
   std::vector<ParameterInfo> out;

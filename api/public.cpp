@@ -135,6 +135,30 @@ Result<Op> Module::op(std::string_view name) const {
   return Op(std::move(impl));
 }
 
+Diagnostics Module::check_schedules() const {
+  Diagnostics found;
+  for (const auto& op : impl_->module.ops) {
+    OpImpl each{impl_, op->name(), ""};
+    CompileOptions request = api::typical_request(each);
+    for (const ir::ScheduleText* s : impl_->module.schedules_of(op->name())) {
+      Result<ir::Target> target = host::target_for_emission(s->target);
+      if (!target) {
+        for (Diagnostic d : target.errors()) {
+          d.place = s->place;
+          found.push_back(std::move(d));
+        }
+        continue;
+      }
+      Result<ir::Program> canonical = api::canonical_program(each, request);
+      if (!canonical) continue;  // the op itself is checked; only these consts do not suit it
+      request.schedule = s->name;
+      Result<api::Lowered> lowered = api::schedule_program(each, std::move(*canonical), request, *target);
+      if (!lowered) found.insert(found.end(), lowered.errors().begin(), lowered.errors().end());
+    }
+  }
+  return found;
+}
+
 std::vector<std::string> Module::programs() const {
   std::vector<std::string> names;
   for (const auto& p : impl_->module.programs) names.push_back(p->name.text());
@@ -216,6 +240,14 @@ std::vector<std::string> Op::schedules() const {
   std::vector<std::string> names;
   for (const ir::ScheduleText* s : impl_->module->module.schedules_of(impl_->name)) names.push_back(s->name);
   return names;
+}
+
+std::vector<std::string> Op::schedule_lines(std::string_view schedule) const {
+  std::vector<std::string> lines;
+  for (const ir::ScheduleText* s : impl_->module->module.schedules_of(impl_->name))
+    if (s->name == schedule)
+      for (const ir::ScheduleLine& line : s->lines) lines.emplace_back(line.place.text());
+  return lines;
 }
 
 Result<Kernel> Op::compile(const CompileOptions& options) const {

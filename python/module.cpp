@@ -125,6 +125,7 @@ void add_op(py::module_& m) {
       .def_property_readonly("name", &Op::name)
       .def_property_readonly("doc", &Op::doc)
       .def_property_readonly("schedules", &Op::schedules)
+      .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
       .def_property_readonly("parameters",
                              [](const Op& op) {
                                py::list out;
@@ -204,6 +205,7 @@ PYBIND11_MODULE(_heddle, m) {
            "Runs the reference interpreter on all array parameters, inputs and then outputs.");
   py::class_<Module>(m, "Module")
       .def_property_readonly("programs", &Module::programs)
+      .def("check", [](const Module& self) { if (Diagnostics found = self.check_schedules(); !found.empty()) raise(found); })
       .def("program", [](const Module& self, const std::string& name) { return value_or_raise(self.program(name)); })
       .def("extend", [](const Module& self, std::string text, std::string name) { return value_or_raise(self.extend(std::move(text), std::move(name))); })
       .def_property_readonly("ops", &Module::ops)

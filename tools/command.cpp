@@ -173,15 +173,12 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
 
 int check(const Options& o) {
   Result<Module> module = open_module(o.file);
-  if (!o.json) {
-    if (!module) return refuse(module.errors());
-    return exit_done;
-  }
-  nlohmann::json j = {{"ok", module.ok()}, {"diagnostics", nlohmann::json::array()}};
-  if (!module)
-    for (const Diagnostic& d : module.errors()) j["diagnostics"].push_back(as_json(d));
+  Diagnostics found = module ? module->check_schedules() : module.errors();
+  if (!o.json) return found.empty() ? exit_done : refuse(found);
+  nlohmann::json j = {{"ok", found.empty()}, {"diagnostics", nlohmann::json::array()}};
+  for (const Diagnostic& d : found) j["diagnostics"].push_back(as_json(d));
   std::cout << j.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  return module ? exit_done : exit_refused;
+  return found.empty() ? exit_done : exit_refused;
 }
 
 int run(const Options& o, bool interpret) {

@@ -147,6 +147,8 @@ class Op {
   const std::string& doc() const;
   std::vector<ParameterInfo> parameters() const;
   std::vector<std::string> schedules() const;
+  /// The lines of a schedule as written: steps, `tune`, `let` and branches; empty when there is no such schedule.
+  std::vector<std::string> schedule_lines(std::string_view schedule) const;
   Result<Kernel> compile(const CompileOptions& options) const;
   /// The canonical program and the program after each step; when a step is refused, those before it, and `refusal` is set.
   struct States {
@@ -193,6 +195,9 @@ class Module {
   Result<Module> extend(std::string text, std::string name = "<text>") const;
   std::vector<std::string> ops() const;
   Result<Op> op(std::string_view name) const;
+  /// Applies every schedule of the text to its op, at f32 (or the first type of each generic's class) and the defaults of consts: what a
+  /// step refuses, before anything is compiled. Schedules for targets that are not built are findings too.
+  Diagnostics check_schedules() const;
   /// Names of the printed programs in the text, for example "softmax.rows".
   std::vector<std::string> programs() const;
   Result<Program> program(std::string_view name) const;

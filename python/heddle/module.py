@@ -63,8 +63,8 @@ class Schedule:
 
     @property
     def steps(self):
-        """The lines of the schedule as written, in order, for the op's types at their defaults."""
-        return [line.strip() for line in self.op._module._schedule_lines(self.op.name, self.name)]
+        """The lines of the schedule as written, in order: steps, `tune`, `let` and branches."""
+        return self.op._handle.schedule_lines(self.name)
 
 
 class Op:
@@ -274,6 +274,10 @@ class Module:
     def program(self, name):
         """A printed program of the text: it can be interpreted and compiled as it stands."""
         return self._handle.program(name)
+
+    def check(self):
+        """Applies every schedule of the text to its op; raises `Error` with what the steps refuse."""
+        self._handle.check()
 
     def extend(self, text, name="<text>"):
         """A module with more text, for example schedules of this one's ops; this module is unchanged."""

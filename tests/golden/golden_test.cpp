@@ -1,7 +1,7 @@
 // Golden files: input and expectation in one text. The first line says what runs, the text follows, and after a line of dashes what must
 // come out. `golden --update` rewrites the expectations; a failing case prints the command that accepts it.
 //
-//   // golden: check                                    the diagnostics of the text, or `ok`
+//   // golden: check                                    the diagnostics of the text and its schedules, or `ok`
 //   // golden: lower OP [SCHEDULE] TYPE[..] .. WORD..   the program after the schedule, or the refusal
 //   // golden: states OP SCHEDULE ..                    every state with its certificate
 //   // golden: program                                  each printed program of the text, read and printed again
@@ -126,7 +126,10 @@ std::string run(const Case& c) {
   std::string mode;
   words >> mode;
   Result<Module> module = Module::parse(c.text, "case.hd");
-  if (mode == "check") return module ? "ok\n" : errors(module.errors());
+  if (mode == "check") {
+    Diagnostics found = module ? module->check_schedules() : module.errors();
+    return found.empty() ? "ok\n" : errors(found);
+  }
   if (!module) return errors(module.errors());
   if (mode == "program") return run_program(*module);
   if (mode == "lower" || mode == "states") return run_states(*module, words, mode == "states");
