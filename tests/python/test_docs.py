@@ -2,16 +2,19 @@
 
     ```heddle [NAME.hd]         a text: it checks; every op runs, with every schedule and without, compiled and interpreted, on
                                 arrays of odd sizes, and all agree by the tolerance rule. NAME.hd is a file for later blocks
-    ```heddle refused HD0123    a text, or one of its schedules, is refused, and with this code first
+    ```heddle more              as above, for text added to the last full one, such as schedules of its op
+    ```heddle refused HD0123    a text, or one of its schedules, is refused, and with this code first; `more` as above
     ```heddle program OP[.S]    the printed program of the last text's op, alone or after its schedule S; reads back to itself
+    ```diff OP.S                what the last step of the last text's schedule S changes in the printed program
     ```heddle printed           a program text: reads, and prints as it stands
     ```python                   runs, in order, in one namespace for each document
     ```output                   what the block above printed: of python, or of a refused text its diagnostics
 
-Run as a program with --update to write `program` and `output` blocks anew.
+Run as a program with --update to write `program`, `diff` and `output` blocks anew.
 """
 
 import contextlib
+import difflib
 import io
 import itertools
 import os
@@ -26,7 +29,7 @@ import heddle as hd
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```$", re.M | re.S)
-KINDS = ("heddle", "python", "output")
+KINDS = ("heddle", "diff", "python", "output")
 SIZES = (1, 3, 17)
 TARGET = "cpu/avx2" if "cpu/avx2" in hd.targets() else "cpu/x86-64-v2"  # where printed programs do not depend on the machine
 
@@ -161,11 +164,16 @@ def run_op(text, op, rng):
         assert ran, f"no sizes satisfy what `{op.name}` with the schedule `{schedule}` requires"
 
 
-def check_text(text):
-    module = hd.parse(text, "text.hd")
+def parse(base, text):
+    """The module of a text, or of one added to a base."""
+    return hd.parse(base, "text.hd").extend(text, "more.hd") if base else hd.parse(text, "text.hd")
+
+
+def check_text(text, base=""):
+    module = parse(base, text)
     rng = np.random.default_rng(5)
     for name in module.ops:
-        run_op(text, module.op(name), rng)
+        run_op(base + text, module.op(name), rng)
     for name in module.programs:
         assert_reads_back(module.program(name).text)
     return module
@@ -176,16 +184,21 @@ def assert_reads_back(text):
     assert again.program(again.programs[-1]).text == text
 
 
-def program_text(source, what):
-    """`softmax` or `softmax.rows`: the printed program for f32 and packs of one dim, on a target that every machine has."""
-    module = hd.parse(source, "text.hd")
-    op = module.op(what.split(".")[0])
+def states(source, base, what):
+    """The programs of `softmax` or `softmax.rows`, for f32 and packs of one dim, on a target that every machine has."""
+    op = parse(base, source).op(what.split(".")[0])
     schedule = what.split(".")[1] if "." in what else ""
-    args = arguments(op, generics_of(source, op), dict.fromkeys(symbols(op), 3), np.random.default_rng(5))
+    args = arguments(op, generics_of(base + source, op), dict.fromkeys(symbols(op), 3), np.random.default_rng(5))
     specs = {k: hd.spec(str_type(v), *["n"] * v.ndim) if isinstance(v, np.ndarray) else v for k, v in args.items()}
-    text = op._states(specs_of(op, specs), schedule=schedule, target=TARGET)[-1].program
-    assert_reads_back(text)
-    return text
+    programs = [s.program for s in op._states(specs_of(op, specs), schedule=schedule, target=TARGET)]
+    for text in programs:
+        assert_reads_back(text)
+    return programs
+
+
+def change(before, after):
+    lines = list(difflib.unified_diff(before.splitlines()[1:], after.splitlines()[1:], n=2, lineterm=""))[3:]
+    return "\n".join("  .." if line.startswith("@@") else line for line in lines) + "\n"
 
 
 def specs_of(op, values):
@@ -198,14 +211,14 @@ def str_type(array):
     return names.get(kind) or kind.replace("uint", "u").replace("int", "i")
 
 
-def refusal_of(text):
+def refusal_of(text, base=""):
     try:
-        module = hd.parse(text, "text.hd")
+        module = parse(base, text)
     except hd.Error as e:
         return e
     for name in module.ops:
         op = module.op(name)
-        args = arguments(op, generics_of(text, op), dict.fromkeys(symbols(op), 3), np.random.default_rng(5))
+        args = arguments(op, generics_of(base + text, op), dict.fromkeys(symbols(op), 3), np.random.default_rng(5))
         for schedule in op.schedules:
             try:
                 op._states(specs_of(op, args), schedule=schedule)
@@ -221,39 +234,51 @@ class Runner:
 
     def __init__(self, folder):
         self.folder, self.space = folder, {"hd": hd, "np": np}
-        self.text = self.printed = None
+        self.base = self.added = ""  # the last full text, and what the last block added to it
+        self.printed = None
 
     def run(self, kind, words, body):
         if kind == "python":
-            out = io.StringIO()
-            before = os.getcwd()
-            os.chdir(self.folder)
-            try:
-                with contextlib.redirect_stdout(out):
-                    exec(compile(body, "<python block>", "exec"), self.space)
-            finally:
-                os.chdir(before)
-            self.printed = out.getvalue()
+            self.printed = self.run_python(body)
         elif kind == "output":
             assert self.printed is not None, "nothing printed before this block"
             return self.printed
-        elif words[:1] == ["refused"]:
-            error = refusal_of(body)
-            assert error is not None, "the text is accepted"
-            assert error.code == words[1], str(error)
-            self.printed = str(error) + "\n"
+        elif kind == "diff":
+            return change(*self.states(words[0])[-2:])
         elif words[:1] == ["program"]:
-            return program_text(self.text, words[1])
+            return self.states(words[1])[-1]
         elif words[:1] == ["printed"]:
             module = hd.parse(body, "text.hd")
             return module.program(module.programs[-1]).text
+        elif words[:1] == ["refused"]:
+            error = refusal_of(body, self.base if words[2:] == ["more"] else "")
+            assert error is not None, "the text is accepted"
+            assert error.code == words[1], str(error)
+            self.printed = str(error) + "\n"
+        elif words == ["more"]:
+            check_text(body, self.base)
+            self.added = body
         else:
             assert not words or words[0].endswith(".hd"), f"unknown word `{words[0]}`"
             if words:
                 (self.folder / words[0]).write_text(body)
-            self.text = body
             check_text(body)
+            self.base, self.added = body, ""
         return body
+
+    def states(self, what):
+        return states(self.added, self.base, what) if self.added else states(self.base, "", what)
+
+    def run_python(self, body):
+        out = io.StringIO()
+        before = os.getcwd()
+        os.chdir(self.folder)
+        try:
+            with contextlib.redirect_stdout(out):
+                exec(compile(body, "<python block>", "exec"), self.space)
+        finally:
+            os.chdir(before)
+        return out.getvalue()
 
 
 def blocks(path):
