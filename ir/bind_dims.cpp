@@ -12,7 +12,8 @@ using interpreter::Typed;
 
 class DimBinder {
  public:
-  DimBinder(const Program& program, const Arguments& args) : p_(program), args_(args), machine_(program), exprs_(program, true) {}
+  DimBinder(const Program& program, const Arguments& args)
+      : p_(program), args_(args), machine_(program), exprs_(program, true) {}
 
   Result<std::map<SymbolId, int64_t>> run() {
     Diagnostics found = arguments();
@@ -38,10 +39,11 @@ class DimBinder {
       else ++scalars;
     }
     if (arrays_.size() != args_.arrays.size() || scalars != args_.scalars.size())
-      return {Diagnostic(codes::wrong_argument_count, {}, "`" + p_.name + "` takes " + number(static_cast<int64_t>(arrays_.size())) + " arrays and " +
-                                                              number(static_cast<int64_t>(scalars)) + " scalars, not " +
-                                                              number(static_cast<int64_t>(args_.arrays.size())) + " and " +
-                                                              number(static_cast<int64_t>(args_.scalars.size())))};
+      return {Diagnostic(codes::wrong_argument_count, {},
+                         "`" + p_.name + "` takes " + number(static_cast<int64_t>(arrays_.size())) + " arrays and " +
+                             number(static_cast<int64_t>(scalars)) + " scalars, not " +
+                             number(static_cast<int64_t>(args_.arrays.size())) + " and " +
+                             number(static_cast<int64_t>(args_.scalars.size())))};
     Diagnostics found;
     for (size_t i = 0; i < arrays_.size(); ++i)
       if (std::optional<Diagnostic> error = argument(p_.buffer(arrays_[i]), args_.arrays[i])) found.push_back(*error);
@@ -53,11 +55,13 @@ class DimBinder {
     const size_t rank = b.groups.empty() ? b.box.size() : b.groups.size();
     const std::string name = "the argument `" + b.name + "`";
     if (a.type != b.type)
-      return Diagnostic(codes::wrong_type, b.place, name + " has elements of type `" + std::string(scalar_type_name(a.type)) + "`, not `" +
-                                                        std::string(scalar_type_name(b.type)) + "`");
+      return Diagnostic(codes::wrong_type, b.place,
+                        name + " has elements of type `" + std::string(scalar_type_name(a.type)) + "`, not `" +
+                            std::string(scalar_type_name(b.type)) + "`");
     if (a.extents.size() != rank || a.strides.size() != rank)
-      return Diagnostic(codes::wrong_rank, b.place, name + " has " + number(static_cast<int64_t>(a.extents.size())) + " axes, its type has " +
-                                                        number(static_cast<int64_t>(rank)));
+      return Diagnostic(codes::wrong_rank, b.place,
+                        name + " has " + number(static_cast<int64_t>(a.extents.size())) + " axes, its type has " +
+                            number(static_cast<int64_t>(rank)));
     bool empty = false;
     for (int64_t e : a.extents) {
       empty |= e == 0;
@@ -74,7 +78,8 @@ class DimBinder {
       const ScalarType type = p_.symbol(q.scalar).type;
       const ScalarValue& v = args_.scalars[next++];
       if (is_float(type)) machine_.slots[q.scalar.value].real = round_to(type, v.real);
-      else machine_.slots[q.scalar.value].integer = type == ScalarType::index ? v.integer : wrap_integer(type, v.integer);
+      else
+        machine_.slots[q.scalar.value].integer = type == ScalarType::index ? v.integer : wrap_integer(type, v.integer);
     }
   }
 
@@ -83,7 +88,8 @@ class DimBinder {
     const interpreter::IntCode<Typed> code = exprs_.integer(e);
     if (exprs_.error()) return exprs_.error();
     out = code(machine_);
-    if (machine_.failure) return Diagnostic(codes::shape_overflow, {}, "`" + print(p_, e) + "` is past 64 bits for these arguments");
+    if (machine_.failure)
+      return Diagnostic(codes::shape_overflow, {}, "`" + print(p_, e) + "` is past 64 bits for these arguments");
     return std::nullopt;
   }
 
@@ -92,7 +98,9 @@ class DimBinder {
     int64_t value = 0;
     if (!d.buffer.known()) {
       if (auto error = evaluate(d.value, value)) return error;
-      if (value < 0) return Diagnostic(codes::wrong_extent, p_.symbol(d.dim).place, "the dim `" + name + "` would be " + number(value) + ", less than 0");
+      if (value < 0)
+        return Diagnostic(codes::wrong_extent, p_.symbol(d.dim).place,
+                          "the dim `" + name + "` would be " + number(value) + ", less than 0");
       machine_.set_index(d.dim.value, value);
       return std::nullopt;
     }
@@ -100,7 +108,8 @@ class DimBinder {
     for (size_t i = 0; i < arrays_.size(); ++i)
       if (arrays_[i] == d.buffer) array = &args_.arrays[i];
     if (!array || d.array_axis < 0 || static_cast<size_t>(d.array_axis) >= array->extents.size())
-      return Diagnostic(codes::wrong_extent, p_.symbol(d.dim).place, "the dim `" + name + "` is defined by no argument");
+      return Diagnostic(codes::wrong_extent, p_.symbol(d.dim).place,
+                        "the dim `" + name + "` is defined by no argument");
     const int64_t extent = array->extents[static_cast<size_t>(d.array_axis)];
     int64_t offset = 0, divisor = 1, rest = 0;
     if (d.offset.known())
@@ -110,8 +119,9 @@ class DimBinder {
     const bool fits = !__builtin_sub_overflow(extent, offset, &rest);
     if (!fits || divisor == 0 || rest % divisor != 0 || rest / divisor < 0)
       return Diagnostic(codes::wrong_extent, p_.buffer(d.buffer).place,
-                        "axis " + number(d.array_axis) + " of the argument `" + p_.buffer(d.buffer).name + "` has " + number(extent) +
-                            " elements, from which `" + axis_text(p_.buffer(d.buffer), d.array_axis) + "` gives no whole `" + name + "`");
+                        "axis " + number(d.array_axis) + " of the argument `" + p_.buffer(d.buffer).name + "` has " +
+                            number(extent) + " elements, from which `" + axis_text(p_.buffer(d.buffer), d.array_axis) +
+                            "` gives no whole `" + name + "`");
     machine_.set_index(d.dim.value, rest / divisor);
     return std::nullopt;
   }
@@ -119,7 +129,8 @@ class DimBinder {
   // The extent of an array axis as an expression: the product of the dims that it is made of.
   static Expr axis_extent(const Buffer& b, int axis) {
     size_t first = 0;
-    for (int i = 0; i < axis; ++i) first += b.groups.empty() ? 1 : static_cast<size_t>(b.groups[static_cast<size_t>(i)]);
+    for (int i = 0; i < axis; ++i)
+      first += b.groups.empty() ? 1 : static_cast<size_t>(b.groups[static_cast<size_t>(i)]);
     const size_t parts = b.groups.empty() ? 1 : static_cast<size_t>(b.groups[static_cast<size_t>(axis)]);
     Expr extent = index_constant(1);
     for (size_t i = first; i < first + parts; ++i) extent = extent * (b.box[i].hi - b.box[i].lo);
@@ -134,13 +145,15 @@ class DimBinder {
       int64_t expected = 0;
       if (auto error = evaluate(axis_extent(b, static_cast<int>(axis)), expected)) return error;
       if (a.extents[axis] != expected)
-        return Diagnostic(codes::wrong_extent, b.place, "axis " + number(static_cast<int64_t>(axis)) + " of the argument `" + b.name + "` has " +
-                                                            number(a.extents[axis]) + " elements; `" + axis_text(b, static_cast<int>(axis)) + "` is " +
-                                                            number(expected) + " here");
+        return Diagnostic(codes::wrong_extent, b.place,
+                          "axis " + number(static_cast<int64_t>(axis)) + " of the argument `" + b.name + "` has " +
+                              number(a.extents[axis]) + " elements; `" + axis_text(b, static_cast<int>(axis)) +
+                              "` is " + number(expected) + " here");
       empty |= expected == 0;
       overflow |= __builtin_mul_overflow(size, expected, &size);
     }
-    if (overflow && !empty) return Diagnostic(codes::shape_overflow, b.place, "the number of elements of `" + b.name + "` is past 64 bits");
+    if (overflow && !empty)
+      return Diagnostic(codes::shape_overflow, b.place, "the number of elements of `" + b.name + "` is past 64 bits");
     return std::nullopt;
   }
 
@@ -148,7 +161,8 @@ class DimBinder {
     int64_t holds = 0;
     if (auto error = evaluate(r.condition, holds)) return error;
     if (holds) return std::nullopt;
-    return Diagnostic(codes::requirement_fails, r.place, r.text).with_help("`" + print(p_, r.condition) + "` does not hold for these arguments");
+    return Diagnostic(codes::requirement_fails, r.place, r.text)
+        .with_help("`" + print(p_, r.condition) + "` does not hold for these arguments");
   }
 
   const Program& p_;
@@ -161,6 +175,8 @@ class DimBinder {
 
 }  // namespace
 
-Result<std::map<SymbolId, int64_t>> bind_dims(const Program& program, const Arguments& args) { return DimBinder(program, args).run(); }
+Result<std::map<SymbolId, int64_t>> bind_dims(const Program& program, const Arguments& args) {
+  return DimBinder(program, args).run();
+}
 
 }  // namespace heddle::ir

@@ -109,7 +109,8 @@ Int BoundedMode::integer_binary(BinaryOp op, ScalarType type, Int a, Int b) {
       break;
     default: return {v, infinity};
   }
-  return {v, in_range(type, exact_value - bound, exact_value + bound) ? bound : infinity};  // where it may wrap: nothing
+  return {v,
+          in_range(type, exact_value - bound, exact_value + bound) ? bound : infinity};  // where it may wrap: nothing
 }
 
 Real BoundedMode::to_float(ScalarType to, ScalarType from, Int v) {
@@ -120,11 +121,14 @@ Real BoundedMode::to_float(ScalarType to, ScalarType from, Int v) {
 Real BoundedMode::convert_float(ScalarType to, ScalarType from, bool saturate, Real v) {
   if (std::isnan(v.value)) return v;
   if (v.bound == 0) return {saturate ? saturate_float(to, v.value) : round_to(to, v.value), 0};
-  if (scalar_row(to).precision >= scalar_row(from).precision && scalar_row(to).max_exponent >= scalar_row(from).max_exponent) return v;
+  if (scalar_row(to).precision >= scalar_row(from).precision &&
+      scalar_row(to).max_exponent >= scalar_row(from).max_exponent)
+    return v;
   if (!saturate) return bounded_rounding(to, v);
   const double greatest = scalar_row(to).max_finite;
   const double clamped = std::clamp(v.value, -greatest, greatest);
-  const Real inside = bounded_rounding(to, {clamped * 0.5, v.bound});  // half: so that the limit itself does not overflow
+  const Real inside =
+      bounded_rounding(to, {clamped * 0.5, v.bound});  // half: so that the limit itself does not overflow
   return {clamped, v.bound + 2 * (inside.bound - v.bound)};
 }
 
@@ -165,7 +169,8 @@ Real BoundedMode::finish_sum(ScalarType type, Real sum, double count, double mag
   const double greatest = scalar_row(type).max_finite;
   if (!std::isfinite(sum.value)) return {sum.value, std::isfinite(sum.bound) && magnitude <= greatest ? 0 : infinity};
   if (count <= 1) return sum;
-  // eps is twice the unit roundoff; narrow types round each addition in f32 as well, and 1.01 covers products of roundings.
+  // eps is twice the unit roundoff; narrow types round each addition in f32 as well, and 1.01 covers products of
+  // roundings.
   const double eps = 2 * unit_roundoff(type) * (narrow(type) ? 1.01 : 1);
   const double bound = sum.bound + count * eps * magnitude;
   if (magnitude + bound > greatest) return {sum.value, infinity};

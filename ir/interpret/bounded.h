@@ -32,8 +32,12 @@ struct BoundedMode {
       case BinaryOp::sub: use([type](Real a, Real b) { return add(type, a, negate(b)); }); return true;
       case BinaryOp::mul: use([type](Real a, Real b) { return mul(type, a, b); }); return true;
       case BinaryOp::div: use([type](Real a, Real b) { return div(type, a, b); }); return true;
-      case BinaryOp::min: use([](Real a, Real b) { return Real{lesser(a.value, b.value), std::max(a.bound, b.bound)}; }); return true;
-      case BinaryOp::max: use([](Real a, Real b) { return Real{greater(a.value, b.value), std::max(a.bound, b.bound)}; }); return true;
+      case BinaryOp::min:
+        use([](Real a, Real b) { return Real{lesser(a.value, b.value), std::max(a.bound, b.bound)}; });
+        return true;
+      case BinaryOp::max:
+        use([](Real a, Real b) { return Real{greater(a.value, b.value), std::max(a.bound, b.bound)}; });
+        return true;
       default: return false;
     }
   }

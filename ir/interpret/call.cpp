@@ -10,7 +10,8 @@ bool Runner<M>::bind_operands(const CallCode<M>& c) {
   m_.views.assign(c.windows.size(), {});
   std::vector<uint32_t> bound;
   auto wrong = [&](size_t operand, const std::string& what) {
-    m_.fail(codes::wrong_window, "the window of `" + m_.name_of(c.windows[operand].buffer) + "` for `" + row.operands[operand].name + "` " + what);
+    m_.fail(codes::wrong_window, "the window of `" + m_.name_of(c.windows[operand].buffer) + "` for `" +
+                                     row.operands[operand].name + "` " + what);
     return false;
   };
   for (size_t i = 0; i < c.windows.size(); ++i) {
@@ -21,20 +22,22 @@ bool Runner<M>::bind_operands(const CallCode<M>& c) {
     for (size_t d = 0; d < c.windows[i].ranges.size(); ++d) {
       const int64_t lo = evaluate(c.windows[i].ranges[d].lo);
       const int64_t hi = std::min(evaluate(c.windows[i].ranges[d].hi), view.in->lo[d] + view.in->extent[d]);
-      const int64_t extent = std::max<int64_t>(0, hi - lo);
       if (m_.failed()) return false;
-      if (lo < view.in->lo[d] && extent > 0) return wrong(i, "begins below the box of the buffer");
+      if (lo < view.in->lo[d] && lo < hi) return wrong(i, "begins below the box of the buffer");
+      const int64_t extent = lo < hi ? hi - lo : 0;
       view.lo.push_back(lo);
       view.extent.push_back(extent);
       const std::string dim = m_.program.symbol(row.operands[i].dims[d]).name;
       const int64_t most = d < row.operands[i].max_extents.size() ? row.operands[i].max_extents[d] : 0;
-      if (most > 0 && extent > most) return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", more than " + std::to_string(most));
+      if (most > 0 && extent > most)
+        return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", more than " + std::to_string(most));
       if (c.windows[i].max_extents[d] > 0 && extent > c.windows[i].max_extents[d])
         return wrong(i, "is wider than the " + std::to_string(c.windows[i].max_extents[d]) + " that it says");
       const uint32_t slot = row.operands[i].dims[d].value;
       const bool again = std::find(bound.begin(), bound.end(), slot) != bound.end();
       if (again && m_.index(SymbolId{slot}) != extent)
-        return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", another operand has " + std::to_string(m_.index(SymbolId{slot})));
+        return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", another operand has " +
+                            std::to_string(m_.index(SymbolId{slot})));
       m_.set_index(slot, extent);
       bound.push_back(slot);
     }
@@ -47,7 +50,9 @@ void Runner<M>::run_line(const InstrLineCode<M>& line) {
   View<M>& view = m_.views[line.operand];
   each_point(line.axes, 0, [&] {
     const auto at = line.subs.locate(m_, view);
-    if (at.cell < 0) return m_.fail(codes::outside_box, "the instruction writes outside the window of `" + m_.name_of(view.buffer) + "`");
+    if (at.cell < 0)
+      return m_.fail(codes::outside_box,
+                     "the instruction writes outside the window of `" + m_.name_of(view.buffer) + "`");
     const Cell<M> value = line.value(m_);
     if (m_.failed()) return;
     if (line.combiner) return combine(view.buffer, *view.in, at.cell, value, *line.combiner, true);

@@ -43,7 +43,8 @@ class StmtCompiler {
       const Stmt& s = *statements[i];
       if (const Alloc* a = std::get_if<Alloc>(&s.form)) {
         code.allocs.insert(code.allocs.end(), a->buffers.begin(), a->buffers.end());
-        watch_races_ = holds_loop(Body(statements.begin() + static_cast<std::ptrdiff_t>(i), statements.end()), runs_in_parallel);
+        watch_races_ =
+            holds_loop(Body(statements.begin() + static_cast<std::ptrdiff_t>(i), statements.end()), runs_in_parallel);
       }
       auto one = std::make_unique<StmtCode<M>>();
       one->source = &s;
@@ -82,7 +83,8 @@ class StmtCompiler {
       code.ranges.push_back(range(r.lo, r.hi));
       code.max_extents.push_back(r.max_extent);
     }
-    if (w.ranges.size() != p_.buffer(w.buffer).box.size()) exprs_.refuse("a window of `" + p_.buffer(w.buffer).name + "` has another rank");
+    if (w.ranges.size() != p_.buffer(w.buffer).box.size())
+      exprs_.refuse("a window of `" + p_.buffer(w.buffer).name + "` has another rank");
     return code;
   }
 
@@ -135,7 +137,8 @@ class StmtCompiler {
       exprs_.refuse("a leaf of `" + stage.name + "` lacks a binding of an axis");
       return code;
     }
-    for (size_t i = 0; i < l.bindings.size(); ++i) code.bindings.emplace_back(stage.axes[i].symbol.value, exprs_.integer(l.bindings[i]));
+    for (size_t i = 0; i < l.bindings.size(); ++i)
+      code.bindings.emplace_back(stage.axes[i].symbol.value, exprs_.integer(l.bindings[i]));
     if (l.predicate.known()) code.predicate = exprs_.integer(l.predicate);
     code.recomputed = l.recomputed;
     const Reducer* row = l.reducer.empty() ? nullptr : reducer_row(l.reducer);
@@ -161,7 +164,8 @@ class StmtCompiler {
     code.buffer = a.buffer;
     code.kind = a.kind;
     const Buffer& b = p_.buffer(a.buffer);
-    if (b.box.size() != a.subs.size() || b.type != a.value.type()) exprs_.refuse("a write to `" + b.name + "` does not fit its type");
+    if (b.box.size() != a.subs.size() || b.type != a.value.type())
+      exprs_.refuse("a write to `" + b.name + "` does not fit its type");
     code.subs = exprs_.subscripts(a.subs);
     for (const Axis& x : a.over) code.over.push_back({x.symbol.value, range(x.lo, x.hi)});
     code.value = exprs_.value(a.value);
@@ -240,8 +244,9 @@ class StmtCompiler {
       code.local = l.local.value;
       for (SymbolId s : l.axes) code.axes.push_back(s.value);
       code.value = exprs_.value(l.value);
-      const bool fits = l.field < 0 ? l.local.known() : l.axes.size() == row.fields[static_cast<size_t>(l.field)].extents.size() &&
-                                                            l.value.type() == row.fields[static_cast<size_t>(l.field)].type;
+      const bool fits = l.field < 0 ? l.local.known()
+                                    : l.axes.size() == row.fields[static_cast<size_t>(l.field)].extents.size() &&
+                                          l.value.type() == row.fields[static_cast<size_t>(l.field)].type;
       if (!fits) exprs_.refuse("a line of the reducer `" + row.name + "` does not fit its field");
       to.push_back(std::move(code));
     }
@@ -274,7 +279,8 @@ class StmtCompiler {
       default: return false;
     }
     c.identity = Cell<M>(M::real(identity));
-    return M::with_real_binary(op, c.type, [&](auto f) { c.combine = [f](Cell<M> a, Cell<M> b) { return Cell<M>(f(a.real, b.real)); }; });
+    return M::with_real_binary(
+        op, c.type, [&](auto f) { c.combine = [f](Cell<M> a, Cell<M> b) { return Cell<M>(f(a.real, b.real)); }; });
   }
 
   static bool of_integers(Combiner<M>& c, BuiltinReducer builtin) {
@@ -292,7 +298,9 @@ class StmtCompiler {
     }
     if (boolean != (builtin == BuiltinReducer::any || builtin == BuiltinReducer::all)) return false;
     c.identity = Cell<M>(M::integer(identity));
-    c.combine = [op, type = c.type](Cell<M> a, Cell<M> b) { return Cell<M>(M::integer_binary(op, type, a.integer, b.integer)); };
+    c.combine = [op, type = c.type](Cell<M> a, Cell<M> b) {
+      return Cell<M>(M::integer_binary(op, type, a.integer, b.integer));
+    };
     return true;
   }
 

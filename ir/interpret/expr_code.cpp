@@ -25,7 +25,9 @@ struct AffineForm {
 
 bool add_scaled(AffineForm& out, const AffineForm& part, int64_t factor) {
   int64_t scaled;
-  if (__builtin_mul_overflow(part.constant, factor, &scaled) || __builtin_add_overflow(out.constant, scaled, &out.constant)) return false;
+  if (__builtin_mul_overflow(part.constant, factor, &scaled) ||
+      __builtin_add_overflow(out.constant, scaled, &out.constant))
+    return false;
   for (const AffineForm::Term& t : part.terms) {
     if (__builtin_mul_overflow(t.coefficient, factor, &scaled)) return false;
     out.terms.push_back({t.slot, scaled});
@@ -205,7 +207,8 @@ Closure<V, Machine<M>> ExprCompiler<M>::load(const Expr& e, const Load& l) {
     const V v = plain(m, subs, outside);
     if (outside) {
       const Instance<M>& in = *m.current[id.value];
-      m.fail(codes::outside_box, m.cell_name(id, subs.evaluate(m)) + " is read outside its box " + box_text(in.lo, in.extent));
+      m.fail(codes::outside_box,
+             m.cell_name(id, subs.evaluate(m)) + " is read outside its box " + box_text(in.lo, in.extent));
     }
     return v;
   });
@@ -236,18 +239,19 @@ Closure<V, Machine<M>> ExprCompiler<M>::field(const StateField& f) {
     refuse("a state is named outside a reducer");
     return Closure<V, Mach>([](Mach&) { return V{}; });
   }
-  return Closure<V, Mach>([f = f.field, side = f.side, subs = subscripts(f.subs), extents = (*field_extents_)[f.field]](Mach& m) {
-    int64_t at = 0;
-    for (size_t d = 0; d < subs.code.size(); ++d) {
-      const int64_t n = m.index(subs.code[d](m));
-      if (n < 0 || n >= extents[d]) {
-        m.fail(codes::outside_box, "the reducer names a field outside its extents");
-        return V{};
-      }
-      at = at * extents[d] + n;
-    }
-    return get<V, M>(m.reducer_state->side[side][static_cast<size_t>(f)][static_cast<size_t>(at)]);
-  });
+  return Closure<V, Mach>(
+      [f = f.field, side = f.side, subs = subscripts(f.subs), extents = (*field_extents_)[f.field]](Mach& m) {
+        int64_t at = 0;
+        for (size_t d = 0; d < subs.code.size(); ++d) {
+          const int64_t n = m.index(subs.code[d](m));
+          if (n < 0 || n >= extents[d]) {
+            m.fail(codes::outside_box, "the reducer names a field outside its extents");
+            return V{};
+          }
+          at = at * extents[d] + n;
+        }
+        return get<V, M>(m.reducer_state->side[side][static_cast<size_t>(f)][static_cast<size_t>(at)]);
+      });
 }
 
 template <class M>
@@ -276,22 +280,21 @@ Closure<V, Machine<M>> ExprCompiler<M>::choose(const Select& s) {
 
 template <class M>
 RealCode<M> ExprCompiler<M>::real_form(const Expr& e) {
-  return std::visit(
-      overloaded{
-          [&](const Constant& c) { return RealCode<M>([v = M::real(c.real)](Mach&) { return v; }); },
-          [&](const Var& v) { return variable<Real>(v); },
-          [&](const Load& l) { return load<Real>(e, l); },
-          [&](const StateField& f) { return field<Real>(f); },
-          [&](const Unary& u) {
-            if (u.op != UnaryOp::negate) refuse("`" + print(program_, e) + "` is no operation on floats");
-            return RealCode<M>([a = real(u.value)](Mach& m) { return M::negate(a(m)); });
-          },
-          [&](const Binary& b) { return real_binary(e, b); },
-          [&](const Select& s) { return choose<Real>(s); },
-          [&](const MathCall& c) { return real_call(e, c); },
-          [&](const Convert& c) { return real_conversion(e, c); },
-      },
-      e->form);
+  return std::visit(overloaded{
+                        [&](const Constant& c) { return RealCode<M>([v = M::real(c.real)](Mach&) { return v; }); },
+                        [&](const Var& v) { return variable<Real>(v); },
+                        [&](const Load& l) { return load<Real>(e, l); },
+                        [&](const StateField& f) { return field<Real>(f); },
+                        [&](const Unary& u) {
+                          if (u.op != UnaryOp::negate) refuse("`" + print(program_, e) + "` is no operation on floats");
+                          return RealCode<M>([a = real(u.value)](Mach& m) { return M::negate(a(m)); });
+                        },
+                        [&](const Binary& b) { return real_binary(e, b); },
+                        [&](const Select& s) { return choose<Real>(s); },
+                        [&](const MathCall& c) { return real_call(e, c); },
+                        [&](const Convert& c) { return real_conversion(e, c); },
+                    },
+                    e->form);
 }
 
 template <class M>
@@ -320,10 +323,11 @@ RealCode<M> ExprCompiler<M>::real_call(const Expr& e, const MathCall& c) {
       const Real v = x(m);
       return M::math(op, type, v, v, fma);
     });
-  return RealCode<M>([op = row->op, type = e.type(), fma = has_fma_, x = real(c.args[0]), y = real(c.args[1])](Mach& m) {
-    const Real left = x(m);
-    return M::math(op, type, left, y(m), fma);
-  });
+  return RealCode<M>(
+      [op = row->op, type = e.type(), fma = has_fma_, x = real(c.args[0]), y = real(c.args[1])](Mach& m) {
+        const Real left = x(m);
+        return M::math(op, type, left, y(m), fma);
+      });
 }
 
 template <class M>
@@ -331,7 +335,8 @@ RealCode<M> ExprCompiler<M>::real_conversion(const Expr& e, const Convert& c) {
   const ScalarType from = c.value.type(), to = e.type();
   const bool saturate = c.mode == ConvertMode::saturate;
   if (is_float(from))
-    return RealCode<M>([from, to, saturate, x = real(c.value)](Mach& m) { return M::convert_float(to, from, saturate, x(m)); });
+    return RealCode<M>(
+        [from, to, saturate, x = real(c.value)](Mach& m) { return M::convert_float(to, from, saturate, x(m)); });
   return RealCode<M>([from, to, x = integer(c.value)](Mach& m) { return M::to_float(to, from, x(m)); });
 }
 
@@ -343,19 +348,18 @@ IntCode<M> ExprCompiler<M>::integer_form(const Expr& e) {
   if constexpr (!M::bounded) {
     if (IntCode<M> flat = affine(e); flat.known()) return flat;
   }
-  return std::visit(
-      overloaded{
-          [&](const Constant& c) { return IntCode<M>([v = M::integer(c.integer)](Mach&) { return v; }); },
-          [&](const Var& v) { return variable<Int>(v); },
-          [&](const Load& l) { return load<Int>(e, l); },
-          [&](const StateField& f) { return field<Int>(f); },
-          [&](const Unary& u) { return integer_unary(u); },
-          [&](const Binary& b) { return integer_binary(e, b); },
-          [&](const Select& s) { return choose<Int>(s); },
-          [&](const MathCall& c) { return integer_call(e, c); },
-          [&](const Convert& c) { return integer_conversion(e, c); },
-      },
-      e->form);
+  return std::visit(overloaded{
+                        [&](const Constant& c) { return IntCode<M>([v = M::integer(c.integer)](Mach&) { return v; }); },
+                        [&](const Var& v) { return variable<Int>(v); },
+                        [&](const Load& l) { return load<Int>(e, l); },
+                        [&](const StateField& f) { return field<Int>(f); },
+                        [&](const Unary& u) { return integer_unary(u); },
+                        [&](const Binary& b) { return integer_binary(e, b); },
+                        [&](const Select& s) { return choose<Int>(s); },
+                        [&](const MathCall& c) { return integer_call(e, c); },
+                        [&](const Convert& c) { return integer_conversion(e, c); },
+                    },
+                    e->form);
 }
 
 template <class M>
@@ -386,10 +390,12 @@ IntCode<M> ExprCompiler<M>::integer_unary(const Unary& u) {
     case UnaryOp::negate: break;
   }
   if (type != ScalarType::index)
-    return IntCode<M>([type, a = std::move(a)](Mach& m) { return M::integer_binary(BinaryOp::sub, type, M::integer(0), a(m)); });
+    return IntCode<M>(
+        [type, a = std::move(a)](Mach& m) { return M::integer_binary(BinaryOp::sub, type, M::integer(0), a(m)); });
   return IntCode<M>([a = std::move(a)](Mach& m) {
     Int out{};
-    if (!M::index_binary(BinaryOp::sub, M::integer(0), a(m), out)) m.fail(codes::index_overflow, "an index is past 64 bits");
+    if (!M::index_binary(BinaryOp::sub, M::integer(0), a(m), out))
+      m.fail(codes::index_overflow, "an index is past 64 bits");
     return out;
   });
 }
@@ -450,7 +456,8 @@ IntCode<M> ExprCompiler<M>::integer_call(const Expr& e, const MathCall& c) {
     return IntCode<M>([](Mach&) { return M::integer(0); });
   }
   const ScalarType type = e.type();
-  if (row->op == MathOp::abs) return IntCode<M>([type, x = integer(c.args[0])](Mach& m) { return M::integer_abs(type, x(m)); });
+  if (row->op == MathOp::abs)
+    return IntCode<M>([type, x = integer(c.args[0])](Mach& m) { return M::integer_abs(type, x(m)); });
   const BinaryOp op = row->op == MathOp::min ? BinaryOp::min : BinaryOp::max;
   return IntCode<M>([op, type, x = integer(c.args[0]), y = integer(c.args[1])](Mach& m) {
     const Int left = x(m);
@@ -463,7 +470,8 @@ IntCode<M> ExprCompiler<M>::integer_conversion(const Expr& e, const Convert& c) 
   const ScalarType from = c.value.type(), to = e.type();
   const bool saturate = c.mode == ConvertMode::saturate;
   if (is_float(from)) return IntCode<M>([to, x = real(c.value)](Mach& m) { return M::to_integer(to, x(m)); });
-  return IntCode<M>([from, to, saturate, x = integer(c.value)](Mach& m) { return M::convert_integer(to, from, saturate, x(m)); });
+  return IntCode<M>(
+      [from, to, saturate, x = integer(c.value)](Mach& m) { return M::convert_integer(to, from, saturate, x(m)); });
 }
 
 template class ExprCompiler<Typed>;

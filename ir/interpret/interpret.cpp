@@ -22,7 +22,9 @@ int64_t read_integer(ScalarType type, const std::byte* at) {
   std::memcpy(&bits, at, static_cast<size_t>(scalar_bytes(type)));
   return type == ScalarType::boolean ? (bits & 0xFF) != 0 : wrap_integer(type, bits);
 }
-void write_bits(ScalarType type, std::byte* at, uint64_t bits) { std::memcpy(at, &bits, static_cast<size_t>(scalar_bytes(type))); }
+void write_bits(ScalarType type, std::byte* at, uint64_t bits) {
+  std::memcpy(at, &bits, static_cast<size_t>(scalar_bytes(type)));
+}
 
 // The caller's element of each cell of an array parameter: composite axes are taken apart, row-major.
 template <class M>
@@ -31,7 +33,8 @@ struct Elements {
   std::byte* data;
   int bytes;
 
-  Elements(const Buffer& b, const ArrayRef& a, const Instance<M>& in) : data(static_cast<std::byte*>(a.data)), bytes(scalar_bytes(b.type)) {
+  Elements(const Buffer& b, const ArrayRef& a, const Instance<M>& in)
+      : data(static_cast<std::byte*>(a.data)), bytes(scalar_bytes(b.type)) {
     size_t dim = 0;
     for (size_t axis = 0; axis < a.strides.size(); ++axis) {
       const size_t parts = b.groups.empty() ? 1 : static_cast<size_t>(b.groups[axis]);
@@ -110,7 +113,9 @@ class Run {
       const bool holds = machine_.index(code(machine_)) != 0;
       if (machine_.failure) return {*machine_.failure};
       if (!holds)
-        return {Diagnostic(codes::fact_fails, {}, "`" + program_.name + "` was made for sizes where `" + print(program_, fact) + "`, which does not hold here")};
+        return {Diagnostic(codes::fact_fails, {},
+                           "`" + program_.name + "` was made for sizes where `" + print(program_, fact) +
+                               "`, which does not hold here")};
     }
     return {};
   }
@@ -122,7 +127,8 @@ class Run {
     for (Array& a : arrays_) {
       const Buffer& b = program_.buffer(a.buffer);
       for (const BoxDim& d : b.box) {
-        const int64_t lo = machine_.index(exprs.integer(d.lo)(machine_)), hi = machine_.index(exprs.integer(d.hi)(machine_));
+        const int64_t lo = machine_.index(exprs.integer(d.lo)(machine_)),
+                      hi = machine_.index(exprs.integer(d.hi)(machine_));
         a.in.lo.push_back(lo);
         a.in.extent.push_back(std::max<int64_t>(0, hi - lo));
       }
@@ -144,11 +150,13 @@ class Run {
       if (b.role == Role::in) continue;
       for (int64_t cell = 0; cell < a.in.size(); ++cell)
         if (a.in.state[static_cast<size_t>(cell)] == poison)
-          return machine_.fail(codes::unwritten_output, machine_.cell_name(a.buffer, a.in, cell) + " of the output was never written");
+          return machine_.fail(codes::unwritten_output,
+                               machine_.cell_name(a.buffer, a.in, cell) + " of the output was never written");
       Elements<M>(b, *a.ref, a.in).each(a.in, [&](size_t cell, std::byte* at) {
         const Cell<M>& c = a.in.cells[cell];
         const bool real = is_float(b.type);
-        write_bits(b.type, at, real ? encode_float(b.type, M::nominal(c.real)) : static_cast<uint64_t>(M::nominal_int(c.integer)));
+        write_bits(b.type, at,
+                   real ? encode_float(b.type, M::nominal(c.real)) : static_cast<uint64_t>(M::nominal_int(c.integer)));
       });
       if constexpr (M::bounded) result.bounded.push_back(bounded_array(b, a.in));
     }
@@ -164,7 +172,8 @@ class Run {
       }
       if constexpr (M::bounded) {
         const int64_t v = c.integer.value;
-        out.value.push_back(b.type == ScalarType::u64 ? static_cast<double>(static_cast<uint64_t>(v)) : static_cast<double>(v));
+        out.value.push_back(b.type == ScalarType::u64 ? static_cast<double>(static_cast<uint64_t>(v))
+                                                      : static_cast<double>(v));
         out.bound.push_back(c.integer.bound);
       }
     }
@@ -184,7 +193,8 @@ class Run {
 Result<InterpretResult> interpret(const Program& program, const Arguments& args, const InterpretOptions& options) try {
   Result<std::map<SymbolId, int64_t>> dims = bind_dims(program, args);
   if (!dims) return dims.errors();
-  if (options.mode == InterpretMode::typed) return interpreter::Run<interpreter::Typed>(program, args, options).run(*dims);
+  if (options.mode == InterpretMode::typed)
+    return interpreter::Run<interpreter::Typed>(program, args, options).run(*dims);
   return interpreter::Run<interpreter::BoundedMode>(program, args, options).run(*dims);
 } catch (const std::bad_alloc&) {
   return Diagnostic(codes::too_much_memory, {}, "the buffers of `" + program.name + "` do not fit in memory");

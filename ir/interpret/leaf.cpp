@@ -48,7 +48,8 @@ void Runner<M>::combine(BufferId id, Instance<M>& in, int64_t cell, Cell<M> valu
   const auto at = static_cast<size_t>(cell);
   const bool open_here = in.state[at] == open + c.reducer;
   if (!open_here && (!present || in.state[at] >= open))
-    return m_.fail(codes::closed_reduction, m_.cell_name(id, in, cell) + " is combined into outside a window of an open region of `" +
+    return m_.fail(codes::closed_reduction, m_.cell_name(id, in, cell) +
+                                                " is combined into outside a window of an open region of `" +
                                                 m_.program.reducers[c.reducer].name + "`");
   if (!open_here && !m_.readable(id, in, cell)) return;
   if constexpr (M::bounded) {
@@ -127,7 +128,8 @@ void Runner<M>::leaf_lock_step(const LeafCode<M>& l, const Lanes<M>& lanes) {
 template <class M>
 void Runner<M>::doubtful_leaf(const LeafCode<M>& l) {
   for (const AssignCode<M>& a : l.assigns) {
-    if (!a.combiner) return m_.fail(codes::undecided, "the condition of a leaf depends on a value that rounding may change");
+    if (!a.combiner)
+      return m_.fail(codes::undecided, "the condition of a leaf depends on a value that rounding may change");
     Instance<M>* in = nullptr;
     int64_t cell = -1;
     if (!target(a, in, cell)) return;
@@ -162,7 +164,9 @@ bool Runner<M>::gather_state(const LeafCode<M>& l, StateWrite& out) {
       out.values[f][static_cast<size_t>(cell % size)] = value;
     });
     for (int64_t cell : out.cells[f])
-      if (cell < 0) m_.fail(codes::not_interpretable, "a leaf of `" + l.user->row->name + "` gives a part of the field `" + l.user->row->fields[f].name + "`");
+      if (cell < 0)
+        m_.fail(codes::not_interpretable, "a leaf of `" + l.user->row->name + "` gives a part of the field `" +
+                                              l.user->row->fields[f].name + "`");
     if (m_.failed()) return false;
   }
   return true;
@@ -182,7 +186,8 @@ void Runner<M>::combine_state(const LeafCode<M>& l, const StateWrite& w) {
       const auto cell = static_cast<size_t>(w.cells[f][i]);
       if (w.in[f]->state[cell] != open + r.index)
         return m_.fail(codes::closed_reduction, m_.cell_name(l.assigns[f].buffer, *w.in[f], w.cells[f][i]) +
-                                                    " is combined into outside a window of an open region of `" + r.row->name + "`");
+                                                    " is combined into outside a window of an open region of `" +
+                                                    r.row->name + "`");
       state_.side[0][f][i] = w.in[f]->cells[cell];
     }
   }
@@ -237,8 +242,8 @@ bool Runner<M>::open_window(const WindowCode<M>& code, OpenWindow& out) {
   for (size_t d = 0; d < code.ranges.size() && !m_.failed(); ++d) {
     const int64_t lo = evaluate(code.ranges[d].lo), hi = evaluate(code.ranges[d].hi);
     const int64_t from = std::max(lo, out.in->lo[d]), to = std::min(hi, out.in->lo[d] + out.in->extent[d]);
-    out.lo.push_back(from - out.in->lo[d]);
-    out.extent.push_back(std::max<int64_t>(0, to - from));
+    out.lo.push_back(from < to ? from - out.in->lo[d] : 0);
+    out.extent.push_back(from < to ? to - from : 0);
   }
   return !m_.failed();
 }
@@ -268,7 +273,8 @@ void Runner<M>::enter(const ReduceCode<M>& r, size_t window, const OpenWindow& w
   const std::vector<Cell<M>>* row = r.reducer ? &identity_of(*r.reducer)[window] : nullptr;
   each_cell(w, [&](int64_t cell) {
     const auto at = static_cast<size_t>(cell);
-    if (w.in->state[at] >= open) m_.fail(codes::open_reduction, m_.cell_name(w.buffer, *w.in, cell) + " is in two open regions");
+    if (w.in->state[at] >= open)
+      m_.fail(codes::open_reduction, m_.cell_name(w.buffer, *w.in, cell) + " is in two open regions");
     if (m_.failed()) return;
     m_.note_write(w.buffer, *w.in, cell);
     w.in->cells[at] = row ? (*row)[at % row->size()] : r.combiners[window]->identity;
@@ -284,7 +290,8 @@ void Runner<M>::leave(const ReduceCode<M>& r, size_t window, const OpenWindow& w
     w.in->state[at] = written;
     if constexpr (M::bounded) {
       if (r.reducer || !r.combiners[window]->float_sum) return;
-      w.in->cells[at].real = M::finish_sum(r.combiners[window]->type, w.in->cells[at].real, w.in->terms[at].count, w.in->terms[at].magnitude);
+      w.in->cells[at].real = M::finish_sum(r.combiners[window]->type, w.in->cells[at].real, w.in->terms[at].count,
+                                           w.in->terms[at].magnitude);
     }
   });
 }
@@ -299,7 +306,8 @@ void Runner<M>::stmt(const ReduceCode<M>& r, const Lanes<M>& lanes) {
       if (!open_window(r.windows[w], open_windows.back()[w])) return;
       if (r.reducer && !open_windows.back()[w].in->cells.empty() && r.reducer->sizes[w] > 0 &&
           open_windows.back()[w].in->size() % r.reducer->sizes[w] != 0)
-        return m_.fail(codes::not_interpretable, "`" + m_.name_of(r.windows[w].buffer) + "` does not hold whole fields");
+        return m_.fail(codes::not_interpretable,
+                       "`" + m_.name_of(r.windows[w].buffer) + "` does not hold whole fields");
       enter(r, w, open_windows.back()[w]);
       if (m_.failed()) return;
     }
@@ -311,7 +319,8 @@ void Runner<M>::stmt(const ReduceCode<M>& r, const Lanes<M>& lanes) {
 }
 
 template void Runner<Typed>::combine(BufferId, Instance<Typed>&, int64_t, Cell<Typed>, const Combiner<Typed>&, bool);
-template void Runner<BoundedMode>::combine(BufferId, Instance<BoundedMode>&, int64_t, Cell<BoundedMode>, const Combiner<BoundedMode>&, bool);
+template void Runner<BoundedMode>::combine(BufferId, Instance<BoundedMode>&, int64_t, Cell<BoundedMode>,
+                                           const Combiner<BoundedMode>&, bool);
 template void Runner<Typed>::stmt(const LeafCode<Typed>&, const Lanes<Typed>&);
 template void Runner<BoundedMode>::stmt(const LeafCode<BoundedMode>&, const Lanes<BoundedMode>&);
 template void Runner<Typed>::stmt(const ReduceCode<Typed>&, const Lanes<Typed>&);

@@ -12,7 +12,8 @@ void Machine<M>::fail(const Code& code, std::string message, std::string help) {
   }
   if (failure) return;
   const std::string at = where();
-  failure = Diagnostic(code, statement ? statement->place : Place{}, at.empty() ? message : at + ": " + message).with_help(std::move(help));
+  failure = Diagnostic(code, statement ? statement->place : Place{}, at.empty() ? message : at + ": " + message)
+                .with_help(std::move(help));
 }
 
 template <class M>
@@ -69,7 +70,8 @@ void Machine<M>::note_write(BufferId id, Instance<M>& in, int64_t cell) {
   if (!in.accesses.empty()) {
     auto& access = in.accesses[static_cast<size_t>(cell)];
     if (tasks.races(access.writer)) return race(id, in, cell, "written by more than one");
-    if (tasks.races(access.reader) || tasks.races(access.other_reader)) return race(id, in, cell, "read by one and written by another");
+    if (tasks.races(access.reader) || tasks.races(access.other_reader))
+      return race(id, in, cell, "read by one and written by another");
     access = {tasks.current(), 0, 0};
   }
   if (in_lock_step && !in.stamps.empty()) {
@@ -83,7 +85,9 @@ void Machine<M>::note_write(BufferId id, Instance<M>& in, int64_t cell) {
   uint32_t& holder = in.holders[in.fold->place[static_cast<size_t>(cell)]];
   if (holder != 0 && holder != cell + 1) {
     uint16_t& evicted = in.state[holder - 1];
-    if (evicted >= open) return fail(codes::open_reduction, cell_name(id, in, cell) + " takes the place of a cell whose reduction is open");
+    if (evicted >= open)
+      return fail(codes::open_reduction,
+                  cell_name(id, in, cell) + " takes the place of a cell whose reduction is open");
     evicted = poison;
   }
   holder = static_cast<uint32_t>(cell) + 1;
@@ -98,7 +102,8 @@ bool Machine<M>::readable(BufferId id, Instance<M>& in, int64_t cell) {
     return false;
   }
   if (state >= open) {
-    fail(codes::open_reduction, cell_name(id, in, cell) + " is read while its reduction is open", "read it after the region");
+    fail(codes::open_reduction, cell_name(id, in, cell) + " is read while its reduction is open",
+         "read it after the region");
     return false;
   }
   if (!in.accesses.empty() && !speculating) note_read(id, in, cell);

@@ -44,7 +44,9 @@ class Machine {
 
   std::string name_of(BufferId id) const;
   std::string cell_name(BufferId id, const std::vector<int64_t>& at) const;
-  std::string cell_name(BufferId id, const Instance<M>& in, int64_t cell) const { return cell_name(id, in.coordinates(cell)); }
+  std::string cell_name(BufferId id, const Instance<M>& in, int64_t cell) const {
+    return cell_name(id, in.coordinates(cell));
+  }
   /// "stage `y` at (r = 3, c = 2)", of the leaf or call that runs.
   std::string where() const;
 
@@ -58,12 +60,12 @@ class Machine {
   bool count_leaf();
 
   const Program& program;
-  std::vector<Cell<M>> slots;             ///< by symbol
-  std::vector<Instance<M>*> current;      ///< by buffer; null outside its alloc
-  std::vector<View<M>> views;             ///< of the running instruction
-  State3<M>* reducer_state = nullptr;     ///< of the running reducer line
+  std::vector<Cell<M>> slots;          ///< by symbol
+  std::vector<Instance<M>*> current;   ///< by buffer; null outside its alloc
+  std::vector<View<M>> views;          ///< of the running instruction
+  State3<M>* reducer_state = nullptr;  ///< of the running reducer line
   Tasks tasks;
-  uint32_t stamp = 0;                     ///< of the running lock step
+  uint32_t stamp = 0;  ///< of the running lock step
   bool in_lock_step = false;
   bool has_fma = true;
   int64_t max_leaves = 0, leaves = 0;

@@ -1,4 +1,5 @@
-// Cells of a buffer with what the interpreter knows of each: whether it was written, whether its reduction is open, and which
+// Cells of a buffer with what the interpreter knows of each: whether it was written, whether its reduction is open,
+// and which
 // iterations of parallel loops touched it.
 #pragma once
 
@@ -20,7 +21,8 @@ union Cell {
   explicit Cell(I i) : integer(i) {}
 };
 
-/// Iterations of parallel loops as a tree of tasks: two tasks race where they are different iterations of one loop instance,
+/// Iterations of parallel loops as a tree of tasks: two tasks race where they are different iterations of one loop
+/// instance,
 /// or lie below such.
 class Tasks {
  public:
@@ -79,14 +81,14 @@ struct Instance {
   struct Access {
     Tasks::Id writer = 0, reader = 0, other_reader = 0;
   };
-  std::vector<Access> accesses;    ///< empty where no parallel loop can race
-  std::vector<uint32_t> stamps;    ///< of the last lock step that wrote the cell; empty without vector loops
+  std::vector<Access> accesses;  ///< empty where no parallel loop can race
+  std::vector<uint32_t> stamps;  ///< of the last lock step that wrote the cell; empty without vector loops
   struct Terms {
     double count = 0, magnitude = 0;
   };
-  std::vector<Terms> terms;        ///< of open float sums, bounded mode only
+  std::vector<Terms> terms;  ///< of open float sums, bounded mode only
   const Fold* fold = nullptr;
-  std::vector<uint32_t> holders;   ///< of a fold: cell + 1 that lives in each place
+  std::vector<uint32_t> holders;  ///< of a fold: cell + 1 that lives in each place
 
   int64_t size() const { return static_cast<int64_t>(cells.size()); }
   std::vector<int64_t> coordinates(int64_t cell) const {

@@ -60,7 +60,8 @@ void Runner<M>::stmt(const ForCode<M>& l, const Lanes<M>& lanes) {
   }
   if (m_.failed() || lo >= hi) return;
   const bool parallel = l.kind == LoopKind::parallel || l.kind == LoopKind::bound;
-  // A pipelined loop runs in sequence: which child belongs to which stage is decided by lowering, and its hazards with it.
+  // A pipelined loop runs in sequence: which child belongs to which stage is decided by lowering, and its hazards
+  // with it.
   if (!parallel) {
     for (int64_t i = lo; i < hi && !m_.failed(); ++i) trip(l, i, lanes, ranges);
     return;
@@ -90,7 +91,8 @@ std::vector<int64_t> Runner<M>::order(int64_t lo, int64_t hi) {
 }
 
 template <class M>
-void Runner<M>::trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes, const std::vector<std::pair<int64_t, int64_t>>& ranges) {
+void Runner<M>::trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes,
+                     const std::vector<std::pair<int64_t, int64_t>>& ranges) {
   m_.set_index(l.slot, value);
   auto reached = [&](size_t i) { return ranges[i].first <= value && value < ranges[i].second; };
   size_t count = 0;
@@ -150,11 +152,12 @@ Instance<M>* Runner<M>::allocate(const typename AllocCode<M>::One& one) {
   for (const RangeCode<M>& r : one.box) {
     const int64_t lo = evaluate(r.lo), hi = evaluate(r.hi);
     int64_t extent = 0;
-    if (lo < hi && __builtin_sub_overflow(hi, lo, &extent)) extent = INT64_MAX;
+    if (lo < hi && __builtin_sub_overflow(hi, lo, &extent))
+      m_.fail(codes::too_much_memory, "the box of `" + m_.name_of(one.buffer) + "` is past 64 bits");
     in.lo.push_back(lo);
     in.extent.push_back(extent);
   }
-  prepare(in, one.buffer, one.watch_races);
+  if (!m_.failed()) prepare(in, one.buffer, one.watch_races);
   if (m_.failed()) return nullptr;
   if (one.has_pad) {
     std::fill(in.cells.begin(), in.cells.end(), one.pad(m_));
@@ -188,7 +191,8 @@ bool Runner<M>::places(const typename AllocCode<M>::One& one, const Instance<M>&
       all.push_back(evaluate(one.layout_to[d]));
       most[d] = std::max(most[d], all.back());
       if (all.back() < 0)
-        m_.fail(codes::broken_layout, "the layout of `" + m_.name_of(one.buffer) + "` sends " + m_.cell_name(one.buffer, at) + " below its origin");
+        m_.fail(codes::broken_layout, "the layout of `" + m_.name_of(one.buffer) + "` sends " +
+                                          m_.cell_name(one.buffer, at) + " below its origin");
     }
   }
   for (size_t i = 0; i < all.size() && !m_.failed(); i += rank) {
@@ -209,9 +213,11 @@ const Fold* Runner<M>::fold_of(const typename AllocCode<M>::One& one, const Inst
   if (!places(one, in, linear)) return nullptr;
   auto fold = std::make_unique<Fold>();
   std::unordered_map<int64_t, uint32_t> ids;
-  for (int64_t place : linear) fold->place.push_back(ids.try_emplace(place, static_cast<uint32_t>(ids.size())).first->second);
+  for (int64_t place : linear)
+    fold->place.push_back(ids.try_emplace(place, static_cast<uint32_t>(ids.size())).first->second);
   fold->places = static_cast<uint32_t>(ids.size());
-  if (fold->places < fold->place.size()) at->second = std::move(fold);  // else one cell for each place: nothing to watch
+  if (fold->places < fold->place.size())
+    at->second = std::move(fold);  // else one cell for each place: nothing to watch
   return at->second.get();
 }
 

@@ -1,7 +1,9 @@
 // Runs compiled statements with the parallelism that the program claims.
 //
-// Every statement runs for a list of lanes: one outside vector loops, else one for each iteration of the vector loops around it,
-// in lock step: a leaf reads for all lanes before it writes for any; a loop below has one trip for all lanes that reach it.
+// Every statement runs for a list of lanes: one outside vector loops, else one for each iteration of the vector loops
+// around it,
+// in lock step: a leaf reads for all lanes before it writes for any; a loop below has one trip for all lanes that
+// reach it.
 #pragma once
 
 #include <map>
@@ -13,8 +15,8 @@ namespace heddle::ir::interpreter {
 
 template <class M>
 struct Lane {
-  std::vector<std::pair<uint32_t, int64_t>> values;            ///< of the vector loops
-  std::vector<std::pair<uint32_t, Instance<M>*>> buffers;      ///< allocated inside them: each lane has its own
+  std::vector<std::pair<uint32_t, int64_t>> values;        ///< of the vector loops
+  std::vector<std::pair<uint32_t, Instance<M>*>> buffers;  ///< allocated inside them: each lane has its own
 };
 template <class M>
 using Lanes = std::vector<Lane<M>*>;
@@ -58,7 +60,8 @@ class Runner {
 
   int64_t evaluate(const IntCode<M>& code);
   void vector_loop(const ForCode<M>& l, const Lanes<M>& lanes);
-  void trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes, const std::vector<std::pair<int64_t, int64_t>>& ranges);
+  void trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes,
+            const std::vector<std::pair<int64_t, int64_t>>& ranges);
   std::vector<int64_t> order(int64_t lo, int64_t hi);
 
   Instance<M>* allocate(const typename AllocCode<M>::One& one);

@@ -30,22 +30,33 @@ struct ProgramBuilder {
     return program.add(std::move(s));
   }
   Expr dim(std::string name) { return var(symbol(std::move(name), SymbolKind::dim)); }
-  Expr loop(std::string name, std::string owner = "y") { return var(symbol(std::move(name), SymbolKind::loop, ScalarType::index, std::move(owner))); }
-  Expr axis(std::string name, std::string owner = "y") { return var(symbol(std::move(name), SymbolKind::axis, ScalarType::index, std::move(owner))); }
-  Expr local(std::string name, ScalarType type = ScalarType::index) { return var(symbol(std::move(name), SymbolKind::local, type), type); }
+  Expr loop(std::string name, std::string owner = "y") {
+    return var(symbol(std::move(name), SymbolKind::loop, ScalarType::index, std::move(owner)));
+  }
+  Expr axis(std::string name, std::string owner = "y") {
+    return var(symbol(std::move(name), SymbolKind::axis, ScalarType::index, std::move(owner)));
+  }
+  Expr local(std::string name, ScalarType type = ScalarType::index) {
+    return var(symbol(std::move(name), SymbolKind::local, type), type);
+  }
   Expr scalar(std::string name, ScalarType type) {
     const SymbolId id = symbol(std::move(name), SymbolKind::scalar, type);
     program.parameters.push_back({{}, id, {}});
     return var(id, type);
   }
 
-  BufferId in(std::string name, ScalarType type, std::vector<Expr> dims) { return parameter(Role::in, std::move(name), type, std::move(dims)); }
-  BufferId out(std::string name, ScalarType type, std::vector<Expr> dims) { return parameter(Role::out, std::move(name), type, std::move(dims)); }
+  BufferId in(std::string name, ScalarType type, std::vector<Expr> dims) {
+    return parameter(Role::in, std::move(name), type, std::move(dims));
+  }
+  BufferId out(std::string name, ScalarType type, std::vector<Expr> dims) {
+    return parameter(Role::out, std::move(name), type, std::move(dims));
+  }
   BufferId inout(std::string name, ScalarType type, std::vector<Expr> dims) {
     return parameter(Role::inout, std::move(name), type, std::move(dims));
   }
   /// A temporary with a box; `field` and its dims for a field of a user reducer's state.
-  BufferId temporary(std::string name, ScalarType type, std::vector<std::pair<Expr, Expr>> box, std::string field = {}, int field_dims = 0) {
+  BufferId temporary(std::string name, ScalarType type, std::vector<std::pair<Expr, Expr>> box, std::string field = {},
+                     int field_dims = 0) {
     Buffer b;
     b.name = std::move(name), b.type = type, b.field = std::move(field), b.field_dims = field_dims;
     for (auto& [lo, hi] : box) b.box.push_back({"", lo, hi});
@@ -82,7 +93,9 @@ struct ProgramBuilder {
 
 inline SymbolId id(const Expr& e) { return e.as<Var>()->symbol; }
 inline Axis map_axis(const Expr& a, Expr lo, Expr hi) { return {id(a), AxisClass::map, std::move(lo), std::move(hi)}; }
-inline Axis reduce_axis(const Expr& a, Expr lo, Expr hi) { return {id(a), AxisClass::reduce, std::move(lo), std::move(hi)}; }
+inline Axis reduce_axis(const Expr& a, Expr lo, Expr hi) {
+  return {id(a), AxisClass::reduce, std::move(lo), std::move(hi)};
+}
 
 inline StmtRef loop_over(const Expr& l, Expr lo, Expr hi, Body body, LoopKind kind = LoopKind::serial) {
   For f;
@@ -99,11 +112,17 @@ inline Window window(BufferId b, std::vector<std::pair<Expr, Expr>> ranges) {
   for (auto& [lo, hi] : ranges) w.ranges.push_back({lo, hi, 0});
   return w;
 }
-inline Assign define(BufferId b, std::vector<Expr> subs, Expr value) { return {b, std::move(subs), AssignKind::define, {}, std::move(value)}; }
-inline Assign combine(BufferId b, std::vector<Expr> subs, Expr value) { return {b, std::move(subs), AssignKind::combine, {}, std::move(value)}; }
-inline Assign update(BufferId b, std::vector<Expr> subs, Expr value) { return {b, std::move(subs), AssignKind::update, {}, std::move(value)}; }
-inline StmtRef leaf(StageId stage, std::vector<Expr> bindings, std::vector<Assign> assigns, Expr predicate = {}, std::string reducer = {},
-                    bool recomputed = false) {
+inline Assign define(BufferId b, std::vector<Expr> subs, Expr value) {
+  return {b, std::move(subs), AssignKind::define, {}, std::move(value)};
+}
+inline Assign combine(BufferId b, std::vector<Expr> subs, Expr value) {
+  return {b, std::move(subs), AssignKind::combine, {}, std::move(value)};
+}
+inline Assign update(BufferId b, std::vector<Expr> subs, Expr value) {
+  return {b, std::move(subs), AssignKind::update, {}, std::move(value)};
+}
+inline StmtRef leaf(StageId stage, std::vector<Expr> bindings, std::vector<Assign> assigns, Expr predicate = {},
+                    std::string reducer = {}, bool recomputed = false) {
   Leaf l;
   l.stage = stage, l.bindings = std::move(bindings), l.assigns = std::move(assigns), l.predicate = std::move(predicate);
   l.reducer = std::move(reducer), l.recomputed = recomputed;
@@ -128,7 +147,8 @@ struct Array {
   std::vector<int64_t> extents;
   std::vector<T> data;
 
-  explicit Array(std::vector<int64_t> shape, std::vector<T> values = {}) : extents(std::move(shape)), data(std::move(values)) {
+  explicit Array(std::vector<int64_t> shape, std::vector<T> values = {})
+      : extents(std::move(shape)), data(std::move(values)) {
     int64_t size = 1;
     for (int64_t e : extents) size *= e;
     data.resize(static_cast<size_t>(size));

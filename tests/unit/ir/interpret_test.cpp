@@ -1,6 +1,8 @@
-// The reference interpreter on programs built by hand: results, and the claims of a program that do not hold.
+// The reference interpreter on programs built by hand: results, and the claims of a program that do not hold. One file,
+// as most tests vary a few shared programs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -36,7 +38,8 @@ Program softmax(LoopKind rows_kind = LoopKind::serial) {
     const Expr r = b.axis("r", name), c = b.axis("c", name), lr = b.loop("r", name), lc = b.loop("c", name);
     const StageId stage = b.stage(name, {map_axis(r, n(0), rows), reduce_axis(c, n(0), cols)});
     const StmtRef point = leaf(stage, {lr, lc}, {combine(out, {r}, b.read(of, {r, c}))}, {}, reducer);
-    return loop_over(lr, n(0), rows, {region({window(out, {{lr, lr + 1}})}, reducer, {loop_over(lc, n(0), cols, {point})})}, rows_kind);
+    return loop_over(lr, n(0), rows,
+                     {region({window(out, {{lr, lr + 1}})}, reducer, {loop_over(lc, n(0), cols, {point})})}, rows_kind);
   };
   auto elementwise = [&](BufferId out, const char* name, auto value) {
     const Expr r = b.axis("r", name), c = b.axis("c", name), lr = b.loop("r", name), lc = b.loop("c", name);
@@ -45,7 +48,8 @@ Program softmax(LoopKind rows_kind = LoopKind::serial) {
     return loop_over(lr, n(0), rows, {loop_over(lc, n(0), cols, {point})}, rows_kind);
   };
   const StmtRef peak_nest = reduction(peak, "peak", "max", x);
-  const StmtRef e_nest = elementwise(e, "e", [&](Expr r, Expr c) { return call("exp", b.read(x, {r, c}) - b.read(peak, {r})); });
+  const StmtRef e_nest =
+      elementwise(e, "e", [&](Expr r, Expr c) { return call("exp", b.read(x, {r, c}) - b.read(peak, {r})); });
   const StmtRef total_nest = reduction(total, "total", "sum", e);
   const StmtRef y_nest =
       elementwise(y, "y", [&](Expr r, Expr c) { return binary(BinaryOp::div, b.read(e, {r, c}), b.read(total, {r})); });
@@ -111,7 +115,8 @@ Program reduction(const char* reducer) {
   const Expr r = b.axis("r"), c = b.axis("c"), lr = b.loop("r"), lc = b.loop("c");
   const StageId stage = b.stage("y", {map_axis(r, n(0), rows), reduce_axis(c, n(0), cols)});
   const StmtRef point = leaf(stage, {lr, lc}, {combine(y, {r}, b.read(x, {r, c}))}, {}, reducer);
-  b.program.body = {loop_over(lr, n(0), rows, {region({window(y, {{lr, lr + 1}})}, reducer, {loop_over(lc, n(0), cols, {point})})})};
+  b.program.body = {
+      loop_over(lr, n(0), rows, {region({window(y, {{lr, lr + 1}})}, reducer, {loop_over(lc, n(0), cols, {point})})})};
   return b.program;
 }
 
@@ -173,13 +178,15 @@ Program split_matmul(bool guard) {
   const Expr m = b.dim("m"), k = b.dim("k"), cols = b.dim("n");
   const BufferId x = b.in("a", f32, {m, k}), w = b.in("b", f32, {k, cols}), c = b.out("c", f32, {m, cols});
   const Expr i = b.axis("i", "c"), j = b.axis("j", "c"), p = b.axis("p", "c");
-  const Expr io = b.loop("io", "c"), ii = b.loop("ii", "c"), jo = b.loop("jo", "c"), jv = b.loop("jv", "c"), lp = b.loop("p", "c");
+  const Expr io = b.loop("io", "c"), ii = b.loop("ii", "c"), jo = b.loop("jo", "c"), jv = b.loop("jv", "c"),
+             lp = b.loop("p", "c");
   const StageId stage = b.stage("c", {map_axis(i, n(0), m), map_axis(j, n(0), cols), reduce_axis(p, n(0), k)});
   const Expr row = io * 4 + ii, col = jo * 8 + jv;
   const StmtRef point = leaf(stage, {row, col, lp}, {combine(c, {i, j}, b.read(x, {i, p}) * b.read(w, {p, j}))},
                              guard ? both(less(row, m), less(col, cols)) : Expr(), "sum");
   const StmtRef lanes = loop_over(jv, n(0), n(8), {point}, LoopKind::vector);
-  const StmtRef reduce = region({window(c, {{row, row + 1}, {jo * 8, jo * 8 + 8}})}, "sum", {loop_over(lp, n(0), k, {lanes})});
+  const StmtRef reduce =
+      region({window(c, {{row, row + 1}, {jo * 8, jo * 8 + 8}})}, "sum", {loop_over(lp, n(0), k, {lanes})});
   const StmtRef inner = loop_over(ii, n(0), n(4), {loop_over(jo, n(0), ceildiv(cols, n(8)), {reduce})});
   b.program.body = {loop_over(io, n(0), ceildiv(m, n(4)), {inner}, LoopKind::parallel)};
   return b.program;
@@ -216,10 +223,13 @@ Reducer online(ProgramBuilder& b, const Expr& d) {
   r.name = "online";
   r.fields = {{"m", f32, {}}, {"l", f32, {}}, {"o", f32, {d}}};
   const Expr e = b.local("e"), wa = b.local("wa", f32), wb = b.local("wb", f32);
-  auto field = [&](int side, int f, std::vector<Expr> subs = {}) { return make_expr(f32, StateField{side, f, std::move(subs)}); };
+  auto field = [&](int side, int f, std::vector<Expr> subs = {}) {
+    return make_expr(f32, StateField{side, f, std::move(subs)});
+  };
   auto real = [](double v) { return real_constant(f32, v); };
   auto weight = [&](int side) {
-    return select(binary(BinaryOp::eq, field(side, 0), real(-HUGE_VAL)), real(0), call("exp", field(side, 0) - field(2, 0)));
+    return select(binary(BinaryOp::eq, field(side, 0), real(-HUGE_VAL)), real(0),
+                  call("exp", field(side, 0) - field(2, 0)));
   };
   r.identity = {{0, {}, {}, real(-HUGE_VAL)}, {1, {}, {}, real(0)}, {2, {}, {id(e)}, real(0)}};
   r.combine = {{0, {}, {}, binary(BinaryOp::max, field(0, 0), field(1, 0))},
@@ -237,19 +247,25 @@ Program online_softmax(LoopKind kind = LoopKind::serial) {
   const BufferId z = b.in("z", f32, {rows, t}), v = b.in("v", f32, {t, d}), y = b.out("y", f32, {rows, d});
   b.program.reducers.push_back(online(b, d));
   const std::pair<Expr, Expr> all{n(0), rows}, whole{n(0), d};
-  const BufferId m = b.temporary("st", f32, {all}, "m"), l = b.temporary("st", f32, {all}, "l"), o = b.temporary("st", f32, {all, whole}, "o", 1);
-  const Expr i = b.axis("i", "st"), j = b.axis("j", "st"), e = b.local("e"), li = b.loop("i", "st"), lj = b.loop("j", "st");
+  const BufferId m = b.temporary("st", f32, {all}, "m"), l = b.temporary("st", f32, {all}, "l"),
+                 o = b.temporary("st", f32, {all, whole}, "o", 1);
+  const Expr i = b.axis("i", "st"), j = b.axis("j", "st"), e = b.local("e"), li = b.loop("i", "st"),
+             lj = b.loop("j", "st");
   const StageId state = b.stage("st", {map_axis(i, n(0), rows), reduce_axis(j, n(0), t)});
   Assign field_o = combine(o, {i, e}, b.read(v, {j, e}));
   field_o.over = {map_axis(e, n(0), d)};
-  const StmtRef point = leaf(state, {li, lj}, {combine(m, {i}, b.read(z, {i, j})), combine(l, {i}, real_constant(f32, 1)), field_o}, {}, "online");
+  const StmtRef point =
+      leaf(state, {li, lj}, {combine(m, {i}, b.read(z, {i, j})), combine(l, {i}, real_constant(f32, 1)), field_o}, {},
+           "online");
   const std::pair<Expr, Expr> at{li, li + 1};
-  const StmtRef reduce = region({window(m, {at}), window(l, {at}), window(o, {at, whole})}, "online", {loop_over(lj, n(0), t, {point}, kind)});
+  const StmtRef reduce = region({window(m, {at}), window(l, {at}), window(o, {at, whole})}, "online",
+                                {loop_over(lj, n(0), t, {point}, kind)});
   const Expr yi = b.axis("i"), ye = b.axis("e"), lyi = b.loop("i"), lye = b.loop("e");
   const StageId out = b.stage("y", {map_axis(yi, n(0), rows), map_axis(ye, n(0), d)});
   const Expr value = binary(BinaryOp::div, b.read(o, {yi, ye}), b.read(l, {yi}));
-  b.program.body = {alloc({m, l, o}), loop_over(li, n(0), rows, {reduce}),
-                    loop_over(lyi, n(0), rows, {loop_over(lye, n(0), d, {leaf(out, {lyi, lye}, {define(y, {yi, ye}, value)})})})};
+  b.program.body = {
+      alloc({m, l, o}), loop_over(li, n(0), rows, {reduce}),
+      loop_over(lyi, n(0), rows, {loop_over(lye, n(0), d, {leaf(out, {lyi, lye}, {define(y, {yi, ye}, value)})})})};
   return b.program;
 }
 
@@ -289,21 +305,31 @@ Program tiled(int64_t windows_of_b = 4) {
   ProgramBuilder b("tiled");
   const Expr m = b.dim("m"), k = b.dim("k"), cols = b.dim("n");
   const BufferId a = b.in("a", f32, {m, k}), w = b.in("b", f32, {k, cols}), c = b.out("c", f32, {m, cols});
-  const Expr tm = b.local("tm"), tn = b.local("tn"), tk = b.local("tk"), i = b.local("i"), j = b.local("j"), p = b.local("p");
+  const Expr tm = b.local("tm"), tn = b.local("tn"), tk = b.local("tk"), i = b.local("i"), j = b.local("j"),
+             p = b.local("p");
   Instr dot;
   dot.name = "dot4";
   dot.operands = {{"c", true, f32, {id(tm), id(tn)}, {4, 4}, Memory::registers, {}},
                   {"a", false, f32, {id(tm), id(tk)}, {0, 4}, Memory::registers, {}},
                   {"b", false, f32, {id(tk), id(tn)}, {0, 0}, Memory::registers, {}}};
-  dot.lines = {{0, {i, j}, "sum", {map_axis(i, n(0), tm), map_axis(j, n(0), tn), reduce_axis(p, n(0), tk)},
+  dot.lines = {{0,
+                {i, j},
+                "sum",
+                {map_axis(i, n(0), tm), map_axis(j, n(0), tn), reduce_axis(p, n(0), tk)},
                 load(f32, BufferId{1}, {i, p}) * load(f32, BufferId{2}, {p, j})}};
   b.program.instrs.push_back(dot);
   const Expr io = b.loop("io", "c"), jo = b.loop("jo", "c"), ko = b.loop("ko", "c");
-  auto block = [](const Expr& l, const Expr& size, int64_t width = 4) { return std::pair<Expr, Expr>{l * 4, min(l * 4 + width, size)}; };
-  const StmtRef call = make_stmt(
-      Call{"dot4", {window(c, {block(io, m), block(jo, cols)}), window(a, {block(io, m), block(ko, k)}), window(w, {block(ko, k), block(jo, cols, windows_of_b)})}});
-  const StmtRef reduce = region({window(c, {block(io, m), block(jo, cols)})}, "sum", {loop_over(ko, n(0), ceildiv(k, n(4)), {call})});
-  b.program.body = {loop_over(io, n(0), ceildiv(m, n(4)), {loop_over(jo, n(0), ceildiv(cols, n(4)), {reduce})}, LoopKind::parallel)};
+  auto block = [](const Expr& l, const Expr& size, int64_t width = 4) {
+    return std::pair<Expr, Expr>{l * 4, min(l * 4 + width, size)};
+  };
+  const StmtRef call =
+      make_stmt(Call{"dot4",
+                     {window(c, {block(io, m), block(jo, cols)}), window(a, {block(io, m), block(ko, k)}),
+                      window(w, {block(ko, k), block(jo, cols, windows_of_b)})}});
+  const StmtRef reduce =
+      region({window(c, {block(io, m), block(jo, cols)})}, "sum", {loop_over(ko, n(0), ceildiv(k, n(4)), {call})});
+  b.program.body = {
+      loop_over(io, n(0), ceildiv(m, n(4)), {loop_over(jo, n(0), ceildiv(cols, n(4)), {reduce})}, LoopKind::parallel)};
   return b.program;
 }
 
@@ -346,7 +372,8 @@ TEST(Interpret, InstructionAccumulatesOnlyIntoWrittenCells) {
 
 // for i in 0 .. n KIND { y[to] = value }, over an input x and an output y of n cells each.
 template <class To, class Value>
-Program one_loop(LoopKind kind, To to, Value value, Role role = Role::out, AssignKind assign = AssignKind::define, bool recomputed = false) {
+Program one_loop(LoopKind kind, To to, Value value, Role role = Role::out, AssignKind assign = AssignKind::define,
+                 bool recomputed = false) {
   ProgramBuilder b("one");
   const Expr size = b.dim("n");
   const BufferId x = b.in("x", f32, {size});
@@ -361,16 +388,21 @@ Program one_loop(LoopKind kind, To to, Value value, Role role = Role::out, Assig
 }
 const auto same_place = [](Expr i) { return i; };
 const auto reads_x = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) { return b.read(x, {i}); };
-const auto reads_left = [](ProgramBuilder& b, BufferId, BufferId y, Expr i) { return b.read(y, {i - 1}, b.read(y, {i})); };
+const auto reads_left = [](ProgramBuilder& b, BufferId, BufferId y, Expr i) {
+  return b.read(y, {i - 1}, b.read(y, {i}));
+};
 
 TEST(Interpret, ParallelReadOfAnotherIterationsCellRaces) {
   Array<float> x({4}, {1, 2, 3, 4}), y({4}, {1, 2, 3, 4});
-  EXPECT_EQ(code_of(interpret(one_loop(LoopKind::serial, same_place, reads_left, Role::inout, AssignKind::update), arguments(x, y))), "");
+  EXPECT_EQ(code_of(interpret(one_loop(LoopKind::serial, same_place, reads_left, Role::inout, AssignKind::update),
+                              arguments(x, y))),
+            "");
   EXPECT_EQ(y.data, (std::vector<float>{1, 1, 1, 1}));
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     InterpretOptions options;
     options.seed = seed;
-    auto result = interpret(one_loop(LoopKind::parallel, same_place, reads_left, Role::inout, AssignKind::update), arguments(x, y), options);
+    auto result = interpret(one_loop(LoopKind::parallel, same_place, reads_left, Role::inout, AssignKind::update),
+                            arguments(x, y), options);
     EXPECT_EQ(code_of(result), "HD0263") << "seed " << seed;
   }
 }
@@ -378,13 +410,15 @@ TEST(Interpret, ParallelReadOfAnotherIterationsCellRaces) {
 TEST(Interpret, ParallelWritesOfOneCellRace) {
   Array<float> x({4}), y({4});
   const auto half = [](Expr i) { return binary(BinaryOp::div, i, n(2)); };
-  auto result = interpret(one_loop(LoopKind::parallel, half, reads_x, Role::inout, AssignKind::update), arguments(x, y));
+  auto result =
+      interpret(one_loop(LoopKind::parallel, half, reads_x, Role::inout, AssignKind::update), arguments(x, y));
   EXPECT_EQ(code_of(result), "HD0263");
 }
 
 TEST(Interpret, LockStepShowsTheHazardOfAVectorLoop) {
   Array<float> x({4}), y({4}, {1, 2, 3, 4});
-  auto result = interpret(one_loop(LoopKind::vector, same_place, reads_left, Role::inout, AssignKind::update), arguments(x, y));
+  auto result =
+      interpret(one_loop(LoopKind::vector, same_place, reads_left, Role::inout, AssignKind::update), arguments(x, y));
   ASSERT_TRUE(result.ok()) << message_of(result);
   EXPECT_EQ(y.data, (std::vector<float>{1, 1, 2, 3}));  // all lanes read before any writes
 }
@@ -392,7 +426,9 @@ TEST(Interpret, LockStepShowsTheHazardOfAVectorLoop) {
 TEST(Interpret, LanesMayNotWriteOneCell) {
   Array<float> x({4}), y({4});
   const auto half = [](Expr i) { return binary(BinaryOp::div, i, n(2)); };
-  EXPECT_EQ(code_of(interpret(one_loop(LoopKind::vector, half, reads_x, Role::inout, AssignKind::update), arguments(x, y))), "HD0264");
+  EXPECT_EQ(
+      code_of(interpret(one_loop(LoopKind::vector, half, reads_x, Role::inout, AssignKind::update), arguments(x, y))),
+      "HD0264");
 }
 
 TEST(Interpret, FreshMemoryIsPoison) {
@@ -406,7 +442,8 @@ TEST(Interpret, FreshMemoryIsPoison) {
 TEST(Interpret, EveryOutputCellIsWritten) {
   Array<float> x({4}), y({4});
   const auto zero = [](Expr) { return n(0); };
-  auto result = interpret(one_loop(LoopKind::serial, zero, reads_x, Role::out, AssignKind::define, true), arguments(x, y));
+  auto result =
+      interpret(one_loop(LoopKind::serial, zero, reads_x, Role::out, AssignKind::define, true), arguments(x, y));
   EXPECT_EQ(code_of(result), "HD0267");
   EXPECT_NE(message_of(result).find("`y[1]`"), std::string::npos) << message_of(result);
 }
@@ -415,7 +452,9 @@ TEST(Interpret, OneDefinitionUnlessRecomputed) {
   Array<float> x({4}), y({4});
   const auto clamped = [](Expr i) { return min(i, n(2)); };
   EXPECT_EQ(code_of(interpret(one_loop(LoopKind::serial, clamped, reads_x), arguments(x, y))), "HD0262");
-  EXPECT_EQ(code_of(interpret(one_loop(LoopKind::serial, clamped, reads_x, Role::out, AssignKind::define, true), arguments(x, y))), "HD0267");
+  EXPECT_EQ(code_of(interpret(one_loop(LoopKind::serial, clamped, reads_x, Role::out, AssignKind::define, true),
+                              arguments(x, y))),
+            "HD0267");
 }
 
 TEST(Interpret, WriteOutside) {
@@ -450,6 +489,74 @@ TEST(Interpret, StopsAtTheLeafLimit) {
   EXPECT_EQ(code_of(interpret(softmax(), arguments(x, y), options)), "HD0270");
 }
 
+// y[i] = 2 * x[i] by way of t[0]: scratch memory of one cell, allocated inside or outside the parallel loop.
+Program scratch(bool inside) {
+  ProgramBuilder b("scratch");
+  const Expr size = b.dim("n");
+  const BufferId x = b.in("x", f32, {size}), y = b.out("y", f32, {size}), t = b.temporary("t", f32, {{n(0), n(1)}});
+  const Expr i = b.loop("i"), ti = b.axis("i", "t"), yi = b.axis("i");
+  const StageId stage_t = b.stage("t", {map_axis(ti, n(0), size)}), stage_y = b.stage("y", {map_axis(yi, n(0), size)});
+  Body body = {leaf(stage_t, {i}, {define(t, {n(0)}, b.read(x, {ti}))}, {}, {}, true),
+               leaf(stage_y, {i}, {define(y, {yi}, b.read(t, {n(0)}) + b.read(t, {n(0)}))})};
+  if (inside) body.insert(body.begin(), alloc({t}));
+  b.program.body = {loop_over(i, n(0), size, body, LoopKind::parallel)};
+  if (!inside) b.program.body.insert(b.program.body.begin(), alloc({t}));
+  return b.program;
+}
+
+TEST(Interpret, ScratchOfOneIterationIsItsOwn) {
+  Array<float> x({3}, {1, 2, 3}), y({3});
+  auto result = interpret(scratch(true), arguments(x, y));
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(y.data, (std::vector<float>{2, 4, 6}));
+  EXPECT_EQ(code_of(interpret(scratch(false), arguments(x, y))), "HD0263");
+}
+
+TEST(Interpret, NestedAndFollowingParallelLoopsAreOrdered) {
+  ProgramBuilder b("transpose_twice");
+  const Expr rows = b.dim("rows"), cols = b.dim("cols");
+  const BufferId x = b.in("x", f32, {rows, cols}), y = b.out("y", f32, {rows, cols}),
+                 t = b.temporary("t", f32, {{n(0), cols}, {n(0), rows}});
+  const Expr i = b.loop("i", "t"), j = b.loop("j", "t"), k = b.loop("i"), l = b.loop("j");
+  const Expr ti = b.axis("i", "t"), tj = b.axis("j", "t"), yi = b.axis("i"), yj = b.axis("j");
+  const StageId stage_t = b.stage("t", {map_axis(ti, n(0), cols), map_axis(tj, n(0), rows)});
+  const StageId stage_y = b.stage("y", {map_axis(yi, n(0), rows), map_axis(yj, n(0), cols)});
+  const StmtRef fill = leaf(stage_t, {i, j}, {define(t, {ti, tj}, b.read(x, {tj, ti}))});
+  const StmtRef use = leaf(stage_y, {k, l}, {define(y, {yi, yj}, b.read(t, {yj, yi}))});
+  b.program.body = {
+      alloc({t}), loop_over(i, n(0), cols, {loop_over(j, n(0), rows, {fill}, LoopKind::parallel)}, LoopKind::parallel),
+      loop_over(k, n(0), rows, {loop_over(l, n(0), cols, {use}, LoopKind::parallel)}, LoopKind::parallel)};
+  Array<float> xa = random_array({5, 7}, 9), ya({5, 7});
+  auto result = interpret(b.program, arguments(xa, ya));
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(ya.data, xa.data);
+}
+
+TEST(Interpret, LongParallelLoopsReachEveryIteration) {
+  Array<float> x({70'001}, {}), y({70'001});
+  for (size_t i = 0; i < x.data.size(); ++i) x.data[i] = static_cast<float>(i);
+  auto result = interpret(one_loop(LoopKind::parallel, same_place, reads_x), arguments(x, y));
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(y.data, x.data);
+}
+
+TEST(Interpret, DeepExpressions) {
+  const auto chain = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    Expr sum = b.read(x, {i});
+    for (int k = 0; k < 1200; ++k) sum = sum + real_constant(f32, 1);
+    return sum;
+  };
+  Array<float> x({1}, {0}), y({1});
+  for (InterpretMode mode : {InterpretMode::typed, InterpretMode::bounded}) {
+    InterpretOptions options;
+    options.mode = mode;
+    auto result = interpret(one_loop(LoopKind::serial, same_place, chain), arguments(x, y), options);
+    ASSERT_TRUE(result.ok()) << message_of(result);
+    EXPECT_EQ(y.data[0], 1200);
+    if (mode == InterpretMode::bounded) EXPECT_EQ(result->bounded[0].bound[0], 0);  // every step is exact
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Memory
 
@@ -462,9 +569,11 @@ TEST(Interpret, EachLaneHasItsOwnAllocs) {
   const BufferId t = b.temporary("t", f32, {{v, v + 1}});
   const StageId stage_t = b.stage("t", {map_axis(ti, n(0), size)}), stage_y = b.stage("y", {map_axis(yi, n(0), size)});
   // t = sum of v + 1 copies of x: the inner loop has another extent for each lane.
-  const StmtRef sum = region({window(t, {{v, v + 1}})}, "sum",
-                             {loop_over(j, n(0), v + 1, {leaf(stage_t, {v}, {combine(t, {ti}, b.read(x, {ti}))}, {}, "sum")})});
-  b.program.body = {loop_over(v, n(0), n(4), {alloc({t}), sum, leaf(stage_y, {v}, {define(y, {yi}, b.read(t, {yi}))})}, LoopKind::vector)};
+  const StmtRef sum =
+      region({window(t, {{v, v + 1}})}, "sum",
+             {loop_over(j, n(0), v + 1, {leaf(stage_t, {v}, {combine(t, {ti}, b.read(x, {ti}))}, {}, "sum")})});
+  b.program.body = {loop_over(v, n(0), n(4), {alloc({t}), sum, leaf(stage_y, {v}, {define(y, {yi}, b.read(t, {yi}))})},
+                              LoopKind::vector)};
   Array<float> xa({4}, {1, 10, 100, 1000}), ya({4});
   auto result = interpret(b.program, arguments(xa, ya));
   ASSERT_TRUE(result.ok()) << message_of(result);
@@ -480,10 +589,12 @@ Program folded(int64_t reach) {
   const Expr u = b.local("u"), i = b.loop("i"), ti = b.axis("i", "t"), yi = b.axis("i");
   b.program.buffers[t.value].layout = Layout{{id(u)}, {binary(BinaryOp::mod, u, n(3))}};
   const StageId stage_t = b.stage("t", {map_axis(ti, n(0), size)}), stage_y = b.stage("y", {map_axis(yi, n(0), size)});
-  b.program.body = {alloc({t}), loop_over(i, n(0), size,
-                                          {leaf(stage_t, {i}, {define(t, {ti}, b.read(x, {ti}))}),
-                                           leaf(stage_y, {i}, {define(y, {yi}, b.read(t, {max(yi - reach, n(0))}))}, less(n(reach - 1), i)),
-                                           leaf(stage_y, {i}, {define(y, {yi}, b.read(x, {yi}))}, less(i, n(reach)))})};
+  b.program.body = {
+      alloc({t}),
+      loop_over(i, n(0), size,
+                {leaf(stage_t, {i}, {define(t, {ti}, b.read(x, {ti}))}),
+                 leaf(stage_y, {i}, {define(y, {yi}, b.read(t, {max(yi - reach, n(0))}))}, less(n(reach - 1), i)),
+                 leaf(stage_y, {i}, {define(y, {yi}, b.read(x, {yi}))}, less(i, n(reach)))})};
   return b.program;
 }
 
@@ -503,7 +614,9 @@ TEST(Interpret, StridedArraysAndCompositeAxes) {
   b.program.dims = {{id(g), k, 0, {}, {}, {}}, {id(c), x, 0, {}, g, {}}};
   const Expr q = b.axis("q"), i = b.axis("i"), lq = b.loop("q"), li = b.loop("i");
   const StageId stage = b.stage("y", {map_axis(q, n(0), g), map_axis(i, n(0), c)});
-  b.program.body = {loop_over(lq, n(0), g, {loop_over(li, n(0), c, {leaf(stage, {lq, li}, {define(y, {q, i}, b.read(x, {q, i}) * b.read(k, {q}))})})})};
+  b.program.body = {loop_over(
+      lq, n(0), g,
+      {loop_over(li, n(0), c, {leaf(stage, {lq, li}, {define(y, {q, i}, b.read(x, {q, i}) * b.read(k, {q}))})})})};
   Array<float> ka({2}, {1, 10}), xa({12}, {1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0}), ya({2, 3});
   Arguments args = arguments(ka, xa, ya);
   args.arrays[1].extents = {6};
@@ -524,7 +637,9 @@ TEST(Interpret, Bf16RoundsEveryOperation) {
   const BufferId x = b.in("x", ScalarType::bf16, {size}), y = b.out("y", ScalarType::bf16, {size});
   const Expr i = b.axis("i"), li = b.loop("i");
   const Expr one = real_constant(ScalarType::bf16, 1), tiny = real_constant(ScalarType::bf16, 0x1p-9);
-  b.program.body = {loop_over(li, n(0), size, {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, (b.read(x, {i}) * one + tiny) + tiny)})})};
+  b.program.body = {loop_over(
+      li, n(0), size,
+      {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, (b.read(x, {i}) * one + tiny) + tiny)})})};
   Array<uint16_t> xa({1}, {static_cast<uint16_t>(encode_float(ScalarType::bf16, 1))}), ya({1});
   ASSERT_TRUE(interpret(b.program, arguments(xa, ya)).ok());
   EXPECT_EQ(decode_float(ScalarType::bf16, ya.data[0]), 1);  // each addition alone rounds to 1
@@ -537,14 +652,20 @@ TEST(Interpret, Bf16RoundsEveryOperation) {
 Program scatter() {
   ProgramBuilder b("embed_grad");
   const Expr size = b.dim("n"), d = b.dim("d");
-  const BufferId ids = b.in("id", ScalarType::i64, {size}), dy = b.in("dy", f32, {size, d}), dt = b.out("dt", f32, {n(3), d});
-  const Expr i = b.axis("i", "dt"), e = b.axis("e", "dt"), li = b.loop("i", "dt"), le = b.loop("e", "dt"), ci = b.loop("i", "check");
+  const BufferId ids = b.in("id", ScalarType::i64, {size}), dy = b.in("dy", f32, {size, d}),
+                 dt = b.out("dt", f32, {n(3), d});
+  const Expr i = b.axis("i", "dt"), e = b.axis("e", "dt"), li = b.loop("i", "dt"), le = b.loop("e", "dt"),
+             ci = b.loop("i", "check");
   const StageId stage = b.stage("dt", {{id(i), AxisClass::scatter, n(0), size}, map_axis(e, n(0), d)});
-  const Expr row = convert(ScalarType::index, b.read(ids, {i})), checked = convert(ScalarType::index, b.read(ids, {ci}));
+  const Expr row = convert(ScalarType::index, b.read(ids, {i})),
+             checked = convert(ScalarType::index, b.read(ids, {ci}));
   const StmtRef point = leaf(stage, {li, le}, {combine(dt, {row, e}, b.read(dy, {i, e}))}, {}, "sum");
   b.program.body = {
-      loop_over(ci, n(0), size, {make_stmt(Check{both(less_equal(n(0), checked), less(checked, n(3))), "id is inside the table", {ci}})}),
-      region({window(dt, {{n(0), n(3)}, {n(0), d}})}, "sum", {loop_over(li, n(0), size, {loop_over(le, n(0), d, {point})})})};
+      loop_over(
+          ci, n(0), size,
+          {make_stmt(Check{both(less_equal(n(0), checked), less(checked, n(3))), "id is inside the table", {ci}})}),
+      region({window(dt, {{n(0), n(3)}, {n(0), d}})}, "sum",
+             {loop_over(li, n(0), size, {loop_over(le, n(0), d, {point})})})};
   return b.program;
 }
 
@@ -575,6 +696,41 @@ TEST(Interpret, BoundedModeFollowsBothArmsOfAnUndecidedIf) {
   EXPECT_EQ(result->bounded[0].bound[0], 5);
 }
 
+TEST(Interpret, TheOtherArmMayNotBeReachable) {
+  // The arm that is not taken reads outside: nothing can be claimed, and nothing fails.
+  const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    const Expr tenth = real_constant(f32, static_cast<float>(0.1)), a = (b.read(x, {i}) + tenth) - tenth;
+    return select(binary(BinaryOp::lt, b.read(x, {i}), a), b.read(x, {i + 1}),
+                  b.read(x, {i}));  // in f64 both are equal
+  };
+  Array<float> x({1}, {static_cast<float>(0.7)}), y({1});
+  InterpretOptions options;
+  options.mode = InterpretMode::bounded;
+  auto result = interpret(one_loop(LoopKind::serial, same_place, value), arguments(x, y), options);
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(y.data[0], x.data[0]);
+  EXPECT_TRUE(std::isinf(result->bounded[0].bound[0]));
+}
+
+TEST(Interpret, SumBoundHoldsForAnyOrder) {
+  Array<float> x = random_array({1, 1000}, 10), y({1});
+  InterpretOptions options;
+  options.mode = InterpretMode::bounded;
+  auto result = interpret(reduction<float>("sum"), arguments(x, y), options);
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  double exact = 0, magnitude = 0;
+  for (float v : x.data) exact += v, magnitude += std::fabs(v);
+  const double value = result->bounded[0].value[0], bound = result->bounded[0].bound[0];
+  EXPECT_NEAR(value, exact, 1e-9);
+  EXPECT_NEAR(bound, 1000 * 0x1p-23 * magnitude, 1e-6 * bound);
+  std::mt19937 random(3);
+  for (int trial = 0; trial < 100; ++trial) {
+    std::shuffle(x.data.begin(), x.data.end(), random);
+    ASSERT_TRUE(interpret(reduction<float>("sum"), arguments(x, y)).ok());
+    EXPECT_LE(std::fabs(y.data[0] - value), bound);
+  }
+}
+
 TEST(Interpret, BoundedIntegersFromFloats) {
   ProgramBuilder b("quantise");
   const Expr size = b.dim("n");
@@ -582,7 +738,8 @@ TEST(Interpret, BoundedIntegersFromFloats) {
   const Expr i = b.axis("i"), li = b.loop("i");
   const Expr scaled = b.read(x, {i}) * real_constant(f32, 1.0f / 3);
   const Expr value = convert(ScalarType::i8, call("round_even", scaled), ConvertMode::saturate);
-  b.program.body = {loop_over(li, n(0), size, {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, value)})})};
+  b.program.body = {
+      loop_over(li, n(0), size, {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, value)})})};
   Array<float> xa({3}, {10, 4.5, 1e6f});
   Array<int8_t> ya({3});
   InterpretOptions options;
@@ -604,7 +761,8 @@ TEST(BindDims, ExtentsUnify) {
   Array<float> a({2, 3}), w({4, 5}), c({2, 5});
   auto refused = bind_dims(p, arguments(a, w, c));
   EXPECT_EQ(code_of(refused), "HD0253");
-  EXPECT_NE(message_of(refused).find("axis 0 of the argument `b` has 4 elements; `k` is 3 here"), std::string::npos) << message_of(refused);
+  EXPECT_NE(message_of(refused).find("axis 0 of the argument `b` has 4 elements; `k` is 3 here"), std::string::npos)
+      << message_of(refused);
   Array<float> w3({3, 5}), row({5});
   auto dims = bind_dims(p, arguments(a, w3, c));
   ASSERT_TRUE(dims.ok()) << message_of(dims);
@@ -620,7 +778,8 @@ TEST(BindDims, RequirementsFactsAndOverflow) {
   const Expr size = b.dim("n"), eps = b.scalar("eps", f32);
   const BufferId x = b.in("x", f32, {size}), y = b.out("y", f32, {size});
   const Expr i = b.axis("i"), li = b.loop("i");
-  b.program.body = {loop_over(li, n(0), size, {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, b.read(x, {i}) + eps)})})};
+  b.program.body = {loop_over(
+      li, n(0), size, {leaf(b.stage("y", {map_axis(i, n(0), size)}), {li}, {define(y, {i}, b.read(x, {i}) + eps)})})};
   b.program.requirements.push_back({less(size, n(5)), "n is below 5", {}});
   b.program.requirements.push_back({binary(BinaryOp::gt, eps, real_constant(f32, 0)), "eps is positive", {}});
   Array<float> xa({4}, {1, 2, 3, 4}), ya({4}), big({9}), out({9});
