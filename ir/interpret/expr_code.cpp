@@ -263,7 +263,7 @@ Closure<V, Machine<M>> ExprCompiler<M>::choose(const Select& s) {
     if (M::sure(c)) return chosen ? yes(m) : no(m);
     const V taken = chosen ? yes(m) : no(m);
     if constexpr (M::bounded) {
-      // The other arm may be what another computation takes; where it cannot even be evaluated here, nothing is claimed.
+      // The other arm may be what another computation takes; where it cannot be evaluated here, nothing is claimed.
       if (m.speculating) return M::doubtful(taken);
       m.speculating = true;
       const V other = chosen ? no(m) : yes(m);

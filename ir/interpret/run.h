@@ -1,9 +1,8 @@
 // Runs compiled statements with the parallelism that the program claims.
 //
 // Every statement runs for a list of lanes: one outside vector loops, else one for each iteration of the vector loops
-// around it,
-// in lock step: a leaf reads for all lanes before it writes for any; a loop below has one trip for all lanes that
-// reach it.
+// around it, in lock step: a leaf reads for all lanes before it writes for any; a loop below has one trip for all lanes
+// that reach it.
 #pragma once
 
 #include <map>

@@ -172,7 +172,7 @@ TEST(Interpret, IntegersWrapAndDivideDown) {
   EXPECT_EQ(ma.data, (std::vector<int32_t>{1, 1, -1, 0, 0}));
 }
 
-// c[i, j] = sum[p] a[i, p] * b[p, j]; i split by 4 with a guard and parallel, j split by 8, its inner loop a vector loop.
+// c[i, j] = sum[p] a[i, p] * b[p, j]; i split by 4, guarded and parallel; j split by 8, its inner loop a vector loop.
 Program split_matmul(bool guard) {
   ProgramBuilder b("matmul");
   const Expr m = b.dim("m"), k = b.dim("k"), cols = b.dim("n");
