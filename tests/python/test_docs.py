@@ -216,6 +216,11 @@ def refusal_of(text, base=""):
         module = parse(base, text)
     except hd.Error as e:
         return e
+    for name in module.programs:
+        try:
+            module.program(name)
+        except hd.Error as e:
+            return e
     for name in module.ops:
         op = module.op(name)
         args = arguments(op, generics_of(base + text, op), dict.fromkeys(symbols(op), 3), np.random.default_rng(5))
@@ -299,6 +304,21 @@ def test_document(path, tmp_path):
         except Exception as e:
             wrong.append(f"{path.name}:{line}: {type(e).__name__}: {e}")
     assert not wrong, "\n\n".join(wrong) + "\n\n`./dev run python tests/python/test_docs.py --update` writes printed programs and output anew"
+
+
+def test_codes_are_one_each_and_in_their_range():
+    """The table of docs/diagnostics.md holds for every row of every codes.def."""
+    ranges = re.findall(r"^\| (HD\d+) \.\. (HD\d+) \|.*\| (.*) \|$", (TOP / "docs/diagnostics.md").read_text(), re.M)
+    seen = {}
+    for path in TOP.glob("[a-z]*/**/codes.def"):
+        where = str(path.relative_to(TOP))
+        if where.startswith("build/"):
+            continue
+        for code in re.findall(r'HEDDLE_CODE\(\w+, "(HD\d+)"', path.read_text()):
+            assert code not in seen, f"{code} stands in {seen[code]} and {where}"
+            seen[code] = where
+            assert any(lo <= code <= hi and ("`codes.def`" in files or f"`{where}`" in files) for lo, hi, files in ranges), f"{code} of {where}"
+    assert len(seen) > 100
 
 
 def test_blocks_that_lie_are_found(tmp_path):
