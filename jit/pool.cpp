@@ -35,14 +35,16 @@ thread_local bool inside_region = false;  // a nested region runs in place
 
 }  // namespace
 
+// Parts are claimed, not assigned: where a worker comes late (another pool has the processor, or it sleeps), the caller has taken
+// its part by then, and nobody waits for it. Which thread ran a part shows nowhere: a part writes its own cells, and its
+// temporaries lie in the slice of the thread that runs it.
 struct ThreadPool::State {
-  struct Worker {
-    std::thread thread;
-  };
-  std::mutex busy;                       // held by the caller whose region runs
-  std::vector<Worker> workers;
-  std::atomic<uint32_t> generation{0};   // a new value: a new region stands in `region`
-  std::atomic<int64_t> pending{0};       // workers that have not finished it
+  std::mutex busy;                      // held by the caller whose region runs
+  std::vector<std::thread> workers;
+  std::atomic<uint32_t> generation{0};  // odd while a region is open; each region has a number of its own
+  std::atomic<int64_t> next{0};         // the first part that nobody has claimed
+  std::atomic<int64_t> done{0};         // parts that are finished
+  std::atomic<int64_t> inside{0};       // workers that may look at `region`
   std::atomic<int64_t> status{0};
   std::atomic<bool> stop{false};
   Region region;
@@ -51,53 +53,68 @@ struct ThreadPool::State {
   uint32_t await(uint32_t seen) {
     auto deadline = std::chrono::steady_clock::now() + spin_time;
     for (int i = 1;; ++i) {
-      uint32_t now = generation.load(std::memory_order_acquire);
-      if (now != seen) return now;
+      uint32_t now = generation.load();
+      if (now != seen && now % 2 == 1) return now;
       _mm_pause();
       if (i % spins_between_clock_reads == 0 && std::chrono::steady_clock::now() > deadline) break;
     }
-    generation.wait(seen, std::memory_order_acquire);
-    return generation.load(std::memory_order_acquire);
+    for (;;) {
+      uint32_t now = generation.load();
+      if (stop.load() || (now != seen && now % 2 == 1)) return now;
+      generation.wait(now);
+    }
   }
 
   void work(int64_t index, uint32_t seen) {
     inside_region = true;
     for (;;) {
       seen = await(seen);
-      if (stop.load(std::memory_order_acquire)) return;
-      if (index < region.parts) note(run_part(region, index, index));
-      pending.fetch_sub(1, std::memory_order_acq_rel);
+      if (stop.load()) return;
+      // Entered first, looked at after: the caller closes a region first and looks for workers after.
+      inside.fetch_add(1);
+      if (generation.load() == seen) claim(index);
+      inside.fetch_sub(1);
     }
   }
 
-  void note(int64_t result) {
-    int64_t none = 0;
-    if (result != 0) status.compare_exchange_strong(none, result);
+  void claim(int64_t thread) {
+    const int64_t parts = region.parts;
+    if (thread >= parts) return;  // fewer threads are wanted than there are workers
+    for (int64_t part; (part = next.fetch_add(1)) < parts; done.fetch_add(1)) {
+      int64_t none = 0;
+      if (int64_t result = run_part(region, part, thread)) status.compare_exchange_strong(none, result);
+    }
   }
 
   void grow(int64_t count) {
     while (static_cast<int64_t>(workers.size()) < count) {
       int64_t index = static_cast<int64_t>(workers.size()) + 1;
       uint32_t seen = generation.load();
-      workers.push_back({std::thread([this, index, seen] { work(index, seen); })});
+      workers.emplace_back([this, index, seen] { work(index, seen); });
     }
   }
 
-  int64_t run(const Region& next) {
-    grow(next.parts - 1);
-    region = next;
-    status.store(0, std::memory_order_relaxed);
-    pending.store(static_cast<int64_t>(workers.size()), std::memory_order_relaxed);
-    generation.fetch_add(1, std::memory_order_release);
+  int64_t run(const Region& now) {
+    grow(now.parts - 1);
+    region = now;
+    next.store(0), done.store(0), status.store(0);
+    generation.fetch_add(1);
     generation.notify_all();
     inside_region = true;
-    note(run_part(next, 0, 0));
+    claim(0);
     inside_region = false;
-    for (int spins = 1; pending.load(std::memory_order_acquire) != 0; ++spins) {
+    wait_until([&] { return done.load() == now.parts; });
+    generation.fetch_add(1);
+    wait_until([&] { return inside.load() == 0; });
+    return status.load();
+  }
+
+  template <class Condition>
+  static void wait_until(Condition holds) {
+    for (int spins = 1; !holds(); ++spins) {
       _mm_pause();
       if (spins % 4096 == 0) std::this_thread::yield();  // fewer processors than workers
     }
-    return status.load();
   }
 };
 
@@ -105,13 +122,13 @@ ThreadPool::ThreadPool() : state_(std::make_unique<State>()) {}
 
 ThreadPool::~ThreadPool() {
   if (state_->owner != getpid()) {  // a forked child has no workers to join
-    for (auto& w : state_->workers) w.thread.detach();
+    for (std::thread& w : state_->workers) w.detach();
     return;
   }
-  state_->stop.store(true, std::memory_order_release);
-  state_->generation.fetch_add(1, std::memory_order_release);
+  state_->stop.store(true);
+  state_->generation.fetch_add(1);
   state_->generation.notify_all();
-  for (auto& w : state_->workers) w.thread.join();
+  for (std::thread& w : state_->workers) w.join();
 }
 
 int64_t ThreadPool::parallel_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n) {

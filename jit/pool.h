@@ -1,5 +1,4 @@
-// The thread pool behind `parallel` loops: fork-join with a static partition, so that the same work goes to the same part of the
-// arena on every run and results do not depend on the number of threads.
+// The thread pool behind `parallel` loops: fork-join over as many equal parts as there are threads.
 #pragma once
 
 #include <cstdint>
