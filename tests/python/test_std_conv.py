@@ -1,0 +1,73 @@
+"""conv2d of the standard library: every schedule on every target, over odd shapes, against NumPy in float64."""
+
+import numpy as np
+import pytest
+from std_checks import every_schedule, targets, within
+
+import heddle as hd
+
+
+def convolution(x, w, stride, padding, dilation, groups):
+    """In float64, with the sum of the terms' sizes."""
+    n, c, _, _ = x.shape
+    f, cg, kh, kw = w.shape
+    x, w = x.astype(np.float64), w.astype(np.float64)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    reach = (dilation * (kh - 1) + 1, dilation * (kw - 1) + 1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))[:, :, ::stride, ::stride, ::dilation, ::dilation]
+    windows = windows.reshape(n, groups, c // groups, *windows.shape[2:])
+    kernels = w.reshape(groups, f // groups, cg, kh, kw)
+    exact, size = (np.einsum("bgcijuv,gfcuv->bgfij", a, b, optimize=True) for a, b in ((windows, kernels), (np.abs(windows), np.abs(kernels))))
+    shape = (n, f, *windows.shape[3:5])
+    return exact.reshape(shape), size.reshape(shape)
+
+
+# batch, channels, outputs, groups, height, width, kernel, stride, padding, dilation
+CASES = [
+    (1, 1, 1, 1, 1, 1, (1, 1), 1, 0, 1),
+    (2, 4, 8, 1, 9, 8, (3, 3), 2, 1, 1),
+    (2, 4, 8, 2, 7, 11, (3, 3), 1, 0, 1),
+    (1, 6, 9, 3, 11, 12, (3, 5), 2, 2, 2),
+    (3, 8, 8, 8, 13, 17, (3, 3), 1, 1, 1),
+    (1, 16, 33, 1, 7, 29, (1, 1), 1, 0, 1),
+    (1, 3, 65, 1, 23, 31, (7, 7), 2, 3, 1),
+    (1, 2, 5, 1, 40, 31, (2, 2), 3, 5, 3),
+    (0, 3, 4, 1, 5, 5, (3, 3), 1, 1, 1),
+    (1, 0, 4, 1, 5, 5, (3, 3), 1, 1, 1),
+    (1, 3, 0, 1, 5, 5, (3, 3), 1, 1, 1),
+    (1, 2, 5, 1, 3, 3, (3, 3), 1, 0, 1),
+]
+
+
+@pytest.mark.parametrize("n,c,f,groups,h,w,kernel,stride,padding,dilation", CASES)
+def test_every_schedule(rng, n, c, f, groups, h, w, kernel, stride, padding, dilation):
+    x = rng.standard_normal((n, c, h, w), dtype=np.float32)
+    weight = rng.standard_normal((f, c // groups, *kernel), dtype=np.float32)
+    exact, size = convolution(x, weight, stride, padding, dilation, groups)
+    terms = c // groups * kernel[0] * kernel[1]
+    every_schedule(hd.std.nn.conv2d, x, weight, groups=groups, stride=stride, padding=padding, dilation=dilation,
+                   check=lambda out: within(out, exact, (terms + 2) * 2.0**-24 * size))
+
+
+def test_each_schedule_serves_some_case(rng):
+    x, few, many = (rng.standard_normal(s, dtype=np.float32) for s in ((1, 2, 5, 20), (3, 2, 3, 3), (9, 2, 3, 3)))
+    op = hd.std.nn.conv2d
+    served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
+    assert served == set(op.schedules)
+
+
+def test_padding_is_zero_beside_infinities(rng):
+    """Padded terms are 0 times a weight, so an infinite pixel reaches only the windows that hold it."""
+    x = np.ones((1, 1, 4, 40), np.float32)
+    x[0, 0, 2, 20] = np.inf
+    out = hd.std.nn.conv2d(x, np.ones((9, 1, 3, 3), np.float32), padding=1)
+    assert np.isinf(out[0, :, 1:4, 19:22]).all()
+    assert np.isfinite(np.delete(out, [19, 20, 21], axis=3)).all()
+
+
+@pytest.mark.parametrize("target", targets())
+def test_types(rng, target):
+    x, w = rng.integers(-3, 4, (1, 3, 5, 18)), rng.integers(-3, 4, (9, 3, 3, 3))
+    exact, _ = convolution(x, w, 1, 1, 1, 1)
+    out = hd.std.nn.conv2d(x.astype(np.float64), w.astype(np.float64), padding=1, target=target)
+    np.testing.assert_array_equal(out, exact)
