@@ -1,6 +1,5 @@
-// Cells of a buffer with what the interpreter knows of each: whether it was written, whether its reduction is open,
-// and which
-// iterations of parallel loops touched it.
+// Cells of a buffer with what the interpreter knows of each: whether it was written, whether its reduction is open, and
+// which iterations of parallel loops touched it.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +21,7 @@ union Cell {
 };
 
 /// Iterations of parallel loops as a tree of tasks: two tasks race where they are different iterations of one loop
-/// instance,
-/// or lie below such.
+/// instance, or lie below such.
 class Tasks {
  public:
   using Id = uint32_t;  ///< 0: the program outside all parallel loops

@@ -1,6 +1,5 @@
 // The typed mode's values: floats as the double that they equal, integers, booleans and indices as int64_t. Each
-// operation is
-// done in its own type, f16, bf16 and fp8 in f32 with one more rounding (docs/numerics.md).
+// operation is done in its own type, f16, bf16 and fp8 in f32 with one more rounding (docs/numerics.md).
 #pragma once
 
 #include <algorithm>
