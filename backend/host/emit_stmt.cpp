@@ -130,7 +130,19 @@ void Emitter::unrolled(const ir::For& loop, const ir::StmtRef&) {
   }
   for (int64_t i = 0; i < extent && errors_.empty(); ++i) {
     const Expr at = ir::simplify(loop.lo + i);
+    // Boxes of what is allocated inside speak of the loop as well.
+    std::vector<std::pair<ir::BufferId, std::vector<ir::BoxDim>>> boxes;
+    ir::walk(loop.body, [&](const ir::StmtRef& s) {
+      if (const auto* alloc = std::get_if<ir::Alloc>(&s->form))
+        for (ir::BufferId id : alloc->buffers) boxes.emplace_back(id, p_.buffers[id.value].box);
+      return true;
+    });
+    for (const auto& [id, box] : boxes)
+      for (ir::BoxDim& d : p_.buffers[id.value].box)
+        d = {d.name, ir::substitute(d.lo, {{loop.loop, at}}), ir::substitute(d.hi, {{loop.loop, at}})};
+    for (const auto& [id, box] : boxes) storages_.erase(id.value);
     for (const ir::StmtRef& s : loop.body) statement(ir::substitute_loops(s, {{loop.loop, at}}));
+    for (auto& [id, box] : boxes) p_.buffers[id.value].box = std::move(box), storages_.erase(id.value);
   }
 }
 

@@ -1,6 +1,9 @@
 // Compiled code against the interpreter, bit for bit.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "backend/host/target.h"
 #include "run.h"
 
 namespace heddle::jit::testing {
@@ -19,7 +22,171 @@ program scale(in x: f32[rows, cols] in dram, out y: f32[rows, cols] in dram) fac
   }
 }
 )");
-  for (int64_t cols : {0, 1, 15, 16, 17, 100}) expect_same(p, {{"rows", 5}, {"cols", cols}});
+  Cases cases;
+  for (int64_t cols : {0, 1, 15, 16, 17, 100}) cases.dims.push_back({{"rows", 5}, {"cols", cols}});
+  expect_same(p, cases);
+}
+
+
+// An op of a module on f32 (or another type): canonical, and with its stages' innermost loops as masked vectors of 16 lanes.
+// `loops`: "y.i, z.i", or whole steps.
+void expect_op(const std::string& text, const std::string& op, const std::string& loops, const Cases& cases,
+               ir::ScalarType type = ir::ScalarType::f32) {
+  SCOPED_TRACE(op + " " + std::string(ir::scalar_type_name(type)));
+  const bool steps = loops.find("vectorize") != std::string::npos;
+  const std::string vectors = "schedule " + op + ".v on cpu { " + (steps ? loops : "vectorize " + (loops.empty() ? "none" : loops) + " by 16") + " }\n";
+  for (const std::string& schedule : {std::string(), std::string("v")}) {
+    if (!schedule.empty() && loops.empty()) continue;
+    SCOPED_TRACE(schedule);
+    expect_same(program_of_op(text + vectors, op, type, schedule, {}), cases);
+  }
+}
+
+const Cases few = {{{{"n", 0}}, {{"n", 1}}, {{"n", 7}}, {{"n", 16}}, {{"n", 37}}}};
+
+TEST(Compiled, arithmetic_of_each_type) {
+  const std::string text = R"(
+op f<T: number>(a: T[n], b: T[n]) -> y: T[n] { y[i] = (a[i] + b[i]) * a[i] - b[i] / a[i] }
+op g<T: number>(a: T[n], b: T[n]) -> y: T[n] { y[i] = max(a[i], b[i]) - min(abs(a[i]), (-b[i])) }
+op h<T: int>(a: T[n], b: T[n]) -> y: T[n] { y[i] = (a[i] % b[i]) + ((a[i] << b[i]) ^ (a[i] >> b[i])) | (a[i] & b[i]) }
+op s<T: number>(a: T[n]) -> y: T[n] { y[i] = sum[j in 0 .. n] a[j] * a[i] }
+op p<T: number>(a: T[n]) -> y: T[n] { y[i] = max[j in 0 .. n] a[j] + a[i] }
+)";
+  using S = ir::ScalarType;
+  const Cases dims = {{{{"n", 1}}, {{"n", 37}}}, {}, {Data::gentle}, false};
+  for (S type : {S::f64, S::f32, S::bf16, S::f16, S::i8, S::i16, S::i32, S::i64, S::u8, S::u16, S::u32, S::u64}) {
+    expect_op(text, "f", "y.i", dims, type);
+    expect_op(text, "g", "y.i", dims, type);
+    expect_op(text, "s", "reorder y.j, y.i; vectorize y.i by 16", dims, type);
+    expect_op(text, "p", "reorder y.j, y.i; vectorize y.i by 16", dims, type);
+    if (!ir::is_float(type)) expect_op(text, "h", "y.i", dims, type);
+  }
+}
+
+// Every pair of types, on every kind of number: one op for each source, one output for each target.
+TEST(Compiled, conversions) {
+  const std::vector<std::string> types = {"f64", "f32", "bf16", "f16", "f8e4m3fn", "f8e4m3", "f8e5m2", "i8", "i32", "i64", "u8", "u64", "bool"};
+  for (const std::string& from : types) {
+    std::string outputs, body, loops;
+    int count = 0;
+    auto add = [&](const std::string& to, const std::string& value) {
+      const std::string name = "y" + std::to_string(count++);
+      outputs += (outputs.empty() ? "" : ", ") + name + ": " + to + "[n]";
+      loops += (loops.empty() ? "" : ", ") + name + ".i";
+      body += "  " + name + "[i] = " + value + "\n";
+    };
+    for (const std::string& to : types) {
+      if (from == to) continue;
+      add(to, to + "(a[i])");
+      if (from != "bool" && (to[0] == 'i' || to[0] == 'u')) add(to, "saturate(" + to + ", a[i])");
+    }
+    const std::string text = "op c(a: " + from + "[n]) -> (" + outputs + ") {\n" + body + "}\n";
+    expect_op(text, "c", loops, {{{{"n", 300}}}, {}, {Data::gentle, Data::wild}, false});
+  }
+}
+
+TEST(Compiled, math) {
+  std::string outputs, body, loops;
+  for (const char* name : {"exp", "log", "tanh", "sigmoid", "sqrt", "rsqrt", "abs", "floor", "ceil", "round_even"}) {
+    outputs += (outputs.empty() ? "" : ", ") + std::string("y_") + name + ": T[n]";
+    loops += (loops.empty() ? "" : ", ") + std::string("y_") + name + ".i";
+    body += std::string("  y_") + name + "[i] = " + name + "(a[i] * a[i] * a[i])\n";
+  }
+  const std::string text = "op m<T: float>(a: T[n]) -> (" + outputs + ") {\n" + body + "}\n";
+  for (auto type : {ir::ScalarType::f32, ir::ScalarType::f64, ir::ScalarType::bf16})
+    expect_op(text, "m", loops, {{{{"n", 200}}}, {}, {Data::gentle, Data::wild}, false}, type);
+}
+
+TEST(Compiled, conditions_and_tried_reads) {
+  const std::string text = R"(
+op a(x: f32[n]) -> y: f32[n] { y[i] = (x[i - 1] or 0.5) + (x[i + 2] or x[i]) }
+op b(x: f32[n]) -> y: f32[n] { y[i] = if i >= 2 && x[i - 2] > 0.0 then x[i - 2] * 2.0 else if x[i] < 1.0 || i == 3 then exp(x[i]) else 1.0 }
+op c(x: f32[n], z: f32[m]) -> y: f32[n + m] { y[i] = if i < n then x[i] else z[i - n] }
+op d(x: f32[rows, cols], len: i64[rows]) -> y: f32[rows] {
+  s[r] = sum[c where c < len[r]] x[r, c]
+  y[r] = if len[r] > 0 then s[r] / f32(len[r]) else 0.0
+}
+op e(x: f32[n]) -> y: f32[n] { y[i] = sum[j in 0 .. i + 1] x[j] }
+op f(x: f32[n]) -> y: bool[n] { y[i] = any[j in 0 .. i] (x[j] > 1.5 && !(x[i] > 0.0)) }
+op g(x: f32[n, m]) -> y: f32[m, n] { y[i, j] = x[j, i] + (if i > 4 then x[j, 4] else 0.0) }
+op h(x: f32[2*n + 1]) -> y: f32[n] { y[i] = x[2*i] - x[2*n - i] * f32(i % 3 - i / 4) }
+)";
+  expect_op(text, "a", "y.i", few);
+  expect_op(text, "b", "y.i", few);
+  expect_op(text, "e", "", few);
+  expect_op(text, "f", "", few);
+  expect_op(text, "h", "y.i", few);
+  expect_op(text, "c", "y.i", {{{{"n", 5}, {"m", 9}}, {{"n", 0}, {"m", 3}}, {{"n", 20}, {"m", 0}}}});
+  expect_op(text, "d", "reorder s.c, s.r; vectorize y.r, s.r by 16", {{{{"rows", 5}, {"cols", 9}}, {{"rows", 21}, {"cols", 3}}}});
+  expect_op(text, "g", "y.j", {{{{"n", 21}, {"m", 3}}, {{"n", 5}, {"m", 7}}}});
+  expect_op(text, "g", "reorder y.j, y.i; vectorize y.i by 16", {{{{"n", 21}, {"m", 3}}, {{"n", 5}, {"m", 7}}}});
+}
+
+TEST(Compiled, scalars_and_composite_dims) {
+  const std::string text = R"(
+op a(x: f32[n, (g, c)], w: f32[g, c], eps: f32, k: i32) -> y: f32[n, (c, g)] { y[i, (a, b)] = x[i, (b, a)] * eps + w[b, a] * f32(k) }
+)";
+  expect_op(text, "a", "reorder y.b, y.a; vectorize y.a by 16", {{{{"n", 3}, {"g", 2}, {"c", 5}}}, {{0.25, 0}, {0, -3}}});
+}
+
+TEST(Compiled, user_reducers) {
+  const std::string text = R"(
+reducer welford(n: f32, mean: f32, m2: f32) commutes {
+  identity { n = 0; mean = 0; m2 = 0 }
+  combine(a, b) {
+    n    = a.n + b.n
+    dl   = b.mean - a.mean
+    f    = if n == 0 then 0 else b.n / n
+    mean = a.mean + dl*f
+    m2   = a.m2 + b.m2 + dl*dl*a.n*f
+  }
+}
+reducer online(m: f32, l: f32, o: f32[d]) commutes {
+  identity { m = -inf; l = 0; o[e] = 0 }
+  combine(a, b) {
+    m    = max(a.m, b.m)
+    wa   = if a.m == -inf then 0 else exp(a.m - m)
+    wb   = if b.m == -inf then 0 else exp(b.m - m)
+    l    = a.l*wa + b.l*wb
+    o[e] = a.o[e]*wa + b.o[e]*wb
+  }
+}
+op layernorm(x: f32[rows, cols]) -> y: f32[rows, cols] {
+  st[r] = welford[c] (n = 1, mean = x[r, c], m2 = 0)
+  inv[r] = rsqrt(st[r].m2 / f32(cols) + 0.001)
+  y[r, c] = (x[r, c] - st[r].mean) * inv[r]
+}
+op attention(q: f32[n, d], k: f32[t, d], v: f32[t, d], scale: f32) -> y: f32[n, d] {
+  z[i, j] = sum[e] q[i, e] * k[j, e]
+  st[i] = online[j where j <= i + t - n] (m = z[i, j]*scale, l = 1, o[e] = v[j, e])
+  y[i, e] = if st[i].l > 0 then st[i].o[e] / st[i].l else 0
+}
+)";
+  expect_op(text, "layernorm", "y.c", {{{{"rows", 4}, {"cols", 19}}, {{"rows", 2}, {"cols", 0}}}});
+  expect_op(text, "attention", "y.e", {{{{"n", 5}, {"t", 7}, {"d", 8}}, {{"n", 3}, {"t", 3}, {"d", 1}}}, {{0.5, 0}}});
+}
+
+// Reads of data: inside it gives the same bits, outside the check's number and coordinates.
+TEST(Compiled, checks_on_data) {
+  const ir::Program p = program_of_op("op embed(table: f32[vocab, d], id: i64[n]) -> y: f32[n, d] { y[i, e] = table[id[i], e] }", "embed",
+                                      ir::ScalarType::f32, "", {});
+  const Dims dims = {{"vocab", 9}, {"d", 5}, {"n", 6}};
+  std::vector<Array> arrays = arguments(p, dims, 1);
+  const Result<ir::Target> target = host::target_named("cpu");
+  auto set = [&](int i, int64_t value) { std::memcpy(arrays[1].bytes.data() + 8 * i, &value, 8); };
+  for (int i = 0; i < 6; ++i) set(i, 8 - i);
+  const Built built(p, *target);
+  EXPECT_EQ(built.run(dims, arrays).status, 0);
+  for (int i = 0; i < 6; ++i)
+    for (int e = 0; e < 5; ++e) EXPECT_EQ(arrays[2].at(5 * i + e), arrays[0].at(5 * (8 - i) + e));
+  for (int64_t bad : {int64_t{9}, int64_t{-1}, INT64_MAX, INT64_MIN}) {
+    set(4, bad);
+    const Outcome out = built.run(dims, arrays);
+    EXPECT_EQ(out.status, host::status_check_failed);
+    EXPECT_EQ(out.report.check, 0);
+    EXPECT_EQ(out.report.count, 1);
+    EXPECT_EQ(out.report.coordinates[0], 4);
+  }
 }
 
 }  // namespace

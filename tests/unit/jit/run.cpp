@@ -85,7 +85,7 @@ double Array::at(int64_t i) const {
   return ir::is_signed(type) ? static_cast<double>(static_cast<int64_t>(bits << spare) >> spare) : static_cast<double>(bits);
 }
 
-std::vector<Array> arguments(const ir::Program& p, const Dims& dims, uint64_t seed, bool strided) {
+std::vector<Array> arguments(const ir::Program& p, const Dims& dims, uint64_t seed, bool strided, Data data) {
   std::mt19937_64 random(seed);
   std::vector<Array> out;
   for (const ir::Parameter& q : p.parameters) {
@@ -110,8 +110,9 @@ std::vector<Array> arguments(const ir::Program& p, const Dims& dims, uint64_t se
     a.bytes.resize(static_cast<size_t>(count * bytes));
     for (int64_t i = 0; i < count; ++i) {
       uint64_t bits = random();
-      if (ir::is_float(a.type)) bits = ir::encode_float(a.type, static_cast<double>(bits % 4097) / 1024 - 2);
-      else if (a.type == ir::ScalarType::boolean) bits &= 1;
+      if (a.type == ir::ScalarType::boolean) bits &= 1;
+      else if (data == Data::wild) bits = random();
+      else if (ir::is_float(a.type)) bits = ir::encode_float(a.type, static_cast<double>(bits % 4097) / 1024 - 2);
       else bits = bits % 7 - (ir::is_signed(a.type) ? 3 : 0);
       std::memcpy(a.bytes.data() + i * bytes, &bits, static_cast<size_t>(bytes));
     }
@@ -120,70 +121,87 @@ std::vector<Array> arguments(const ir::Program& p, const Dims& dims, uint64_t se
   return out;
 }
 
-Outcome run_compiled(const ir::Program& p, const ir::Target& target, const Dims& dims, std::vector<Array>& arrays,
-                     const std::vector<ir::ScalarValue>& scalars, int threads, bool strided) {
-  Outcome out;
-  out.status = -1;
-  std::vector<host::ArgTraits> traits(arrays.size());
+Built::Built(const ir::Program& p, const ir::Target& target, bool strided) : program_(p) {
+  std::vector<host::ArgTraits> traits(p.parameters.size());
   for (host::ArgTraits& t : traits) t.unit_inner_stride = !strided;
   Result<host::Compiled> compiled = host::compile(p, target, traits);
   EXPECT_TRUE(compiled.ok()) << (compiled.ok() ? "" : render(compiled.errors()));
-  if (!compiled.ok()) return out;
-  Engine engine;
-  Result<std::shared_ptr<LoadedKernel>> loaded = engine.load(compiled->object);
+  if (!compiled.ok()) return;
+  compiled_ = std::move(*compiled);
+  Result<std::shared_ptr<LoadedKernel>> loaded = engine_.load(compiled_.object);
   EXPECT_TRUE(loaded.ok()) << (loaded.ok() ? "" : render(loaded.errors()));
-  if (!loaded.ok()) return out;
-  std::vector<uint64_t> words(static_cast<size_t>(compiled->layout.words) + 1);
+  if (loaded.ok()) kernel_ = *loaded;
+}
+
+Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars, int threads) const {
+  Outcome out;
+  out.status = -1;
+  if (!kernel_) return out;
+  const host::ArgLayout& layout = compiled_.layout;
+  std::vector<uint64_t> words(static_cast<size_t>(layout.words) + 1);
   for (size_t i = 0; i < arrays.size(); ++i) {
-    const auto& at = compiled->layout.arrays[i];
+    const auto& at = layout.arrays[i];
     words[at.word] = reinterpret_cast<uint64_t>(arrays[i].bytes.data());
     for (int k = 0; k < at.rank; ++k) words[at.word + 1 + k] = static_cast<uint64_t>(arrays[i].strides[k]);
   }
-  for (const auto& [dim, word] : compiled->layout.dims) words[word] = static_cast<uint64_t>(evaluate(p, ir::var(dim), dims));
+  for (const auto& [dim, word] : layout.dims) words[word] = static_cast<uint64_t>(evaluate(program_, ir::var(dim), dims));
   size_t next = 0;
-  for (const auto& [scalar, word] : compiled->layout.scalars) {
-    const ir::ScalarType type = p.symbol(scalar).type;
+  for (const auto& [scalar, word] : layout.scalars) {
+    const ir::ScalarType type = program_.symbol(scalar).type;
     const ir::ScalarValue v = scalars[next++];
     words[word] = ir::is_float(type) ? ir::encode_float(type, v.real) : static_cast<uint64_t>(v.integer);
   }
-  const int64_t each = ((*loaded)->arena()(words.data()) + 63) / 64 * 64;
+  const int64_t each = (kernel_->arena()(words.data()) + 63) / 64 * 64;
   std::vector<unsigned char> memory(static_cast<size_t>(each * threads) + 128, 0xA5);
   host::Context context{};
   context.parallel_for = serial_for;
   context.arena = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
   context.arena_stride = each;
   context.threads = threads;
-  out.status = (*loaded)->kernel()(&context, words.data());
+  out.status = kernel_->kernel()(&context, words.data());
   out.report = context.report;
   for (const unsigned char* at = context.arena + each * threads; at < memory.data() + memory.size(); ++at) EXPECT_EQ(*at, 0xA5);
   return out;
 }
 
-void expect_same(const ir::Program& p, const Dims& dims, const std::vector<ir::ScalarValue>& scalars, uint64_t seed) {
+namespace {
+
+void expect_same_on(const ir::Program& p, const ir::Target& target, const Built& built, bool strided, const Dims& dims,
+                    const std::vector<ir::ScalarValue>& scalars, Data data) {
+  std::vector<Array> expected = arguments(p, dims, 1, strided, data), seen = expected;
+  ir::Arguments args;
+  for (Array& a : expected) args.arrays.push_back({a.type, a.extents, a.strides, a.bytes.data()});
+  args.scalars = scalars;
+  ir::InterpretOptions options;
+  options.has_fma = target.has_fma;
+  Result<ir::InterpretResult> ran = ir::interpret(p, args, options);
+  ASSERT_TRUE(ran.ok()) << render(ran.errors());
+  const Outcome outcome = built.run(dims, seen, scalars);
+  ASSERT_EQ(outcome.status, 0) << target.name;
+  for (size_t k = 0; k < expected.size(); ++k) {
+    int shown = 0;
+    for (int64_t i = 0; i < expected[k].count() && shown < 5; ++i) {
+      const bool nan = ir::is_float(expected[k].type) && expected[k].at(i) != expected[k].at(i) && seen[k].at(i) != seen[k].at(i);
+      if (nan || bits_at(expected[k], i) == bits_at(seen[k], i)) continue;
+      ADD_FAILURE() << target.name << (strided ? " strided" : "") << " array " << k << " element " << i << ": interpreted "
+                    << expected[k].at(i) << ", compiled " << seen[k].at(i);
+      ++shown;
+    }
+  }
+}
+
+}  // namespace
+
+void expect_same(const ir::Program& p, const Cases& cases) {
   for (const char* name : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512"}) {
     Result<ir::Target> target = host::target_named(name);
     if (!target) continue;
     for (bool strided : {false, true}) {
-      std::vector<Array> expected = arguments(p, dims, seed, strided), seen = expected;
-      ir::Arguments args;
-      for (Array& a : expected) args.arrays.push_back({a.type, a.extents, a.strides, a.bytes.data()});
-      args.scalars = scalars;
-      ir::InterpretOptions options;
-      options.has_fma = target->has_fma;
-      Result<ir::InterpretResult> ran = ir::interpret(p, args, options);
-      ASSERT_TRUE(ran.ok()) << render(ran.errors());
-      Outcome outcome = run_compiled(p, *target, dims, seen, scalars, 3, strided);
-      ASSERT_EQ(outcome.status, 0) << name;
-      for (size_t k = 0; k < expected.size(); ++k) {
-        int shown = 0;
-        for (int64_t i = 0; i < expected[k].count() && shown < 5; ++i) {
-          const bool nan = ir::is_float(expected[k].type) && expected[k].at(i) != expected[k].at(i) && seen[k].at(i) != seen[k].at(i);
-          if (nan || bits_at(expected[k], i) == bits_at(seen[k], i)) continue;
-          ADD_FAILURE() << name << (strided ? " strided" : "") << " array " << k << " element " << i << ": interpreted "
-                        << expected[k].at(i) << ", compiled " << seen[k].at(i);
-          ++shown;
-        }
-      }
+      if (strided && !cases.strided) continue;
+      const Built built(p, *target, strided);
+      if (!built.ok()) return;
+      for (const Dims& dims : cases.dims)
+        for (Data data : cases.data) expect_same_on(p, *target, built, strided, dims, cases.scalars, data);
     }
   }
 }

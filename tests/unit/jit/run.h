@@ -29,18 +29,39 @@ struct Array {
   double at(int64_t i) const;  ///< of the i-th element in memory
 };
 
-/// Arguments for a program: inputs random (floats in -2 .. 2, integers small), outputs filled with a pattern.
-std::vector<Array> arguments(const ir::Program& program, const Dims& dims, uint64_t seed, bool strided = false);
+/// gentle: floats in -2 .. 2, small integers. wild: any bits, so every kind of number.
+enum class Data { gentle, wild };
+/// Arguments for a program, all of them random.
+std::vector<Array> arguments(const ir::Program& program, const Dims& dims, uint64_t seed, bool strided = false, Data data = Data::gentle);
 
 struct Outcome {
   int64_t status = 0;
   host::CheckReport report;
 };
-/// Compiles for the target and runs with `threads` claimed (parts run one after another), the arena fenced by a pattern.
-Outcome run_compiled(const ir::Program& program, const ir::Target& target, const Dims& dims, std::vector<Array>& arrays,
-                     const std::vector<ir::ScalarValue>& scalars = {}, int threads = 3, bool strided = false);
 
-/// Interpreter (typed) = compiled, bit for bit (any NaN equals any NaN), on each target that this machine can run.
-void expect_same(const ir::Program& program, const Dims& dims, const std::vector<ir::ScalarValue>& scalars = {}, uint64_t seed = 1);
+/// Machine code of a program. Its threads claim their parts one after another; the arena is fenced by a pattern.
+class Built {
+ public:
+  Built(const ir::Program& program, const ir::Target& target, bool strided = false);
+  bool ok() const { return kernel_ != nullptr; }
+  Outcome run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars = {}, int threads = 3) const;
+  const host::Compiled& compiled() const { return compiled_; }
+
+ private:
+  const ir::Program& program_;
+  Engine engine_;
+  host::Compiled compiled_;
+  std::shared_ptr<LoadedKernel> kernel_;
+};
+
+/// Interpreter (typed) = compiled, bit for bit (any NaN equals any NaN), on each target that this machine can run, for dense and
+/// (unless said otherwise) strided arrays.
+struct Cases {
+  std::vector<Dims> dims;
+  std::vector<ir::ScalarValue> scalars = {};
+  std::vector<Data> data = {Data::gentle};
+  bool strided = true;
+};
+void expect_same(const ir::Program& program, const Cases& cases);
 
 }  // namespace heddle::jit::testing
