@@ -24,9 +24,20 @@ Result<StmtRef> combining_block(Step& step, const Reduction& r, Leaf leaf, const
   Program& p = step.program;
   const Stage row = p.stage(r.stage);
   Substitution axes;
-  std::vector<Expr> guards;
   std::vector<For> loops;
   size_t axis = 0;
+  // Conditions on loops that are still around.
+  std::vector<Expr> guards;
+  for (const Expr& part : conjuncts(leaf.predicate)) {
+    bool around = true;
+    for (size_t i = r.at + 1; i < r.loops.size(); ++i) around &= !mentions(part, r.loops[i].loop);
+    if (around) guards.push_back(part);
+  }
+  auto guard = [&](const Expr& condition) {
+    bool known = false;
+    for (const Expr& g : guards) known |= same(g, condition);
+    if (!known && !prove(at, condition)) guards.push_back(condition);
+  };
   const std::vector<Expr>& subs = leaf.assigns.front().subs;
   for (; axis < row.axes.size() && row.axes[axis].cls == AxisClass::map; ++axis) {
     const Axis& a = row.axes[axis];
@@ -48,11 +59,11 @@ Result<StmtRef> combining_block(Step& step, const Reduction& r, Leaf leaf, const
     axes.emplace_back(a.symbol, value);
     leaf.bindings[axis] = value;
     Expr lo = tidy(substitute(a.lo, axes)), hi = tidy(substitute(a.hi, axes));
-    if (!prove(at, less_equal(lo, value))) guards.push_back(less_equal(lo, value));
-    if (!prove(at, less(value, hi))) guards.push_back(less(value, hi));
+    guard(less_equal(lo, value));
+    guard(less(value, hi));
   }
   if (row.where.known())
-    for (const Expr& part : conjuncts(tidy(substitute(row.where, axes)))) guards.push_back(part);
+    for (const Expr& part : conjuncts(tidy(substitute(row.where, axes)))) guard(part);
   leaf.predicate = conjoin(guards);
   StmtRef inner = make_stmt(std::move(leaf), r.leaf_stmt->place);
   for (size_t i = loops.size(); i-- > 0;) {
@@ -89,6 +100,15 @@ Result<Done> accumulate_at(Step& step, SymbolId loop, const std::string& name, M
   block.body = loop_of(path).body;
   Result<std::vector<Window>> windows = region_windows(step, block, at);
   if (!windows) return windows.errors();
+  // Blocks of different iterations that do not reduce may not meet: each cell is combined where its terms are.
+  std::vector<For> apart;
+  for (const StmtRef& s : path_to_stmt(p, r.region))
+    if (const For* l = as<For>(s)) apart.push_back(*l);
+  for (size_t i = 0; i <= r.at; ++i)
+    if (!r.mapped[i]) apart.push_back(r.loops[i]);
+  for (const Window& w : *windows)
+    if (!disjoint_over(w, apart, at))
+      return step.refusal(codes::not_shown, "cannot show that the blocks of `" + stage + "` that different iterations combine into do not overlap");
   std::vector<Range> ranges;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.mapped[i]) ranges.push_back({var(r.loops[i].loop), var(r.loops[i].loop) + 1});

@@ -158,7 +158,7 @@ Result<Done> keep_tried_reads(Step& step, const ProducerNest& nest, SymbolId loo
       in = both(in, both(less_equal(old_box[d].lo, read.subs[d]), less(read.subs[d], old_box[d].hi)));
     }
     if (constant_value(in)) return e;
-    return select(in, load(e.type(), read.buffer, read.subs), read.otherwise);
+    return select(in, e, read.otherwise);  // the other dims are still tried
   });
   if (refused)
     return step.refusal(codes::not_shown, "`" + step.program.stage(nest.stage).name + "` is read by `or`, and its box depends on loops");

@@ -55,6 +55,11 @@ Diagnostic unknown_loop(const Step& step, const Term& term) {
     if (dot == std::string::npos) known.push_back(step.program.symbol(id).name);
   }
   Diagnostic d(codes::unknown_name, term.place, "there is no loop `" + text + "`");
+  if (dot == std::string::npos && !own.empty()) {
+    d.message = "`" + text + "` is a stage, not a loop";
+    d.help = "its loops are " + quoted_list(own);
+    return d;
+  }
   std::string near = nearest(text, known);
   if (!near.empty()) d.help = "did you mean `" + near + "`?";
   else if (!own.empty()) d.help = "the loops of `" + owner + "` are " + quoted_list(own);

@@ -169,8 +169,7 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
   const std::vector<BoxDim>& box = p.buffer(c.from).box;
   std::vector<Range> padded;
   for (size_t d = 0; tried && common && d < box.size(); ++d) {
-    if (needed.extents[d] > 0) padded.push_back(range_of(needed, d));
-    else if (std::optional<Range> all = unclipped(list, d, at); all && !needed.whole[d]) padded.push_back(*all);
+    if (std::optional<Range> all = unclipped(list, d, at)) padded.push_back(*all);
   }
   bool pads = tried && common && padded.size() == box.size();
   for (size_t d = 0; d < box.size(); ++d) {
