@@ -42,7 +42,6 @@ std::vector<Reducer> builtin_reducers() {
   return {
       row("sum", BuiltinReducer::sum, false),      row("prod", BuiltinReducer::prod, false),
       row("max", BuiltinReducer::max, true),       row("min", BuiltinReducer::min, true),
-      row("argmax", BuiltinReducer::argmax, true), row("argmin", BuiltinReducer::argmin, true),
       row("any", BuiltinReducer::any, true),       row("all", BuiltinReducer::all, true),
   };
 }

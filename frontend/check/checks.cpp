@@ -43,13 +43,17 @@ void OpChecker::check_data(const Access& access, size_t k) {
   for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
   if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
 
-  // The axes that the condition mentions, and those that their ranges mention.
+  add_check(inside, "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`", access.place);
+}
+
+// A check at each point of the axes that the condition mentions, and those that their ranges mention.
+void OpChecker::add_check(const ir::Expr& condition, const std::string& text, const Place& place) {
   std::vector<bool> needed(scope_.indices.size());
   auto need = [&](const ir::Expr& e) {
     for (size_t i = 0; i < needed.size(); ++i)
       needed[i] = needed[i] || (e.known() && ir::mentions(e, scope_.indices[i].symbol));
   };
-  need(inside);
+  need(condition);
   for (size_t i = needed.size(); i-- > 0;)
     if (needed[i]) need(scope_.indices[i].lo), need(scope_.indices[i].hi);
 
@@ -76,12 +80,12 @@ void OpChecker::check_data(const Access& access, size_t k) {
     check.coordinates.push_back(ir::var(loop.loop));
     nest.push_back(std::move(loop));
   }
-  note_loads(inside);
-  check.condition = ir::substitute(inside, loops);
-  check.text = "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`";
+  note_loads(condition);
+  check.condition = ir::substitute(condition, loops);
+  check.text = text;
   ir::StmtForm form = std::move(check);
   for (auto l = nest.rbegin(); l != nest.rend(); ++l) {
-    l->body = {ir::make_stmt(std::move(form), access.place)};
+    l->body = {ir::make_stmt(std::move(form), place)};
     form = std::move(*l);
   }
   (inputs_only ? first_checks_ : stage_checks_).push_back(std::move(form));

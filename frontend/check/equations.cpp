@@ -53,8 +53,11 @@ void OpChecker::equation(const ast::Equation& eq) {
   const bool state = !scope_.fields.empty();
   if (good() && (value.known() || state) && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) &&
       show_reads() && good()) {
-    if (!state) finish(target, eq, std::move(subs), groups, value, reducer);
-    else if (!finish_state(target, eq, subs, groups)) tensors_[target].state = Tensor::State::broken;
+    bool done = true;
+    if (state) done = finish_state(target, eq, subs, groups);
+    else if (!scope_.extremum.empty()) done = finish_extremum(target, eq, subs, groups, value);
+    else finish(target, eq, std::move(subs), groups, value, reducer);
+    if (!done) tensors_[target].state = Tensor::State::broken;
   } else {
     tensors_[target].state = Tensor::State::broken;
   }
@@ -300,10 +303,7 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
       else if (binders(r)) fields(r, *item);
       return {};
     }
-    if (name == "argmax" || name == "argmin") {
-      report(unsupported("`" + name + "`", r.reducer.place));
-      return {};
-    }
+    if (name == "argmax" || name == "argmin") return extremum(r, target);
     reducer = name;
     if (!binders(r)) return {};
     body = r.body.get();

@@ -93,6 +93,7 @@ class OpChecker : public Typing {
     std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
     std::vector<Access> accesses;
     std::vector<FieldValue> fields;           ///< of a state, in the order of its reducer
+    std::string extremum;                     ///< "argmax" or "argmin" of the right side, else empty
     std::map<std::string, ir::Expr> extents;  ///< of a state: what the dims in the reducer's shapes stand for
     ir::Expr where;
     size_t visible = SIZE_MAX;  ///< while binders are read: the indices before them
@@ -152,6 +153,14 @@ class OpChecker : public Typing {
   bool bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place);
   std::string state_reducer(const ast::ReducerItem& item);
 
+  // --- extremum.cpp: argmax and argmin -------------------------------------------------------------------------------
+  ir::Expr extremum(const ast::Reduction& r, const Tensor& target);
+  bool finish_extremum(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
+                       const std::vector<int>& groups, const ir::Expr& value);
+  bool never_empty(const Index& index, const Place& place);
+  std::string extremum_reducer(ir::ScalarType type);
+  std::string fresh_name(std::string name) const;
+
   ir::Expr right_side(const ast::Right& right, const Tensor& target, std::string& reducer);
   bool reducible(const std::string& reducer, const ast::Expr& body, const ir::Expr& value);
   ir::Stage stage_row(const Tensor& t, const ast::Equation& eq, const std::string& reducer);
@@ -169,6 +178,7 @@ class OpChecker : public Typing {
   bool trivially_inside(const ir::Expr& sub, const ir::BoxDim& box) const;
   ir::Facts facts_at(const Access& access) const;
   bool defer(const Access& access, size_t sub) const;
+  bool mentions_const(const ir::Expr& e) const;
   Diagnostic outside(const Access& access, size_t sub, const ir::Facts& facts, bool low, bool high) const;
   std::string required(const ir::Expr& sub, const ir::BoxDim& box, const ir::Facts& facts, bool low, bool high) const;
   const Index* index_of(const ir::Expr& e) const;
@@ -177,6 +187,7 @@ class OpChecker : public Typing {
   // --- checks.cpp: checks on data ------------------------------------------------------------------------------------
   bool depends_on_data(const ir::Expr& e) const;
   void check_data(const Access& access, size_t sub);
+  void add_check(const ir::Expr& condition, const std::string& text, const Place& place);
 
   const Module& module_;
   const ast::OpItem& item_;
@@ -195,6 +206,7 @@ class OpChecker : public Typing {
   std::vector<std::pair<ir::SymbolId, Place>> dim_uses_;
   bool makes_dims_ = false;  ///< reading the shape of an input: an unknown bare name is a new dim
   bool in_body_ = false;
+  std::map<std::pair<bool, ir::ScalarType>, std::string> extrema_;  ///< reducers of argmax (true) and argmin by type
   ir::Facts facts_;
   Scope scope_;
   std::vector<ir::StmtForm> first_checks_;  ///< hoisted before the first write

@@ -118,20 +118,21 @@ bool OpChecker::show(const Access& access, size_t k) {
 // when the const is chosen.
 bool OpChecker::defer(const Access& access, size_t k) const {
   if (!options_.definition) return false;
-  auto has_const = [&](const ir::Expr& e) {
-    bool found = false;
-    ir::walk(e, [&](const ir::Expr& node) {
-      const auto* v = node.as<ir::Var>();
-      if (v && frame_.symbol(v->symbol).kind == ir::SymbolKind::constant) found = true;
-      return !found;
-    });
-    return found;
-  };
   const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
-  if (has_const(access.subs[k]) || has_const(box.lo) || has_const(box.hi)) return true;
+  if (mentions_const(access.subs[k]) || mentions_const(box.lo) || mentions_const(box.hi)) return true;
   return std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
-    return ir::mentions(access.subs[k], i.symbol) && (has_const(i.lo) || has_const(i.hi));
+    return ir::mentions(access.subs[k], i.symbol) && (mentions_const(i.lo) || mentions_const(i.hi));
   });
+}
+
+bool OpChecker::mentions_const(const ir::Expr& e) const {
+  bool found = false;
+  ir::walk(e, [&](const ir::Expr& node) {
+    const auto* v = node.as<ir::Var>();
+    if (v && frame_.symbol(v->symbol).kind == ir::SymbolKind::constant) found = true;
+    return !found;
+  });
+  return found;
 }
 
 Diagnostic OpChecker::outside(const Access& access, size_t k, const ir::Facts& facts, bool low, bool high) const {
