@@ -41,7 +41,17 @@ const std::vector<Term>& window_terms(const Term& operand) {
   return operand.kind == Term::Kind::subscript ? operand.args : none;
 }
 
-// A written name, else the index of a reader that stands bare there, else the dim's own name.
+// The first index of a subscript: `i` of `2*i + u - 1`.
+std::string first_index(const Program& p, const Expr& sub) {
+  std::string name;
+  walk(sub, [&](const Expr& node) {
+    if (const Var* v = node.as<Var>(); v && name.empty() && p.symbol(v->symbol).kind == SymbolKind::axis) name = p.symbol(v->symbol).name;
+    return name.empty();
+  });
+  return name;
+}
+
+// A written name, else the first index of the first reader's subscript, else the dim's own name.
 std::vector<std::string> dim_names(const Step& step, BufferId from, const Body& body, const std::vector<Term>& window) {
   const Program& p = step.program;
   std::vector<std::string> names(p.buffer(from).box.size());
@@ -57,7 +67,7 @@ std::vector<std::string> dim_names(const Step& step, BufferId from, const Body& 
       walk(a.value, [&](const Expr& node) {
         const Load* l = node.as<Load>();
         for (size_t d = 0; l && l->buffer == from && d < names.size(); ++d)
-          if (const Var* v = l->subs[d].as<Var>(); v && names[d].empty()) names[d] = p.symbol(v->symbol).name;
+          if (names[d].empty()) names[d] = first_index(p, l->subs[d]);
         return true;
       });
     return true;

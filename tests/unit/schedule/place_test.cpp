@@ -186,6 +186,53 @@ TEST(Example, softmax_rows) {
     EXPECT_TRUE(has_text(text, line)) << line << "\nin\n" << text;
 }
 
+TEST(Example, matmul_in_blocks_of_k) {
+  const char* steps = R"(
+    split c.i by 4 into io, ii
+    split c.j by 16 into jo, jj
+    reorder c.jo, c.io, c.ii, c.jj
+    compute_at acc at c.io in registers
+    split acc.p by 8 into po, pi
+    reorder acc.po, acc.pi, acc.i, acc.j
+    cache acc in registers at acc.po as blk
+    cache b in l2 at acc.po as bp
+    cache a in l1 at acc.po as ap
+    vectorize blk.j, acc.j, c.jj, bp.j by lanes(f32)
+    unroll blk.i
+    parallel c.jo
+  )";
+  check_schedule(matmul, steps, matmul_sizes, true);
+}
+
+TEST(Example, conv2d_in_registers) {
+  const char* op = R"(
+op conv2d(x: f32[n, cg, h, w], weight: f32[fg, cg, kh, kw], const s: int = 1, const p: int = 1) -> y: f32[n, fg, oh, ow] {
+  require s >= 1 && p >= 0, "stride"
+  let oh = (h + 2*p - kh)/s + 1
+  let ow = (w + 2*p - kw)/s + 1
+  acc[b in 0..n, o, i in 0..oh, j in 0..ow] = sum[q, u, v] ((x[b, q, i*s + u - p, j*s + v - p] or 0) * weight[o, q, u, v])
+  y[b, o, i, j] = acc[b, o, i, j]
+})";
+  const char* steps = R"(
+    fix kh = 3, kw = 3
+    split y.j by 8 into jo, ji
+    split y.o by 4 into oo, oi
+    reorder y.b, y.oo, y.i, y.jo, y.oi, y.ji
+    compute_at acc at y.jo in registers
+    reorder acc.q, acc.u, acc.v, acc.o, acc.j
+    cache weight in l1 at y.oo as wp
+    layout wp[o, q, u, v] to (q, u, v, o)
+    cache x in l2 at y.i as xp
+    vectorize acc.j, y.ji by 8
+    vectorize xp.j by 8
+    unroll acc.o, acc.u, acc.v, y.oi
+    parallel y.oo
+  )";
+  ir::Program p = check_schedule(op, steps, {{{"n", 2}, {"cg", 3}, {"h", 5}, {"w", 9}, {"fg", 5}, {"kh", 3}, {"kw", 3}, {"oh", 5}, {"ow", 9}},
+                                             {{"n", 1}, {"cg", 1}, {"h", 1}, {"w", 1}, {"fg", 1}, {"kh", 3}, {"kw", 3}, {"oh", 1}, {"ow", 1}}});
+  EXPECT_TRUE(has_text(ir::print(p), "xp[b, q, i + u - 1, j + v - 1] * wp[o, q, u, v]")) << ir::print(p);
+}
+
 TEST(Header, tuned_values_and_where) {
   EXPECT_EQ(refused(softmax, "tune block = 3 in [1, 2, 4]\nsplit y.r by block")[0].code, "HD0308");
   EXPECT_EQ(refused(softmax, "split y.r by blok")[0].code, "HD0308");
