@@ -22,23 +22,55 @@ std::string printable(std::string_view line) {
   return out;
 }
 
-constexpr int shown_columns = 160;
+constexpr int shown_columns = 140;
 
-void show(std::string& out, const Place& place, char mark, const std::string& message) {
-  if (!place.known()) return;
-  auto start = place.source->at(place.begin);
-  auto end = place.source->at(std::max(place.begin, place.end));
-  std::string line = printable(place.source->line(start.line));
-  if (static_cast<int>(line.size()) > shown_columns * 4 || start.column > shown_columns) line = line.substr(0, shown_columns);
-  std::string number = std::to_string(start.line);
-  out += "  " + number + " | " + line + "\n";
-  int last = end.line == start.line ? end.column : static_cast<int>(line.size()) + 1;
-  int width = std::clamp(last - start.column, 1, shown_columns);
-  out += std::string(2 + number.size(), ' ') + " | " + std::string(std::min(start.column - 1, shown_columns), ' ') +
-         std::string(width, mark);
-  if (!message.empty()) out += " " + message;
-  out += "\n";
+// The byte offset of a column (from 1) of a line of UTF-8.
+size_t offset_of(std::string_view line, int column) {
+  size_t at = 0;
+  for (int c = 1; c < column && at < line.size(); ++c)
+    do ++at;
+    while (at < line.size() && (static_cast<unsigned char>(line[at]) & 0xC0) == 0x80);
+  return at;
 }
+
+// Lines of text with marks below them. A line that has just been shown is not shown again.
+class Excerpt {
+ public:
+  explicit Excerpt(const Diagnostic& d) {
+    auto widen = [&](const Place& place) {
+      if (place.known()) gutter_ = std::max(gutter_, std::to_string(place.source->at(place.begin).line).size());
+    };
+    widen(d.place);
+    for (const Label& label : d.labels) widen(label.place);
+  }
+
+  void show(std::string& out, const Place& place, char mark, const std::string& message) {
+    if (!place.known()) return;
+    auto start = place.source->at(place.begin);
+    auto end = place.source->at(std::max(place.begin, place.end));
+    std::string_view line = place.source->line(start.line);
+    // Of a long line, the part around the place.
+    int first = start.column <= shown_columns - 20 ? 1 : start.column - shown_columns / 2;
+    size_t from = offset_of(line, first), to = from + offset_of(line.substr(from), shown_columns + 1);
+    std::string shown = (first > 1 ? ".." : "") + printable(line.substr(from, to - from)) + (to < line.size() ? ".." : "");
+    int before = start.column - first + (first > 1 ? 2 : 0);
+    if (place.source != source_ || start.line != line_ || first != first_) {
+      std::string number = std::to_string(start.line);
+      out += "  " + std::string(gutter_ - number.size(), ' ') + number + " | " + shown + "\n";
+    }
+    source_ = place.source, line_ = start.line, first_ = first;
+    int room = std::max(1, shown_columns - (start.column - first));
+    int width = end.line == start.line ? end.column - start.column : static_cast<int>(shown.size()) - before;
+    out += std::string(2 + gutter_, ' ') + " | " + std::string(before, ' ') + std::string(std::clamp(width, 1, room), mark);
+    if (!message.empty()) out += " " + message;
+    out += "\n";
+  }
+
+ private:
+  size_t gutter_ = 1;
+  SourceRef source_;
+  int line_ = 0, first_ = 0;
+};
 
 }  // namespace
 
@@ -49,11 +81,12 @@ std::string render(const Diagnostic& d) {
     out += d.place.source->name() + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": ";
   }
   out += std::string(word(d.severity)) + "[" + d.code + "]: " + d.message + "\n";
-  show(out, d.place, '^', "");
+  Excerpt excerpt(d);
+  excerpt.show(out, d.place, '^', "");
   for (const Label& label : d.labels) {
     if (label.place.known()) {
       if (d.place.known() && label.place.source != d.place.source) out += "  in " + label.place.source->name() + "\n";
-      show(out, label.place, '-', label.message);
+      excerpt.show(out, label.place, '-', label.message);
     } else {
       out += "  note: " + label.message + "\n";
     }
@@ -70,7 +103,8 @@ std::string render(const Diagnostics& diagnostics) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  // Less than the whole word may differ: a letter is not near another letter.
+  size_t best_distance = std::min(std::max<size_t>(1, word.size() / 3) + 1, word.size());
   std::vector<size_t> row;
   for (const std::string& name : known) {
     row.resize(name.size() + 1);
