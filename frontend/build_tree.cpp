@@ -362,8 +362,11 @@ class Builder {
           Diagnostic{codes::reduction_not_at_root, place(e), "a reduction stands only at the root of a right side"}.with_help(
               "give the reduction a line of its own and read its result here"));
     } else {
-      error(codes::unexpected, place(body->getStart()),
-            "expected an operator or the end of the line, found `" + text(body->getStart()) + "`");
+      Diagnostic d{codes::unexpected, place(body->getStart()),
+                   "expected an operator or the end of the line, found `" + text(body->getStart()) + "`"};
+      bool number_and_word = place(e).end == place(body).begin;  // `2f`: nothing else stands without a gap
+      if (number_and_word) d.help = "a number takes the type of its other side, or is converted: `f32(2)`";
+      in_.errors.push_back(std::move(d));
     }
   }
 

@@ -165,9 +165,12 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     size_t rule = anchor ? anchor->getRuleIndex() : P::RuleFullModule;
     bool at_start = anchor && anchor->getStart() == found;
     std::string what = at_start ? statement_words(rule) : expected_words(expected);
+    bool closing = expected == std::set<size_t>{P::RPAREN} || expected == std::set<size_t>{P::RBRACKET};
+    if (closing) what = "`,` or " + what;  // brackets hold lists
     Diagnostic d{codes::unexpected, where(parser, found, expected), "expected " + what + ", found " + shown(found, parser->getTokenStream()->LT(-1))};
     d.help = near_word(found, keywords(expected));
     if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
+    if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), closing);
     if (d.help.empty() && anchor) d.help = near_word(anchor->getStart(), starts_of(rule));
     errors_.push_back(std::move(d));
   }
@@ -237,6 +240,22 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     return near.empty() ? "" : "did you mean " + in_backticks(near) + "?";
   }
 
+  // What is often meant by a token that cannot stand where it is.
+  std::string advice(antlr4::Token* found, antlr4::Token* before, bool in_list) const {
+    size_t type = found->getType(), last = before ? before->getType() : antlr4::Token::EOF;
+    bool number = last == P::INT || last == P::FLOAT;
+    if (last == P::INT && type == P::DOT)
+      return "a number has a digit on both sides of its dot: " + in_backticks(std::string(place(before).text()) + ".0");
+    if (number && type == P::ID && place(before).end == place(found).begin)
+      return "a number takes the type of its other side, or is converted: `f32(2)`";
+    bool operand = type == P::ID || type == P::INT || type == P::FLOAT;
+    if (in_list && last == P::RBRACKET && operand)
+      return "a reduction stands only at the root of a right side: give it a line of its own and read its result";
+    if ((type >= P::AFTER && type <= P::WITH) || type == P::CONST || type == P::INOUT)
+      return in_backticks(std::string(place(found).text())) + " is a word of the language, so it cannot be a name";
+    return "";
+  }
+
   // A missing token is reported at the end of the one before, a wrong one where it stands.
   Place where(antlr4::Parser* parser, antlr4::Token* found, const std::set<size_t>& expected) const {
     antlr4::Token* before = parser->getTokenStream()->LT(-1);
@@ -277,8 +296,10 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
           near.empty() ? "the prepositions are by, into, at, as, in, to, with, when, after" : "did you mean " + in_backticks(near) + "?"));
     } else {
       const char* more = statement == P::RuleLine ? "a comma, a preposition" : "an operator";
-      errors_.push_back({codes::unexpected, place(found),
-                         "expected " + std::string(more) + " or the end of the line, found " + shown(found, before)});
+      Diagnostic d{codes::unexpected, place(found),
+                   "expected " + std::string(more) + " or the end of the line, found " + shown(found, before)};
+      d.help = advice(found, before, false);
+      errors_.push_back(std::move(d));
     }
   }
 

@@ -1,7 +1,10 @@
 #include "frontend/schedule_text.h"
 
+#include <algorithm>
+
 #include "frontend/check/literal.h"
 #include "frontend/codes.h"
+#include "ir/target.h"
 
 namespace heddle::frontend {
 namespace {
@@ -213,6 +216,12 @@ Result<ir::ScheduleText> read_schedule(const ast::ScheduleItem& item) {
   out.op = item.op.text();
   out.name = item.name.text;
   out.target = item.target.text;
+  if (std::ranges::find(ir::target_names, out.target) == std::end(ir::target_names)) {
+    std::string near = nearest(out.target, {std::begin(ir::target_names), std::end(ir::target_names)});
+    reader.found.push_back(Diagnostic(codes::bad_schedule, item.target.place, "there is no target `" + out.target + "`")
+                               .with_help(near.empty() ? "the families are `cpu` and `neuron`, members such as `cpu/avx2`"
+                                                       : "did you mean `" + near + "`?"));
+  }
   out.doc = item.doc;
   out.place = item.name.place;
   for (const ast::Name& a : item.allow) {

@@ -2,11 +2,16 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/scalar_type.h"
 
 namespace heddle::ir {
+
+/// The targets that a schedule may name: families and their members.
+inline constexpr std::string_view target_names[] = {"cpu", "cpu/x86-64-v2", "cpu/avx2", "cpu/avx512", "cpu/amx",
+                                                    "neuron", "neuron/trn1", "neuron/trn2", "neuron/trn3"};
 
 struct Target {
   std::string name;         ///< "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2", "neuron/trn2"

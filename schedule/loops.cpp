@@ -158,7 +158,7 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
   bool exact = n == 1 || prove(facts, binary(BinaryOp::eq, binary(BinaryOp::mod, extent, size), index_constant(0)));
   if (tail == Tail::exact && !exact) {
     std::string fact = print(p, simplify(binary(BinaryOp::mod, extent, size))) + " == 0";
-    return step.refusal(codes::not_shown, "cannot show that " + std::to_string(n) + " divides the " + print(p, extent) + " iterations of `" + name + "`")
+    return step.refusal(codes::not_shown, "cannot show that " + std::to_string(n) + " divides the `" + print(p, extent) + "` iterations of `" + name + "`")
         .with_help("state `" + fact + "` by a `require` of the op or the schedule's `where`, or leave out `with exact`");
   }
   if (exact && n > 1) step.relied_on(std::to_string(n) + " divides " + print(p, extent));

@@ -34,8 +34,8 @@ Result<Memory> memory_for(const Step& step, const std::vector<BufferId>& buffers
     if (bytes && !__builtin_add_overflow(total, *bytes, &total)) continue;
     if (asked != Memory::registers && asked != Memory::tile) return asked.value_or(Memory::dram);
     std::string box;
-    for (const BoxDim& d : p.buffer(id).box) box += (box.empty() ? "" : ", ") + print(p, simplify(d.hi - d.lo));
-    return step.refusal(codes::not_constant, "`" + p.buffer(id).name + "` would have " + box + " elements here, and registers need a constant number")
+    for (const BoxDim& d : p.buffer(id).box) box += (box.empty() ? "" : " x ") + print(p, simplify(d.hi - d.lo));
+    return step.refusal(codes::not_constant, "`" + p.buffer(id).name + "` would have `" + box + "` elements here, and registers need a constant number")
         .with_help("place it further inside, split by a constant, or choose another memory");
   }
   return asked.value_or(total <= limits::register_bytes ? Memory::registers : Memory::dram);

@@ -220,7 +220,9 @@ void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {
     for (const auto& t : types_) known.push_back(t.first);
     std::string near = nearest(p.type.name.text, known);
     report(Diagnostic(codes::unknown_type, p.type.name.place, "there is no type `" + p.type.name.text + "`")
-               .with_help(near.empty() ? "" : "did you mean `" + near + "`?"));
+               .with_help(near.empty() ? "the element types are `f64 f32 f16 bf16 f8e4m3fn f8e4m3 f8e5m2`, "
+                                         "`i8 i16 i32 i64`, `u8 u16 u32 u64` and `bool`"
+                                       : "did you mean `" + near + "`?"));
   }
   if (!has_shape)
     report(Diagnostic(codes::bad_signature, p.type.place, "`" + p.name.text + "` has no shape")
