@@ -115,6 +115,23 @@ bool too_deep(const Program& program) {
   return deep;
 }
 
+int depth_of(const Body& body) {
+  int depth = 0;
+  for (const StmtRef& s : body) depth = std::max(depth, 1 + depth_of(children(s)));
+  return depth;
+}
+
+// What would print past a limit is refused, so that printed text is always legal input.
+Result<Done> fits_limits(const Step& step, const Program& before) {
+  if (depth_of(step.program.body) > limits::loop_nesting)
+    return step.refusal(codes::too_large, "loops would be nested past " + std::to_string(limits::loop_nesting) + " levels");
+  if (size_of(step.program) > limits::program_nodes)
+    return step.refusal(codes::too_large, "the program would have more than " + std::to_string(limits::program_nodes) + " nodes");
+  if (too_deep(step.program) && !too_deep(before))
+    return step.refusal(codes::too_large, "an expression would be nested past " + std::to_string(limits::nesting) + " levels");
+  return Done{};
+}
+
 }  // namespace
 
 std::span<const StepRow> step_rows() { return rows; }
@@ -127,10 +144,8 @@ Result<State> apply_step(const Context& context, const Program& program, const S
   Step step{context, call, program, {}};
   Result<Done> done = (*entry)->function(step);
   if (!done) return done.errors();
-  if (size_of(step.program) > limits::program_nodes)
-    return step.refusal(codes::too_large, "the program would have more than " + std::to_string(limits::program_nodes) + " nodes");
-  if (too_deep(step.program) && !too_deep(program))
-    return step.refusal(codes::too_large, "an expression would be nested past " + std::to_string(limits::nesting) + " levels");
+  fits = fits_limits(step, program);
+  if (!fits) return fits.errors();
 #ifdef HEDDLE_VERIFY
   if (Diagnostics broken = verify(step.program); !broken.empty()) {
     Diagnostic bug(codes::broken_step, call.place, "`" + call.name + "` made a broken program: " + broken[0].message);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "schedule/tree.h"
+#include "support/limits.h"
 
 namespace heddle::schedule {
 
@@ -155,8 +156,9 @@ Result<int64_t> integer_after(const Step& step, const std::string& preposition, 
   if (*value < least)
     return Diagnostic(codes::bad_value, terms[0].place,
                       "`" + preposition + " " + std::to_string(*value) + "` is less than " + std::to_string(least));
-  if (*value > int64_t{1} << 40)
-    return Diagnostic(codes::bad_value, terms[0].place, "`" + preposition + " " + std::to_string(*value) + "` is too large");
+  if (*value > limits::split_factor)
+    return Diagnostic(codes::too_large, terms[0].place,
+                      "`" + preposition + " " + std::to_string(*value) + "` is more than " + std::to_string(limits::split_factor));
   return *value;
 }
 

@@ -12,7 +12,6 @@ using namespace ir;
 namespace {
 
 constexpr int expansion_depth = 32;
-constexpr size_t max_steps = 10'000;
 constexpr size_t max_choices = 10'000;
 
 using Names = std::map<std::string, Term>;  // integers of tune and let; any term for a parameter of a derived step
@@ -38,7 +37,8 @@ class Resolver {
     for (const ScheduleLine& line : list) {
       Result<Done> done = one(line, names);
       if (!done) return done;
-      if (out.steps.size() > max_steps) return Diagnostic(codes::too_large, line.place, "the schedule has more than 10,000 steps");
+      if (out.steps.size() > limits::steps)
+        return Diagnostic(codes::too_large, line.place, "the schedule has more than " + std::to_string(limits::steps) + " steps");
     }
     return Done{};
   }

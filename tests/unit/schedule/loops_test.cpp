@@ -58,6 +58,24 @@ TEST(Split, refusals) {
   EXPECT_EQ(refused(matmul, "fold_storage acc by 2")[0].code, "HD0302");
 }
 
+TEST(Split, over_and_over_meets_a_limit) {
+  std::string steps;
+  for (int i = 0; i < 400; ++i) steps += "split c.i" + std::string(i, 'x') + " by 2 into i" + std::string(i + 1, 'x') + ", y" + std::to_string(i) + "\n";
+  EXPECT_EQ(refused(matmul, steps)[0].code, "HD0319");
+  EXPECT_EQ(refused(matmul, "split c.i by 10000000")[0].code, "HD0319");
+}
+
+TEST(Collapse, two_loops) {
+  ir::Program p = check_schedule(matmul, "fix n = 19\ncollapse c.i, c.j into z\nsplit c.z by 8 into zo, zi\nvectorize c.zi\nparallel c.zo",
+                                 {{{"m", 5}, {"k", 3}, {"n", 19}}, {{"m", 0}, {"k", 3}, {"n", 19}}});
+  EXPECT_TRUE(has_text(ir::print(p), "8*zo + zi < 19*m")) << ir::print(p);
+  check_schedule(matmul, "split acc.p by 4\ncollapse acc.po, acc.pi\nsplit acc.popi by 3", matmul_sizes);
+  check_schedule(softmax, "split y.c by 4\nsplit e.c by 4 into co, ci\ncollapse e.co, e.ci into c\ncompute_at peak at e.r", row_sizes);
+  EXPECT_EQ(refused(matmul, "collapse c.i, c.j")[0].code, "HD0318");
+  EXPECT_EQ(refused(cumsum, "collapse y.i, y.j")[0].code, "HD0311");
+  EXPECT_EQ(refused(matmul, "split acc.p by 4\nreorder acc.p, acc.i")[0].code, "HD0305");
+}
+
 TEST(Reorder, map_loops_are_free) {
   ir::Program p = check_schedule(matmul, "split c.i by 4 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.jo, c.io, c.ji, c.ii", matmul_sizes);
   std::string text = ir::print(p);
