@@ -89,21 +89,31 @@ void Emitter::arena_size() {
   f_.fn = declare("kernel_arena", {b_.getPtrTy()}, true);
   f_.args = f_.fn->getArg(0);
   begin(f_);
-  b_.CreateRet(saturating(plan_.bytes));
+  b_.CreateRet(size_or_too_large(plan_.bytes));
 }
 
-// Sizes of what a caller asks for may pass 2^63: then so does the answer, nearly, and no allocation can succeed.
-Value* Emitter::saturating(const Expr& e) {
+// Exact, or `wrapped` is set somewhere on the way.
+Value* Emitter::counted_size(const Expr& e, Value*& wrapped) {
   const auto* op = e.as<ir::Binary>();
-  if (!op || (op->op != ir::BinaryOp::add && op->op != ir::BinaryOp::mul)) {
-    if (!op) return value(e).v;
-    return arith_.binary(op->op, ir::ScalarType::index, {saturating(op->left)}, {saturating(op->right)}).v;
-  }
-  const auto id = op->op == ir::BinaryOp::add ? llvm::Intrinsic::sadd_with_overflow : llvm::Intrinsic::smul_with_overflow;
-  Value* both = b_.CreateBinaryIntrinsic(id, saturating(op->left), saturating(op->right));
+  if (!op) return value(e).v;
+  Value *left = counted_size(op->left, wrapped), *right = counted_size(op->right, wrapped);
+  const bool add = op->op == ir::BinaryOp::add, sub = op->op == ir::BinaryOp::sub;
+  if (!add && !sub && op->op != ir::BinaryOp::mul) return arith_.binary(op->op, ir::ScalarType::index, {left}, {right}).v;
+  const auto id = add   ? llvm::Intrinsic::sadd_with_overflow
+                  : sub ? llvm::Intrinsic::ssub_with_overflow
+                        : llvm::Intrinsic::smul_with_overflow;
+  Value* both = b_.CreateBinaryIntrinsic(id, left, right);
+  Value* over = b_.CreateExtractValue(both, 1);
+  wrapped = wrapped ? b_.CreateOr(wrapped, over) : over;
+  return b_.CreateExtractValue(both, 0);
+}
+
+// Sizes of what a caller asks for may pass 2^63: then the answer is one that no allocation can give.
+Value* Emitter::size_or_too_large(const Expr& e) {
+  Value* wrapped = nullptr;
+  Value* bytes = counted_size(e, wrapped);
   Value* far = b_.getInt64(uint64_t{1} << 62);
-  Value* out = b_.CreateSelect(b_.CreateExtractValue(both, 1), far, b_.CreateExtractValue(both, 0));
-  return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, out, far);
+  return wrapped ? b_.CreateSelect(wrapped, far, bytes) : bytes;
 }
 
 void Emitter::at_entry(const Work& work) {
@@ -167,6 +177,7 @@ Value* Emitter::stack_slot(llvm::Type* element, int64_t count) {
   b_.SetInsertPoint(f_.entry, f_.entry->begin());
   auto* slot = b_.CreateAlloca(llvm::ArrayType::get(element, static_cast<uint64_t>(count)));
   slot->setAlignment(llvm::Align(64));
+  f_.stack_bytes += (count * static_cast<int64_t>(element->getScalarSizeInBits()) / 8 + 63) / 64 * 64;
   return slot;
 }
 

@@ -14,6 +14,7 @@ namespace {
 // Straight-line stores of one window at most; beyond, loops.
 constexpr int64_t most_copies = 256;
 constexpr int64_t longest_unrolled_dim = 64;
+constexpr int64_t most_stack = 1 << 20;  // of one function: beyond, windows stay in memory
 
 // The extent of the first vector loop below: the lanes in which the region's leaves write.
 int lanes_below(const ir::Body& body) {
@@ -59,7 +60,9 @@ void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width,
   const ir::Range& r = window[dim];
   const Expr extent = ir::simplify(r.hi - r.lo);
   const int64_t* n = ir::constant_value(extent);
-  const bool last = dim + 1 == window.size();
+  // Lanes run along the last dim of more than one cell.
+  bool last = true;
+  for (size_t later = dim + 1; later < window.size(); ++later) last = last && ir::is_constant(ir::simplify(window[later].hi - window[later].lo), 1);
   auto at = [&](const Expr& sub, int64_t more) {
     subs.push_back(sub);
     cells(window, dim + 1, width, copies * more, subs, work);
@@ -159,7 +162,7 @@ bool Emitter::redirect(const ir::Window& window, Redirect& out) {
     out.extents.push_back(extent);
   }
   const ir::ScalarType type = p_.buffer(window.buffer).type;
-  if (cells * ir::scalar_bytes(type) > limits::register_bytes) return false;
+  if (cells * ir::scalar_bytes(type) > limits::register_bytes || f_.stack_bytes > most_stack) return false;
   out.slot = stack_slot(arith_.memory_type(type), cells);
   return true;
 }

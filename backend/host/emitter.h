@@ -41,6 +41,7 @@ class Emitter {
     Value* thread = nullptr;  ///< of a parallel body
     Value* slice = nullptr;   ///< this thread's part of the arena
     llvm::BasicBlock* entry = nullptr;
+    int64_t stack_bytes = 0;
     std::unordered_map<uint32_t, Val> symbols;
     std::unordered_map<uint32_t, Value*> bases;
   };
@@ -83,7 +84,8 @@ class Emitter {
   Value* slice();
   Value* stack_slot(llvm::Type* element, int64_t count);
   void parallel(const ir::For& loop, const ir::StmtRef& s);
-  Value* saturating(const Expr& e);
+  Value* counted_size(const Expr& e, Value*& wrapped);
+  Value* size_or_too_large(const Expr& e);
 
   // emit_stmt.cpp
   void body(const ir::Body& statements);
@@ -149,6 +151,7 @@ class Emitter {
   Val under(Val condition, const std::function<Val()>& work);
   Val condition(const Expr& e);
   bool lane_compare(const ir::Binary& c, Val& out);
+  Val divide_by_uniform(Val x, Val divisor);
   bool depends_on_lane(const Expr& e) const;
   Val poison(ir::ScalarType type);
 

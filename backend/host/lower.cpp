@@ -12,6 +12,7 @@ constexpr LoweringPass passes[] = {
     // From here on register buffers are reached at constant places only, where their loops allow it.
     {"guards_to_bounds", guards_to_bounds, "a guard that all leaves of a loop share becomes its bound"},
     {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
+    {"tile_guards_to_bounds", tile_guards_to_bounds, "what is left of them, for small tiles too"},
     {"partition", partition, "whole vectors run without guards, the rest with them"},
 };
 

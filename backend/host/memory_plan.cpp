@@ -15,6 +15,7 @@ using ir::Expr;
 
 // More than this does not belong on the stack.
 constexpr int64_t largest_stack_slot = 32 * 1024;
+constexpr int64_t largest_stack = 512 * 1024;  // all of them
 constexpr int64_t line = 64;
 
 class Planner {
@@ -137,6 +138,10 @@ class Planner {
   bool place(ir::BufferId id, const Place& where) {
     const ir::Buffer& buffer = p_.buffer(id);
     Placement& q = plan_.buffers[id.value];
+    if (q.kind != Placement::Kind::none) {
+      errors_.push_back(Diagnostic(codes::unbounded_memory, where, "`" + buffer.name + "` is allocated in two places: each needs a name of its own"));
+      return false;
+    }
     std::vector<Expr> extents;
     for (const ir::BoxDim& d : buffer.box) {
       Expr extent = extent_bound(ir::simplify(d.hi - d.lo));
@@ -160,7 +165,9 @@ class Planner {
     }
     const bool small = constant && elements * ir::scalar_bytes(buffer.type) <= largest_stack_slot;
     const bool wanted = buffer.memory == ir::Memory::registers || buffer.memory == ir::Memory::tile;
-    q.kind = wanted && small ? Placement::Kind::registers : Placement::Kind::arena;
+    const bool fits = small && stack_ + elements * ir::scalar_bytes(buffer.type) <= largest_stack;
+    q.kind = wanted && fits ? Placement::Kind::registers : Placement::Kind::arena;
+    if (q.kind == Placement::Kind::registers) stack_ += elements * ir::scalar_bytes(buffer.type);
     q.elements = elements;
     return true;
   }
@@ -202,6 +209,7 @@ class Planner {
   MemoryPlan plan_;
   std::vector<int> parent_;
   std::vector<ir::SymbolRange> loops_;
+  int64_t stack_ = 0;
   Diagnostics errors_;
 };
 

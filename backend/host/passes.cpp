@@ -74,6 +74,13 @@ Expr conjunction(const std::vector<Expr>& parts) {
 bool as_less(const Expr& comparison, Expr& left, Expr& right) {
   const auto* c = comparison.as<ir::Binary>();
   if (!c || c->op < ir::BinaryOp::lt || c->left.type() != ir::ScalarType::index) return false;
+  // What comes from data stays where it is: its sums wrap, and a read may need the guards before it.
+  bool data = false;
+  ir::walk(comparison, [&](const Expr& e) {
+    data |= e.as<ir::Load>() || e.as<ir::Convert>();
+    return !data;
+  });
+  if (data) return false;
   const bool swap = c->op == ir::BinaryOp::gt || c->op == ir::BinaryOp::ge;
   left = swap ? c->right : c->left;
   right = swap ? c->left : c->right;
@@ -142,12 +149,29 @@ bool mentions_loop_below(const Body& body, const Expr& e) {
   return found;
 }
 
-}  // namespace
+// Packing a small tile: its rows beyond the edge are better filled (drop_guards) than left as they are, because what reads the whole
+// tile would then compute with garbage, and denormal garbage is slow.
+bool fills_a_tile(const ir::Program& p, const For& l) {
+  Expr keep;
+  const int64_t* n = constant_extent(l, keep);
+  if (!n || *n > 16) return false;
+  bool temporaries = true;
+  ir::walk(l.body, [&](const StmtRef& s) {
+    if (const auto* leaf = std::get_if<Leaf>(&s->form))
+      for (const ir::Assign& a : leaf->assigns)
+        temporaries &= p.buffer(a.buffer).role == ir::Role::temporary && a.kind == ir::AssignKind::define;
+    return temporaries;
+  });
+  return temporaries;
+}
 
-ir::Program guards_to_bounds(ir::Program program) {
+// Guards that a first pass left because of tiles, and drop_guards could not drop, become bounds after all.
+ir::Program bounds(ir::Program program, bool tiles) {
+  const ir::Program& p = program;
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
     const auto* l = std::get_if<For>(&s->form);
     if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel)) return {s};
+    if (!tiles && fills_a_tile(p, *l)) return {s};
     std::vector<Expr> shared;
     bool first = true;
     if (!shared_conjuncts(l->body, shared, first)) return {s};
@@ -172,6 +196,11 @@ ir::Program guards_to_bounds(ir::Program program) {
   });
   return program;
 }
+
+}  // namespace
+
+ir::Program guards_to_bounds(ir::Program program) { return bounds(std::move(program), false); }
+ir::Program tile_guards_to_bounds(ir::Program program) { return bounds(std::move(program), true); }
 
 // ---------------------------------------------------------------------------------------------------------------------
 

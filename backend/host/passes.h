@@ -16,7 +16,9 @@ ir::Program unroll_registers(ir::Program program);
 /// before: for ri in 0 .. 4 { at y(r = 4*ro + ri) where 4*ro + ri < rows { .. } }
 /// after:  for ri in 0 .. min(4, rows - 4*ro) { at y(r = 4*ro + ri) { .. } }
 /// Only where every leaf below the loop has the conjunct, and the loop is the innermost that it mentions.
+/// Small tiles of temporaries are left to drop_guards first; tile_guards_to_bounds takes them too.
 ir::Program guards_to_bounds(ir::Program program);
+ir::Program tile_guards_to_bounds(ir::Program program);
 
 /// before: at acc(i = 6*io + ii, ..) where 6*io + ii < m { acc[i, j] sum= a[i, p] * panel[p, j] }
 /// after:  at acc(i = 6*io + ii, ..)                     { acc[i, j] sum= a[min(i, m - 1), p] * panel[p, j] }

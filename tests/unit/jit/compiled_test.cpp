@@ -1,7 +1,10 @@
 // Compiled code against the interpreter, bit for bit.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "backend/host/target.h"
 #include "run.h"
@@ -164,6 +167,49 @@ op attention(q: f32[n, d], k: f32[t, d], v: f32[t, d], scale: f32) -> y: f32[n, 
 )";
   expect_op(text, "layernorm", "y.c", {{{{"rows", 4}, {"cols", 19}}, {{"rows", 2}, {"cols", 0}}}});
   expect_op(text, "attention", "y.e", {{{{"n", 5}, {"t", 7}, {"d", 8}}, {{"n", 3}, {"t", 3}, {"d", 1}}}, {{0.5, 0}}});
+}
+
+// Schedules of the standard library. Where they leave the order of additions free, compiled code may differ from the interpreter by
+// rounding: a relative error of 1e-5 of the largest value.
+void expect_near(const ir::Program& p, const ir::Target& target, const std::vector<Dims>& dims, const std::vector<ir::ScalarValue>& scalars = {}) {
+  const Built built(p, target);
+  ASSERT_TRUE(built.ok());
+  for (const Dims& d : dims) {
+    std::vector<Array> expected = arguments(p, d, 1), seen = expected;
+    ir::Arguments args;
+    for (Array& a : expected) args.arrays.push_back({a.type, a.extents, a.strides, a.bytes.data()});
+    args.scalars = scalars;
+    Result<ir::InterpretResult> ran = ir::interpret(p, args);
+    ASSERT_TRUE(ran.ok()) << render(ran.errors());
+    ASSERT_EQ(built.run(d, seen, scalars).status, 0);
+    double largest = 0, error = 0;
+    for (size_t k = 0; k < expected.size(); ++k)
+      for (int64_t i = 0; i < expected[k].count(); ++i) {
+        largest = std::max(largest, std::fabs(expected[k].at(i)));
+        const double apart = std::fabs(expected[k].at(i) - seen[k].at(i));
+        error = std::isnan(apart) ? HUGE_VAL : std::max(error, apart);
+      }
+    EXPECT_LE(error, 1e-5 * largest) << target.name << " " << p.name;
+  }
+}
+
+std::string standard(const std::string& file) {
+  std::ifstream in(std::string(HEDDLE_SOURCE_DIR) + "/stdlib/" + file);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+TEST(Compiled, schedules_of_the_standard_library) {
+  for (const char* name : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512"}) {
+    Result<ir::Target> target = host::target_named(name);
+    if (!target) continue;
+    const std::vector<Dims> rows = {{{"r_0", 3}, {"cols", 200}}, {{"r_0", 2}, {"cols", 64}}, {{"r_0", 5}, {"cols", 1}}, {{"r_0", 0}, {"cols", 9}}};
+    expect_near(program_of_op(standard("nn/softmax.hd"), "softmax", ir::ScalarType::f32, "rows", *target), *target, rows);
+    expect_near(program_of_op(standard("nn/layernorm.hd"), "layernorm", ir::ScalarType::f32, "rows", *target), *target, rows, {{1e-3, 0}});
+    expect_near(program_of_op(standard("linalg/matmul.hd"), "matmul", ir::ScalarType::f32, "blocked", *target), *target,
+                {{{"m", 13}, {"n", 70}, {"k", 19}}, {{"m", 12}, {"n", 64}, {"k", 16}}, {{"m", 1}, {"n", 1}, {"k", 0}}, {{"m", 0}, {"n", 5}, {"k", 3}}});
+  }
 }
 
 // Reads of data: inside it gives the same bits, outside the check's number and coordinates.

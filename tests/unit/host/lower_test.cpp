@@ -1,0 +1,228 @@
+// Each lowering pass on the smallest program that shows it: before -> after, as text.
+#include <gtest/gtest.h>
+
+#include "backend/host/lower.h"
+#include "backend/host/memory_plan.h"
+#include "backend/host/passes.h"
+#include "frontend/program_text.h"
+#include "ir/print.h"
+
+namespace heddle::host {
+namespace {
+
+ir::Program program_of(const std::string& body) {
+  const std::string text = R"(
+program p(in x: f32[m, n] in dram, in w: f32[n] in dram, out y: f32[m, n] in dram) facts (m >= 0, n >= 0) {
+  stage y(map i in 0 .. m, map j in 0 .. n)
+  stage t(map i in 0 .. m, map j in 0 .. n)
+)" + body + "}\n";
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
+  EXPECT_TRUE(p.ok()) << (p.ok() ? "" : render(p.errors()));
+  return p.ok() ? *p : ir::Program{};
+}
+
+// The statements after the pass.
+std::string after(ir::Program (*pass)(ir::Program), const std::string& body) {
+  const ir::Program out = pass(program_of(body));
+  std::string text;
+  for (const ir::StmtRef& s : out.body) text += ir::print(out, s, 1);
+  return text;
+}
+
+TEST(Lower, guards_to_bounds) {
+  EXPECT_EQ(after(guards_to_bounds, R"(
+  for y.io in 0 .. ceildiv(m, 4) {
+    for y.ii in 0 .. 4 {
+      for y.j in 0 .. n {
+        at y(i = 4*io + ii, j = j) where 4*io + ii < m { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)"),
+            R"(  for y.io in 0 .. ceildiv(m, 4) {
+    for y.ii in 0 .. min(4, m - 4*io) {
+      for y.j in 0 .. n {
+        at y(i = 4*io + ii, j = j) { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, guards_of_vectors_stay) {
+  const std::string body = R"(  for y.i in 0 .. m {
+    for y.jv in 0 .. 4 vector {
+      at y(i = i, j = jv) where jv < n { y[i, j] = x[i, j] }
+    }
+  }
+)";
+  EXPECT_EQ(after(guards_to_bounds, body), body);
+}
+
+TEST(Lower, drop_guards_reads_the_last_row_again) {
+  EXPECT_EQ(after(drop_guards, R"(
+  for y.io in 0 .. ceildiv(m, 4) {
+    alloc t: f32[i in 4*io .. 4*io + 4, j in 0 .. n] in l1
+    for t.ii in 0 .. 4 unrolled {
+      for t.j in 0 .. n {
+        at t(i = 4*io + ii, j = j) where 4*io + ii < m { t[i, j] = x[i, j] }
+      }
+    }
+  }
+)"),
+            R"(  for y.io in 0 .. ceildiv(m, 4) {
+    alloc t: f32[i in 4*io .. 4*io + 4, j in 0 .. n] in l1
+    for t.ii in 0 .. 4 unrolled {
+      for t.j in 0 .. n {
+        at t(i = 4*io + ii, j = j) { t[i, j] = x[min(i, m - 1), j] }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, drop_guards_fills_lanes_with_zero) {
+  EXPECT_EQ(after(drop_guards, R"(
+  for y.jo in 0 .. ceildiv(n, 16) {
+    alloc t: f32[i in 0 .. m, j in 16*jo .. 16*jo + 16] in l1
+    for t.i in 0 .. m {
+      for t.jv in 0 .. 16 vector {
+        at t(i = i, j = 16*jo + jv) where 16*jo + jv < n { t[i, j] = x[i, j] }
+      }
+    }
+  }
+)"),
+            R"(  for y.jo in 0 .. ceildiv(n, 16) {
+    alloc t: f32[i in 0 .. m, j in 16*jo .. 16*jo + 16] in l1
+    for t.i in 0 .. m {
+      for t.jv in 0 .. 16 vector {
+        at t(i = i, j = 16*jo + jv) { t[i, j] = if j < n then x[i, j] else 0.0 }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, drop_guards_keeps_those_of_outputs_and_small_boxes) {
+  const std::string output = R"(  for y.io in 0 .. ceildiv(m, 4) {
+    for y.ii in 0 .. 4 unrolled {
+      for y.j in 0 .. n {
+        at y(i = 4*io + ii, j = j) where 4*io + ii < m { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)";
+  EXPECT_EQ(after(drop_guards, output), output);
+  const std::string small = R"(  for y.io in 0 .. ceildiv(m, 4) {
+    alloc t: f32[i in 0 .. m, j in 0 .. n] in l1
+    for t.ii in 0 .. 4 unrolled {
+      for t.j in 0 .. n {
+        at t(i = 4*io + ii, j = j) where 4*io + ii < m { t[i, j] = x[i, j] }
+      }
+    }
+  }
+)";
+  EXPECT_EQ(after(drop_guards, small), small);
+}
+
+TEST(Lower, partition) {
+  EXPECT_EQ(after(partition, R"(
+  for y.i in 0 .. m {
+    for y.jo in 0 .. ceildiv(n, 16) {
+      for y.jv in 0 .. 16 vector {
+        at y(i = i, j = 16*jo + jv) where 16*jo + jv < n { y[i, j] = x[i, j] * w[j] }
+      }
+    }
+  }
+)"),
+            R"(  for y.i in 0 .. m {
+    for y.jo in 0 .. n/16 {
+      for y.jv in 0 .. 16 vector {
+        at y(i = i, j = 16*jo + jv) { y[i, j] = x[i, j] * w[j] }
+      }
+    }
+    for y.jo in n/16 .. ceildiv(n, 16) {
+      for y.jv in 0 .. 16 vector {
+        at y(i = i, j = 16*jo + jv) where 16*jo + jv < n { y[i, j] = x[i, j] * w[j] }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, guards_of_small_tiles_of_temporaries_wait_for_drop_guards) {
+  const std::string body = R"(  for y.io in 0 .. ceildiv(m, 6) {
+    alloc t: f32[i in 6*io .. 6*io + 6, j in 0 .. n] in l1
+    for t.ii in 0 .. 6 {
+      for t.j in 0 .. n {
+        at t(i = 6*io + ii, j = j) where 6*io + ii < m { t[i, j] = x[i, j] }
+      }
+    }
+  }
+)";
+  EXPECT_EQ(after(guards_to_bounds, body), body);
+}
+
+// The second temporary takes the place of the first, whose last use has passed; the third is wider than both.
+TEST(Lower, memory_of_dead_temporaries_is_taken_again) {
+  const std::string text = R"(
+program p(in x: f32[n] in dram, out y: f32[n] in dram) facts (n >= 0) {
+  stage a(map i in 0 .. n)
+  stage b(map i in 0 .. n)
+  stage c(map i in 0 .. n)
+  stage y(map i in 0 .. n)
+  alloc a: f32[i in 0 .. n] in dram
+  for a.i in 0 .. n {
+    at a(i = i) { a[i] = x[i] }
+  }
+  alloc b: f32[i in 0 .. n] in dram
+  for b.i in 0 .. n {
+    at b(i = i) { b[i] = a[i] }
+  }
+  alloc c: f32[i in 0 .. n] in dram
+  for c.i in 0 .. n {
+    at c(i = i) { c[i] = b[i] }
+  }
+  for y.i in 0 .. n {
+    at y(i = i) { y[i] = c[i] }
+  }
+}
+)";
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
+  ASSERT_TRUE(p.ok()) << render(p.errors());
+  Result<MemoryPlan> plan = plan_memory(*p);
+  ASSERT_TRUE(plan.ok());
+  auto named = [&](const std::string& name) {
+    for (size_t i = 0; i < p->buffers.size(); ++i)
+      if (p->buffers[i].name == name) return plan->buffers[i];
+    return Placement{};
+  };
+  EXPECT_EQ(ir::print(*p, plan->bytes), "128*ceildiv(n, 16)");
+  EXPECT_EQ(ir::print(*p, named("a").offset), "0");
+  EXPECT_EQ(ir::print(*p, named("b").offset), "64*ceildiv(n, 16)");
+  EXPECT_EQ(ir::print(*p, named("c").offset), "0");
+  EXPECT_EQ(named("a").group, named("c").group);
+  EXPECT_NE(named("a").group, named("b").group);
+}
+
+TEST(Lower, memory_of_disjoint_scopes_is_shared) {
+  const ir::Program p = program_of(R"(
+  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram
+  for t.i in 0 .. m {
+    for t.j in 0 .. n {
+      at t(i = i, j = j) { t[i, j] = x[i, j] }
+    }
+  }
+  for y.i in 0 .. m {
+    for y.j in 0 .. n {
+      at y(i = i, j = j) { y[i, j] = t[i, j] }
+    }
+  }
+)");
+  Result<MemoryPlan> plan = plan_memory(p);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(ir::print(p, plan->bytes), "64*ceildiv(m*n, 16)");
+}
+
+}  // namespace
+}  // namespace heddle::host
