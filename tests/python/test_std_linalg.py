@@ -1,0 +1,97 @@
+"""Products of the standard library: every schedule on every target, over odd shapes and types, against NumPy in float64."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from std_checks import every_schedule, within
+
+import heddle as hd
+
+SHAPES = [(1, 1, 1), (0, 3, 4), (3, 0, 4), (4, 3, 0), (7, 13, 65), (6, 64, 64), (17, 31, 129), (65, 33, 16), (13, 100, 70)]
+FLIPS = {"matmul": (False, False), "matmul_nt": (False, True), "matmul_tn": (True, False), "matmul_tt": (True, True)}
+
+
+def operands(rng, shape, dtype=np.float32):
+    if np.issubdtype(dtype, np.floating):
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(-7, 8, shape).astype(dtype)
+
+
+def flipped(x, flip):
+    """The transpose laid out anew, so that strides are plain."""
+    return np.ascontiguousarray(x.swapaxes(-1, -2)) if flip else x
+
+
+def bound(k, size, roundings=2):
+    return (k + roundings) * 2.0**-24 * size
+
+
+@pytest.mark.parametrize("name", FLIPS)
+@pytest.mark.parametrize("m,k,n", SHAPES)
+def test_matmul(rng, name, m, k, n):
+    a, b = operands(rng, (m, k)), operands(rng, (k, n))
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    exact, size = a64 @ b64, np.abs(a64) @ np.abs(b64)
+    every_schedule(getattr(hd.std.linalg, name), *map(flipped, (a, b), FLIPS[name]), check=lambda out: within(out, exact, bound(k, size)))
+
+
+@pytest.mark.parametrize("name", FLIPS)
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int8, np.uint8, np.int64, ml_dtypes.bfloat16, np.float16])
+def test_types(rng, name, dtype):
+    """Small integers are exact in every type up to the last conversion, and integers wrap."""
+    a, b = (np.abs(rng.integers(-7, 8, s)).astype(dtype) for s in ((9, 21), (21, 35)))
+    exact = a.astype(np.int64) @ b.astype(np.int64)
+    wanted = exact.astype(dtype) if np.issubdtype(dtype, np.integer) else exact.astype(np.float64).astype(dtype)
+
+    def check(out):
+        assert out.dtype == dtype
+        np.testing.assert_array_equal(out, wanted)
+
+    every_schedule(getattr(hd.std.linalg, name), *map(flipped, (a, b), FLIPS[name]), check=check)
+
+
+def test_matmul_of_views(rng):
+    """Operands with strides of their own give the same as copies of them."""
+    a, b = operands(rng, (40, 66)), operands(rng, (66, 50))
+    for x, y in ((a[::2, ::3], b[::3, ::2]), (a.T[:50], b.T), (a[:, ::-1], b)):
+        np.testing.assert_array_equal(hd.std.linalg.matmul(x, y[: x.shape[1]]), hd.std.linalg.matmul(x.copy(), y[: x.shape[1]].copy()))
+
+
+def test_matmul_carries_nan_and_infinity(rng):
+    """What is packed past an edge never reaches a result: a row with NaN and a column with infinity stay by themselves."""
+    for m, k, n in ((5, 3, 17), (13, 70, 65)):
+        a, b = operands(rng, (m, k)), np.abs(operands(rng, (k, n))) + 1
+        a[2, 1], b[0, n - 1] = np.nan, np.inf
+        out = hd.std.linalg.matmul(a, b)
+        assert np.isnan(out[2]).all() and not np.isfinite(out[:, n - 1]).any()
+        assert np.isfinite(np.delete(np.delete(out, 2, axis=0), n - 1, axis=1)).all()
+
+
+@pytest.mark.parametrize("batch,m,k,n", [(0, 2, 3, 4), (1, 1, 1, 1), (3, 7, 13, 65), (5, 17, 33, 16), (2, 3, 0, 5)])
+def test_bmm(rng, batch, m, k, n):
+    a, b = operands(rng, (batch, m, k)), operands(rng, (batch, k, n))
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    exact, size = a64 @ b64, np.abs(a64) @ np.abs(b64)
+    every_schedule(hd.std.linalg.bmm, a, b, check=lambda out: within(out, exact, bound(k, size)))
+
+
+@pytest.mark.parametrize("m,k", [(1, 1), (0, 3), (3, 0), (7, 13), (8, 16), (17, 129), (65, 1000)])
+def test_gemv(rng, m, k):
+    a, x = operands(rng, (m, k)), operands(rng, k)
+    a64, x64 = a.astype(np.float64), x.astype(np.float64)
+    exact, size = a64 @ x64, np.abs(a64) @ np.abs(x64)
+    every_schedule(hd.std.linalg.gemv, a, x, check=lambda out: within(out, exact, bound(k, size)))
+
+
+@pytest.mark.parametrize("lead", [(1,), (0,), (13,), (2, 7), (2, 1, 5)])
+@pytest.mark.parametrize("k,n", [(1, 1), (31, 70), (64, 33)])
+def test_linear(rng, lead, k, n):
+    x, w, b = operands(rng, (*lead, k)), operands(rng, (n, k)), operands(rng, n)
+    x64, w64, b64 = (v.astype(np.float64) for v in (x, w, b))
+    exact, size = x64 @ w64.T + b64, np.abs(x64) @ np.abs(w64).T + np.abs(b64)
+    every_schedule(hd.std.linalg.linear, x, w, b, check=lambda out: within(out, exact, bound(k, size, 3)))
+
+
+def test_linear_of_one_vector(rng):
+    x, w, b = operands(rng, 9), operands(rng, (5, 9)), operands(rng, 5)
+    np.testing.assert_allclose(hd.std.linalg.linear(x, w, b), w @ x + b, rtol=1e-5, atol=1e-5)
