@@ -1,0 +1,141 @@
+"""`./dev bench`: every case of cases.py beside its peers, in turns in one process for each number of threads.
+
+A row's ratio is the best peer's time over ours; `of_limit` is the case's roofline (the larger of its arithmetic at the measured FMA
+peak and its bytes at the speed of a copy of as many bytes) over our time.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+
+def time_in_turns(calls, seconds=0.4, least=5, most=400):
+    """Medians in seconds for callables that run one after another, again and again."""
+    for call in calls:
+        call()
+    once = max(1e-7, _timed(calls[0]))
+    inner = max(1, int(2e-4 / once))  # a call shorter than the clock's noise is repeated
+    times = [[] for _ in calls]
+    stop = time.perf_counter() + seconds
+    while (len(times[0]) < least or time.perf_counter() < stop) and len(times[0]) < most:
+        for call, list_ in zip(calls, times):
+            start = time.perf_counter()
+            for _ in range(inner):
+                call()
+            list_.append((time.perf_counter() - start) / inner)
+    return [statistics.median(t) for t in times]
+
+
+def _timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def copy_seconds(moved):
+    """What a copy takes that reads and writes `moved` bytes in all."""
+    import numpy as np
+
+    a = np.ones(max(16, int(moved / 8)), np.float32)
+    b = np.empty_like(a)
+    return time_in_turns([lambda: np.copyto(b, a)], 0.05)[0]
+
+
+def measure(case, threads, peak):
+    row = {"case": case.name, "family": case.family, "op": case.op, "shape": case.shape, "dtype": case.dtype, "threads": threads, "schedule": case.schedule,
+           "skipped": case.skipped or None}
+    if case.skipped:
+        return row
+    if case.check:
+        error, bound = case.check()
+        row["max_error"], row["ok"] = error, error <= bound
+    names = list(case.peers)
+    times = time_in_turns([case.run] + [case.peers[n] for n in names])
+    compute, memory = case.flops / peak, copy_seconds(case.bytes) / threads
+    row["us"] = times[0] * 1e6
+    row["limit"] = "compute" if compute > memory else "memory"
+    row["of_limit"] = max(compute, memory) / times[0]
+    row["peers"] = {n: t * 1e6 for n, t in zip(names, times[1:])}
+    row["best_peer"] = min(row["peers"], key=row["peers"].get) if names else None
+    row["ratio"] = row["peers"][row["best_peer"]] / row["us"] if names else None
+    return row
+
+
+def child(threads, only):
+    from cases import Maker
+    from measure import fma_peak, pin
+
+    pin(threads)
+    peak = fma_peak(threads)
+    made = []
+    for case in Maker(threads).all():
+        if only and only not in case.name:
+            continue
+        row = measure(case, threads, peak)
+        made.append(row)
+        print(line(row), file=sys.stderr, flush=True)
+    print(json.dumps({"rows": made, "peak": peak}))
+
+
+def line(row):
+    if row["skipped"]:
+        return f"{row['case']:44} {row['threads']}  skipped: {row['skipped']}"
+    peers = "  ".join(f"{n} {t:.1f}" for n, t in row["peers"].items())
+    ratio = f"{row['ratio']:.2f}x" if row["ratio"] else "-"
+    wrong = "" if row.get("ok", True) else "  WRONG"
+    return f"{row['case']:44} {row['threads']}  {row['us']:10.1f} us  {row['of_limit']:4.0%} of {row['limit']:7}  {ratio:>7}   {peers}{wrong}"
+
+
+def summary(rows):
+    out = {}
+    for family in sorted({r["family"] for r in rows}) + ["all"]:
+        ratios = [r["ratio"] for r in rows if r.get("ratio") and family in (r["family"], "all")]
+        if ratios:
+            out[family] = {"cases": len(ratios), "geometric_mean": math.exp(sum(map(math.log, ratios)) / len(ratios)), "minimum": min(ratios)}
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="host", choices=["host", "neuron", "compile", "tune"])
+    parser.add_argument("--only", help="cases whose name contains this")
+    parser.add_argument("--threads", type=int, help="1 or 2; both without")
+    parser.add_argument("--json", help="write the rows to this file")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.suite != "host":
+        parser.error(f"the suite `{options.suite}` is not built yet; there is `host`")
+    if options.child:
+        return child(options.child, options.only)
+    from measure import machine
+
+    counts = [options.threads] if options.threads else [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
+    rows, peaks = [], {}
+    for threads in counts:
+        # Peers' threads that spin after their turn would take the other processor from whoever is next.
+        env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
+                   OMP_WAIT_POLICY="passive", KMP_BLOCKTIME="0")
+        command = [sys.executable, os.path.abspath(__file__), "--child", str(threads)] + (["--only", options.only] if options.only else [])
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            return done.returncode
+        result = json.loads(done.stdout)
+        rows += result["rows"]
+        peaks[threads] = result["peak"]
+    total = summary(rows)
+    print(f"\n{'family':16} cases  mean   least   (ratio to the best peer; mean is geometric)")
+    for family, s in total.items():
+        print(f"{family:16} {s['cases']:5}  {s['geometric_mean']:.2f}   {s['minimum']:.2f}")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": machine(max(counts)) | {"fma_peak": peaks}, "rows": rows, "summary": total}, file, indent=1)
+    return 1 if any(not r.get("ok", True) for r in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
