@@ -15,10 +15,30 @@ const char* word(Severity severity) {
   return "error";
 }
 
-// A terminal shows control bytes and broken UTF-8 badly: both become `?`, tabs a blank, so that carets line up.
+// Bytes of the UTF-8 sequence that begins the text; 0 where it is none.
+size_t sequence(std::string_view text) {
+  unsigned char c = static_cast<unsigned char>(text[0]);
+  size_t bytes = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+  if (bytes > text.size()) return 0;
+  for (size_t i = 1; i < bytes; ++i)
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
+  unsigned char second = bytes > 2 ? static_cast<unsigned char>(text[1]) : 0;
+  bool out_of_range = (c == 0xE0 && second < 0xA0) || (c == 0xED && second > 0x9F) || (c == 0xF0 && second < 0x90) ||
+                      (c == 0xF4 && second > 0x8F);
+  return out_of_range ? 0 : bytes;
+}
+
+// A terminal shows control bytes badly, and Python takes no broken UTF-8: both become `?`, tabs a blank, so that carets line up.
 std::string printable(std::string_view line) {
   std::string out;
-  for (unsigned char c : line) out += c == '\t' ? ' ' : (c < 0x20 || c == 0x7F ? '?' : static_cast<char>(c));
+  while (!line.empty()) {
+    size_t bytes = sequence(line);
+    unsigned char c = static_cast<unsigned char>(line[0]);
+    if (c == '\t') out += ' ';
+    else if (bytes == 0 || c < 0x20 || c == 0x7F) out += '?';
+    else out += line.substr(0, bytes);
+    line.remove_prefix(std::max<size_t>(bytes, 1));
+  }
   return out;
 }
 

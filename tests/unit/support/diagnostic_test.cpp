@@ -36,11 +36,17 @@ TEST(Diagnostic, EndsPastTheTextAreTheEnd) {
 
 TEST(Diagnostic, ControlBytesCannotMoveTheCursor) { EXPECT_NE(shown("a\x1b[2Jb", 0, 1).find("a?[2Jb"), std::string::npos); }
 
+TEST(Diagnostic, BrokenUtf8IsShownAsQuestionMarks) {
+  EXPECT_NE(shown("a\xFF" "b \xC3\xA4 \xE2\x82", 0, 1).find("| a?b \xC3\xA4 ??\n"), std::string::npos);
+  EXPECT_NE(shown("\xED\xA0\x80 \xF0\x9F\x98\x80", 0, 1).find("| ??? \xF0\x9F\x98\x80\n"), std::string::npos);
+}
+
 TEST(Nearest, FindsSmallSlipsOnly) {
   std::vector<std::string> known = {"vectorize", "parallel", "split"};
   EXPECT_EQ(nearest("vectorise", known), "vectorize");
   EXPECT_EQ(nearest("splt", known), "split");
   EXPECT_EQ(nearest("banana", known), "");
+  EXPECT_EQ(nearest("y", {"r", "c"}), "");
 }
 
 }  // namespace
