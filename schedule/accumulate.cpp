@@ -19,7 +19,8 @@ bool loop_name_taken(const Program& p, const std::string& owner, const std::stri
   return taken;
 }
 
-// for i over the window { S[i] R= n[i, K] }: the leaf with its map axes bound to loops over the block. `at`: the facts there.
+// for i over the window { S[i] R= n[i, K] }: the leaf with its map axes bound to loops over the block. `at`: the facts
+// there.
 Result<StmtRef> combining_block(Step& step, const Reduction& r, Leaf leaf, const std::vector<Range>& own, Facts at) {
   Program& p = step.program;
   const Stage row = p.stage(r.stage);
@@ -43,7 +44,8 @@ Result<StmtRef> combining_block(Step& step, const Reduction& r, Leaf leaf, const
     const Axis& a = row.axes[axis];
     size_t d = 0;
     while (d < own.size() && !(subs[d].as<Var>() && subs[d].as<Var>()->symbol == a.symbol)) ++d;
-    if (d == own.size()) return step.refusal(codes::not_a_reduction, "`" + row.name + "` does not define its cells by plain indices");
+    if (d == own.size())
+      return step.refusal(codes::not_a_reduction, "`" + row.name + "` does not define its cells by plain indices");
     Expr extent = simplify(own[d].hi - own[d].lo, at), value = own[d].lo;
     if (!is_constant(extent, 1)) {
       std::string name = p.symbol(a.symbol).name;
@@ -87,7 +89,8 @@ Result<Done> accumulate_at(Step& step, SymbolId loop, const std::string& name, M
   }
   const std::string stage = p.stage(r.stage).name;
   if (!carried)
-    return step.refusal(codes::not_a_reduction, "the reduction of `" + stage + "` lies all inside `" + loop_name(p, loop) + "`: there is nothing to accumulate");
+    return step.refusal(codes::not_a_reduction, "the reduction of `" + stage + "` lies all inside `" +
+                                                    loop_name(p, loop) + "`: there is nothing to accumulate");
   Result<bool> leave = can_make_partials(step, r);
   if (!leave) return leave.errors();
   for (size_t i = r.at + 1; i < r.loops.size(); ++i)
@@ -108,7 +111,8 @@ Result<Done> accumulate_at(Step& step, SymbolId loop, const std::string& name, M
     if (!r.mapped[i]) apart.push_back(r.loops[i]);
   for (const Window& w : *windows)
     if (!disjoint_over(w, apart, at))
-      return step.refusal(codes::not_shown, "cannot show that the blocks of `" + stage + "` that different iterations combine into do not overlap");
+      return step.refusal(codes::not_shown, "cannot show that the blocks of `" + stage +
+                                                "` that different iterations combine into do not overlap");
   std::vector<Range> ranges;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.mapped[i]) ranges.push_back({var(r.loops[i].loop), var(r.loops[i].loop) + 1});
@@ -118,7 +122,8 @@ Result<Done> accumulate_at(Step& step, SymbolId loop, const std::string& name, M
   Result<Memory> chosen = memory_for(step, made->buffers, memory);
   if (!chosen) return chosen.errors();
   for (BufferId id : made->buffers) p.buffers[id.value].memory = *chosen;
-  StmtRef partial = partial_region(p, r, *made, *windows, ranges, in_partial_loops(r, *made, r.at + 1, partial_leaf(p, r, *made)));
+  StmtRef partial =
+      partial_region(p, r, *made, *windows, ranges, in_partial_loops(r, *made, r.at + 1, partial_leaf(p, r, *made)));
   const Buffer& first = p.buffer((*windows)[0].buffer);
   std::vector<Range> own((*windows)[0].ranges.begin(), (*windows)[0].ranges.end() - first.field_dims);
   // The moved loops give their names free before the combining ones take them.

@@ -67,7 +67,8 @@ Result<const StepEntry*> find_step(const StepCall& call) {
                         "`" + call.name + "` is a step of the language that is not built yet");
     return &entry;
   }
-  Diagnostic d(codes::unknown_step, call.name_place.known() ? call.name_place : call.place, "there is no step `" + call.name + "`");
+  Diagnostic d(codes::unknown_step, call.name_place.known() ? call.name_place : call.place,
+               "there is no step `" + call.name + "`");
   std::string near = nearest(call.name, known);
   d.help = near.empty() ? "`heddle list steps` shows all steps" : "did you mean `" + near + "`?";
   return d;
@@ -76,14 +77,16 @@ Result<const StepEntry*> find_step(const StepCall& call) {
 Result<Done> check_operands(const StepEntry& entry, const StepCall& call) {
   if (call.operands.empty()) return wrong_operands(call, call.place, "`" + call.name + "` needs an operand");
   if (entry.operands[0] == '1' && call.operands.size() != 1)
-    return wrong_operands(call, call.operands[1].place, "`" + call.name + "` takes one operand, not " + std::to_string(call.operands.size()));
+    return wrong_operands(call, call.operands[1].place,
+                          "`" + call.name + "` takes one operand, not " + std::to_string(call.operands.size()));
   for (const auto& [preposition, terms] : call.with) {
     const Place& place = terms.empty() ? call.place : terms[0].place;
     if (!contains_word(entry.prepositions, preposition))
       return wrong_operands(call, place, "`" + call.name + "` takes no `" + preposition + "`");
     if (terms.empty()) return wrong_operands(call, place, "`" + preposition + "` needs an operand");
     bool list = preposition == "into" || (call.name == "layout" && preposition == "to");
-    if (!list && terms.size() != 1) return wrong_operands(call, terms[1].place, "`" + preposition + "` takes one operand");
+    if (!list && terms.size() != 1)
+      return wrong_operands(call, terms[1].place, "`" + preposition + "` takes one operand");
   }
   std::istringstream words(entry.required);
   for (std::string w; words >> w;)
@@ -124,11 +127,14 @@ int depth_of(const Body& body) {
 // What would print past a limit is refused, so that printed text is always legal input.
 Result<Done> fits_limits(const Step& step, const Program& before) {
   if (depth_of(step.program.body) > limits::loop_nesting)
-    return step.refusal(codes::too_large, "loops would be nested past " + std::to_string(limits::loop_nesting) + " levels");
+    return step.refusal(codes::too_large,
+                        "loops would be nested past " + std::to_string(limits::loop_nesting) + " levels");
   if (size_of(step.program) > limits::program_nodes)
-    return step.refusal(codes::too_large, "the program would have more than " + std::to_string(limits::program_nodes) + " nodes");
+    return step.refusal(codes::too_large,
+                        "the program would have more than " + std::to_string(limits::program_nodes) + " nodes");
   if (too_deep(step.program) && !too_deep(before))
-    return step.refusal(codes::too_large, "an expression would be nested past " + std::to_string(limits::nesting) + " levels");
+    return step.refusal(codes::too_large,
+                        "an expression would be nested past " + std::to_string(limits::nesting) + " levels");
   return Done{};
 }
 
@@ -165,7 +171,8 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
     else {
       Diagnostic d(codes::bad_header, place, "`allow` knows no `" + word + "`");
       std::string near = nearest(word, {"reassociate", "flush_denormals", "contract"});
-      d.help = near.empty() ? "it takes `reassociate`, `flush_denormals` and `contract`" : "did you mean `" + near + "`?";
+      d.help =
+          near.empty() ? "it takes `reassociate`, `flush_denormals` and `contract`" : "did you mean `" + near + "`?";
       return d;
     }
   }
@@ -174,8 +181,9 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
 
 }  // namespace
 
-Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text, const std::map<std::string, int64_t>& tune,
-                                 const Target& target, const std::vector<DerivedStep>& derived, std::vector<State>* so_far) {
+Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text,
+                                 const std::map<std::string, int64_t>& tune, const Target& target,
+                                 const std::vector<DerivedStep>& derived, std::vector<State>* so_far) {
   Scheduled out;
   std::vector<State> none;
   std::vector<State>& states = so_far ? *so_far : none;

@@ -25,7 +25,8 @@ Result<Done> readers_below(const Step& step, const ProducerNest& nest, SymbolId 
     if (!outside.empty()) return;
     const Leaf* leaf = as<Leaf>(path.back());
     std::string reader = leaf ? "`" + p.stage(leaf->stage).name + "`" : "a bound or a check";
-    outside.push_back(step.refusal(codes::reader_outside, reader + " reads `" + name + "` outside `" + loop_name(p, loop) + "`"));
+    outside.push_back(
+        step.refusal(codes::reader_outside, reader + " reads `" + name + "` outside `" + loop_name(p, loop) + "`"));
     if (path.back()->place.known()) outside[0].labels.push_back({path.back()->place, "read here"});
     outside[0].help = "place `" + name + "` at a loop around all of its readers, or place this reader first";
   });
@@ -34,7 +35,8 @@ Result<Done> readers_below(const Step& step, const ProducerNest& nest, SymbolId 
   return Done{};
 }
 
-// The box of cells that one iteration reads, over all fields of a state; own dims first, as in the field with the fewest.
+// The box of cells that one iteration reads, over all fields of a state; own dims first, as in the field with the
+// fewest.
 TouchedBox box_read(const Program& p, const ProducerNest& nest, const Body& body, const Facts& at) {
   BufferId least = nest.buffers[0];
   for (BufferId id : nest.buffers)
@@ -45,7 +47,8 @@ TouchedBox box_read(const Program& p, const ProducerNest& nest, const Body& body
     for (Access a : accesses(p, body, id)) {
       if (!a.reads || a.combines) continue;
       a.window.resize(own);
-      for (size_t d = own; d < p.buffer(least).box.size(); ++d) a.window.push_back({p.buffer(least).box[d].lo, p.buffer(least).box[d].hi});
+      for (size_t d = own; d < p.buffer(least).box.size(); ++d)
+        a.window.push_back({p.buffer(least).box[d].lo, p.buffer(least).box[d].hi});
       a.buffer = least;
       reads.push_back(std::move(a));
     }
@@ -53,8 +56,8 @@ TouchedBox box_read(const Program& p, const ProducerNest& nest, const Body& body
 }
 
 struct Placed {
-  Substitution moved;          // old loop -> its value in the new nest
-  std::vector<Expr> guards;    // where the box reaches outside of what the stage had computed
+  Substitution moved;                     // old loop -> its value in the new nest
+  std::vector<Expr> guards;               // where the box reaches outside of what the stage had computed
   std::vector<std::optional<For>> loops;  // as nest.loops: the new loop, or none where one point is left
 };
 
@@ -161,7 +164,8 @@ Result<Done> keep_tried_reads(Step& step, const ProducerNest& nest, SymbolId loo
     return select(in, e, read.otherwise);  // the other dims are still tried
   });
   if (refused)
-    return step.refusal(codes::not_shown, "`" + step.program.stage(nest.stage).name + "` is read by `or`, and its box depends on loops");
+    return step.refusal(codes::not_shown,
+                        "`" + step.program.stage(nest.stage).name + "` is read by `or`, and its box depends on loops");
   l.body = std::move(body);
   replace(step.program, path.back(), {make_stmt(std::move(l), path.back()->place)});
   return Done{};
@@ -177,7 +181,8 @@ Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::opti
   const ProducerNest& nest = *found;
   Path path = path_to_loop(p, loop);
   for (const StmtRef& s : nest.chain)
-    if (s == path.back()) return step.refusal(codes::wrong_operands, "`" + loop_name(p, loop) + "` is a loop of `" + name + "` itself");
+    if (s == path.back())
+      return step.refusal(codes::wrong_operands, "`" + loop_name(p, loop) + "` is a loop of `" + name + "` itself");
   Result<Done> legal = can_hold(step, path);
   if (!legal) return legal;
   legal = readers_below(step, nest, loop);
@@ -209,7 +214,9 @@ Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::opti
   for (size_t i = nest.outer.size(); i < path.size(); ++i)
     if (const For* l = as<For>(path[i])) between.push_back(*l);
   bool recomputed = !disjoint_over(window, between, at);
-  if (recomputed) step.relied_on("`" + name + "` is pure: what several iterations of `" + loop_name(p, loop) + "` read is computed in each");
+  if (recomputed)
+    step.relied_on("`" + name + "` is pure: what several iterations of `" + loop_name(p, loop) +
+                   "` read is computed in each");
   Placed placed = place_loops(step, nest, box, at);
   Result<StmtRef> inner = rebuilt(step, nest, placed, recomputed, at);
   if (!inner) return inner.errors();

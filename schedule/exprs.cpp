@@ -27,7 +27,9 @@ class Converter {
   }
 
  private:
-  static Diagnostic refuse(const Term& t, std::string text) { return Diagnostic(codes::bad_value, t.place, std::move(text)); }
+  static Diagnostic refuse(const Term& t, std::string text) {
+    return Diagnostic(codes::bad_value, t.place, std::move(text));
+  }
 
   Result<Expr> path(const Term& t) {
     if (t.text == "true" || t.text == "false") return bool_constant(t.text == "true");
@@ -43,7 +45,8 @@ class Converter {
       if (s.name == t.text) return var(SymbolId{static_cast<uint32_t>(i)});
       known.push_back(s.name);
     }
-    Diagnostic d(codes::unknown_name, t.place, "`" + t.text + "` is no dim" + (loops_.empty() ? "" : " and no loop around this place"));
+    Diagnostic d(codes::unknown_name, t.place,
+                 "`" + t.text + "` is no dim" + (loops_.empty() ? "" : " and no loop around this place"));
     std::string near = nearest(t.text, known);
     if (!near.empty()) d.help = "did you mean `" + near + "`?";
     return d;
@@ -65,9 +68,10 @@ class Converter {
       bool logic;
     };
     static constexpr Row rows[] = {
-        {"+", BinaryOp::add, false}, {"-", BinaryOp::sub, false}, {"*", BinaryOp::mul, false}, {"/", BinaryOp::div, false},
-        {"%", BinaryOp::mod, false}, {"==", BinaryOp::eq, false}, {"!=", BinaryOp::ne, false}, {"<", BinaryOp::lt, false},
-        {"<=", BinaryOp::le, false}, {">", BinaryOp::gt, false},  {">=", BinaryOp::ge, false}, {"&&", BinaryOp::logical_and, true},
+        {"+", BinaryOp::add, false},        {"-", BinaryOp::sub, false}, {"*", BinaryOp::mul, false},
+        {"/", BinaryOp::div, false},        {"%", BinaryOp::mod, false}, {"==", BinaryOp::eq, false},
+        {"!=", BinaryOp::ne, false},        {"<", BinaryOp::lt, false},  {"<=", BinaryOp::le, false},
+        {">", BinaryOp::gt, false},         {">=", BinaryOp::ge, false}, {"&&", BinaryOp::logical_and, true},
         {"||", BinaryOp::logical_or, true},
     };
     Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
@@ -76,7 +80,8 @@ class Converter {
     for (const Row& row : rows) {
       if (t.text != row.text) continue;
       ScalarType wanted = row.logic ? ScalarType::boolean : ScalarType::index;
-      if (a->type() != wanted || b->type() != wanted) return refuse(t, "`" + t.text + "` does not apply to these sides");
+      if (a->type() != wanted || b->type() != wanted)
+        return refuse(t, "`" + t.text + "` does not apply to these sides");
       return binary(row.op, *a, *b);
     }
     return refuse(t, "`" + t.text + "` does not apply to indices");
@@ -84,11 +89,14 @@ class Converter {
 
   Result<Expr> call(const Term& t) {
     bool known = t.text == "min" || t.text == "max" || t.text == "ceildiv";
-    if (!known || t.args.size() != 2) return refuse(t, "`" + t.text + "` is no function of indices").with_help("`min`, `max` and `ceildiv` take two indices");
+    if (!known || t.args.size() != 2)
+      return refuse(t, "`" + t.text + "` is no function of indices")
+          .with_help("`min`, `max` and `ceildiv` take two indices");
     Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
     if (!a) return a;
     if (!b) return b;
-    if (a->type() != ScalarType::index || b->type() != ScalarType::index) return refuse(t, "`" + t.text + "` takes indices");
+    if (a->type() != ScalarType::index || b->type() != ScalarType::index)
+      return refuse(t, "`" + t.text + "` takes indices");
     return t.text == "min" ? ir::min(*a, *b) : t.text == "max" ? ir::max(*a, *b) : ceildiv(*a, *b);
   }
 

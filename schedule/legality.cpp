@@ -39,7 +39,8 @@ Result<Done> can_rewrite(const Step& step, const Path& path) {
   return d;
 }
 
-// Running at once -------------------------------------------------------------------------------------------------------
+// Running at once
+// -------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -58,10 +59,13 @@ Result<Done> carries_no_reduction(const Step& step, const Path& loop, const Leaf
   const Stage& stage = p.stage(site.leaf().stage);
   std::string name = loop_name(p, id), at;
   for (size_t i = 0; i < stage.axes.size(); ++i)
-    if (stage.axes[i].cls != AxisClass::map && mentions(site.leaf().bindings[i], id)) at = p.symbol(stage.axes[i].symbol).name;
-  Diagnostic d = step.refusal(codes::runs_a_reduction, quoted(name) + " carries the reduction of " + quoted(stage.name) +
-                                                           ": its iterations combine into the same cells");
-  if (stage.place.known()) d.labels.push_back({stage.place, quoted(stage.name) + " is reduced over " + quoted(at) + " here"});
+    if (stage.axes[i].cls != AxisClass::map && mentions(site.leaf().bindings[i], id))
+      at = p.symbol(stage.axes[i].symbol).name;
+  Diagnostic d =
+      step.refusal(codes::runs_a_reduction, quoted(name) + " carries the reduction of " + quoted(stage.name) +
+                                                ": its iterations combine into the same cells");
+  if (stage.place.known())
+    d.labels.push_back({stage.place, quoted(stage.name) + " is reduced over " + quoted(at) + " here"});
   d.help = "make partial results first: `rfactor " + name + " by ..`";
   return d;
 }
@@ -71,8 +75,8 @@ bool is_bare(const Expr& e, SymbolId symbol) {
   return v && v->symbol == symbol;
 }
 
-// A leaf that may run a point twice: one coordinate of what it writes must move with the loop alone, c * loop + what is fixed
-// around it.
+// A leaf that may run a point twice: one coordinate of what it writes must move with the loop alone, c * loop + what is
+// fixed around it.
 bool coordinate_of_its_own(const Program& p, const Leaf& leaf, const For& l) {
   const Stage& stage = p.stage(leaf.stage);
   for (size_t i = 0; i < stage.axes.size(); ++i) {
@@ -92,8 +96,8 @@ bool coordinate_of_its_own(const Program& p, const Leaf& leaf, const For& l) {
   return false;
 }
 
-// The leaf map is a bijection on the stage's domain, so two iterations reach different points; they write different cells when
-// each map axis that the loop drives stands bare in the left side.
+// The leaf map is a bijection on the stage's domain, so two iterations reach different points; they write different
+// cells when each map axis that the loop drives stands bare in the left side.
 bool writes_apart(const Program& p, const Leaf& leaf, const For& l) {
   SymbolId loop = l.loop;
   if (leaf.recomputed) return coordinate_of_its_own(p, leaf, l);
@@ -104,7 +108,8 @@ bool writes_apart(const Program& p, const Leaf& leaf, const For& l) {
     if (stage.axes[i].cls != AxisClass::map) return false;
     drives = true;
     for (const Assign& a : leaf.assigns) {
-      bool bare = std::any_of(a.subs.begin(), a.subs.end(), [&](const Expr& e) { return is_bare(e, stage.axes[i].symbol); });
+      bool bare =
+          std::any_of(a.subs.begin(), a.subs.end(), [&](const Expr& e) { return is_bare(e, stage.axes[i].symbol); });
       if (!bare && a.kind != AssignKind::update) return false;
     }
   }
@@ -122,8 +127,9 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
     if (!w.writes || !outer(w.buffer)) continue;
     for (const Access& r : list) {
       if (!r.reads || r.combines || r.buffer != w.buffer) continue;
-      Diagnostic d = step.refusal(codes::overlapping_writes, "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) +
-                                                                 ", which others of them write");
+      Diagnostic d = step.refusal(
+          codes::overlapping_writes,
+          "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) + ", which others of them write");
       if (r.by && r.by->place.known()) d.labels.push_back({r.by->place, "read here"});
       return d;
     }
@@ -167,31 +173,39 @@ Result<Done> can_vectorize(const Step& step, const Path& path) {
   for (const StmtRef& s : l.body) {
     if (as<Leaf>(s)) continue;
     const For* inner = as<For>(s);
-    Diagnostic d = step.refusal(codes::not_nested, quoted(name) + " is not an innermost loop: " +
-                                                       (inner ? quoted(loop_name(step.program, inner->loop)) + " stands inside it"
-                                                              : "a reduction or an allocation stands inside it"));
+    Diagnostic d =
+        step.refusal(codes::not_nested, quoted(name) + " is not an innermost loop: " +
+                                            (inner ? quoted(loop_name(step.program, inner->loop)) + " stands inside it"
+                                                   : "a reduction or an allocation stands inside it"));
     d.help = "bring it inside with `reorder` first";
     return d;
   }
   Expr extent = simplify(l.hi - l.lo, facts_at(step.program, Path(path.begin(), path.end() - 1)));
   const int64_t* n = constant_value(extent);
   if (!n)
-    return step.refusal(codes::not_constant, quoted(name) + " has " + quoted(print(step.program, extent)) + " iterations, not a constant number")
+    return step
+        .refusal(codes::not_constant,
+                 quoted(name) + " has " + quoted(print(step.program, extent)) + " iterations, not a constant number")
         .with_help("split it on the way: `vectorize " + name + " by lanes(f32)`");
   if (*n > limits::vector_extent)
-    return step.refusal(codes::too_large, quoted(name) + " has " + std::to_string(*n) + " iterations; a vector loop has at most " +
-                                              std::to_string(limits::vector_extent))
+    return step
+        .refusal(codes::too_large, quoted(name) + " has " + std::to_string(*n) +
+                                       " iterations; a vector loop has at most " +
+                                       std::to_string(limits::vector_extent))
         .with_help("split it on the way: `vectorize " + name + " by lanes(f32)`");
   return Done{};
 }
 
-// Reductions ------------------------------------------------------------------------------------------------------------
+// Reductions
+// ------------------------------------------------------------------------------------------------------------
 
 Result<bool> can_reassociate(Step& step, const Reduce& region, bool commutes, const std::string& what) {
   const Reducer* reducer = step.program.reducer(region.reducer);
   const Buffer& buffer = step.program.buffer(region.windows.front().buffer);
   if (commutes && !reducer->commutes)
-    return step.refusal(codes::needs_leave, what + " changes the order of terms, and the reducer " + quoted(reducer->name) + " is not declared `commutes`")
+    return step
+        .refusal(codes::needs_leave, what + " changes the order of terms, and the reducer " + quoted(reducer->name) +
+                                         " is not declared `commutes`")
         .label(reducer->place, "declared here");
   bool exact = exact_on(*reducer, buffer.type);
   std::string law = quoted(reducer->name) + (reducer->builtin == BuiltinReducer::none ? " is declared " : " is ") +
@@ -201,8 +215,11 @@ Result<bool> can_reassociate(Step& step, const Reduce& region, bool commutes, co
     return false;
   }
   if (!step.program.allow.reassociate) {
-    Diagnostic d = step.refusal(codes::needs_leave, what + " changes the order in which " + quoted(buffer.name) + " is summed up, and with it the rounding");
-    if (reducer->builtin == BuiltinReducer::prod) d.message = what + " changes the order in which " + quoted(buffer.name) + " is multiplied up, and with it the rounding";
+    Diagnostic d = step.refusal(codes::needs_leave, what + " changes the order in which " + quoted(buffer.name) +
+                                                        " is summed up, and with it the rounding");
+    if (reducer->builtin == BuiltinReducer::prod)
+      d.message =
+          what + " changes the order in which " + quoted(buffer.name) + " is multiplied up, and with it the rounding";
     d.help = "write `allow reassociate` in the schedule's header";
     return d;
   }
@@ -250,7 +267,8 @@ void dim_apart(const Range& range, const std::vector<For>& loops, const Facts& f
     strides.push_back({i, a.coefficient < 0 ? -a.coefficient : a.coefficient});
   }
   if (strides.empty()) return;
-  std::sort(strides.begin(), strides.end(), [](const Stride& a, const Stride& b) { return a.coefficient < b.coefficient; });
+  std::sort(strides.begin(), strides.end(),
+            [](const Stride& a, const Stride& b) { return a.coefficient < b.coefficient; });
   int64_t span = 0;
   if (!constant_upper_bound(simplify(range.hi - range.lo, facts), facts, span)) return;
   for (size_t i = 0; i < strides.size(); ++i) {

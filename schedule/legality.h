@@ -9,19 +9,20 @@ namespace heddle::schedule {
 /// The loop is serial: steps that rewrite or mark a loop take no other.
 Result<Done> can_rewrite(const Step& step, const Path& loop);
 
-/// Iterations may run at the same time: no reduce, scan or scatter axis is bound to the loop unless its region opens inside; no two
-/// iterations touch a cell of an outer buffer that one of them writes.
+/// Iterations may run at the same time: no reduce, scan or scatter axis is bound to the loop unless its region opens
+/// inside; no two iterations touch a cell of an outer buffer that one of them writes.
 Result<Done> can_run_at_once(const Step& step, const Path& loop);
 Result<Done> can_parallel(const Step& step, const Path& loop);
 /// As above; the body holds leaves only, and the extent is a constant within the limit.
 Result<Done> can_vectorize(const Step& step, const Path& loop);
 
-/// Exchanging iterations of reductions: the reducer of the region commutes where `commutes` is asked for, and is exact on its
-/// type, or the header allows `reassociate`. Records what was relied on; `reassociated` tells whether leave was used.
+/// Exchanging iterations of reductions: the reducer of the region commutes where `commutes` is asked for, and is exact
+/// on its type, or the header allows `reassociate`. Records what was relied on; `reassociated` tells whether leave was
+/// used.
 Result<bool> can_reassociate(Step& step, const ir::Reduce& region, bool commutes, const std::string& what);
 
-/// The window that a region must fill so that every cell its leaves combine into starts from the identity: the box over all loops
-/// inside the region, predicates ignored. `at`: the facts around the region.
+/// The window that a region must fill so that every cell its leaves combine into starts from the identity: the box over
+/// all loops inside the region, predicates ignored. `at`: the facts around the region.
 Result<std::vector<ir::Window>> region_windows(const Step& step, const ir::Reduce& region, const ir::Facts& at);
 
 /// No cell lies in the windows of two different iterations of the loops. `outside` runs from the outermost loop.

@@ -17,7 +17,13 @@ namespace {
 class Guarded {
  public:
   Guarded(Step& step, SymbolId loop, Expr point, Expr hi, bool guard, Facts facts)
-      : step_(step), map_{{loop, point}}, loop_(loop), point_(point), hi_(hi), guard_(guard), facts_(std::move(facts)) {}
+      : step_(step),
+        map_{{loop, point}},
+        loop_(loop),
+        point_(point),
+        hi_(hi),
+        guard_(guard),
+        facts_(std::move(facts)) {}
 
   Result<Body> body(const Body& old) {
     Body out;
@@ -110,7 +116,9 @@ class Guarded {
 
   Result<StmtRef> stmt(const StmtRef& s, Call c) {
     if (guard_)
-      return step_.refusal(codes::not_shown, "`" + c.instr + "` works on whole windows and cannot be skipped in a partial block")
+      return step_
+          .refusal(codes::not_shown,
+                   "`" + c.instr + "` works on whole windows and cannot be skipped in a partial block")
           .label(s->place, "called here")
           .with_help("split by a divisor of the extent");
     for (Window& w : c.windows)
@@ -139,7 +147,8 @@ SymbolId new_loop(Program& program, const std::string& owner, const std::string&
 
 }  // namespace
 
-Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner, Tail tail) {
+Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner,
+                              Tail tail) {
   Program& p = step.program;
   Path path = path_to_loop(p, loop);
   Result<Done> serial = can_rewrite(step, path);
@@ -158,8 +167,11 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
   bool exact = n == 1 || prove(facts, binary(BinaryOp::eq, binary(BinaryOp::mod, extent, size), index_constant(0)));
   if (tail == Tail::exact && !exact) {
     std::string fact = print(p, simplify(binary(BinaryOp::mod, extent, size))) + " == 0";
-    return step.refusal(codes::not_shown, "cannot show that " + std::to_string(n) + " divides the `" + print(p, extent) + "` iterations of `" + name + "`")
-        .with_help("state `" + fact + "` by a `require` of the op or the schedule's `where`, or leave out `with exact`");
+    return step
+        .refusal(codes::not_shown, "cannot show that " + std::to_string(n) + " divides the `" + print(p, extent) +
+                                       "` iterations of `" + name + "`")
+        .with_help("state `" + fact +
+                   "` by a `require` of the op or the schedule's `where`, or leave out `with exact`");
   }
   if (exact && n > 1) step.relied_on(std::to_string(n) + " divides " + print(p, extent));
 

@@ -13,7 +13,8 @@ struct SplitLoops {
 };
 
 /// The rewriting of `split` (its before -> after stands in steps/split.cpp), for a loop that may be rewritten.
-Result<SplitLoops> split_loop(Step& step, ir::SymbolId loop, int64_t n, const std::string& outer, const std::string& inner, Tail tail);
+Result<SplitLoops> split_loop(Step& step, ir::SymbolId loop, int64_t n, const std::string& outer,
+                              const std::string& inner, Tail tail);
 
 /// `L by n`: splits and gives the inner loop, whose name ends in `suffix`; without `by` the loop itself.
 Result<ir::SymbolId> split_off(Step& step, ir::SymbolId loop, int64_t n, const std::string& suffix);

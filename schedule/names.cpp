@@ -108,7 +108,8 @@ Result<StageId> find_stage(const Step& step, const Term& term) {
     known.push_back(name);
   }
   for (auto c = step.program.consumed.rbegin(); c != step.program.consumed.rend(); ++c)
-    if (c->name == term.text) return Diagnostic(codes::consumed_name, term.place, "`" + c->name + "` was " + what_became(*c));
+    if (c->name == term.text)
+      return Diagnostic(codes::consumed_name, term.place, "`" + c->name + "` was " + what_became(*c));
   Diagnostic d(codes::unknown_name, term.place, "there is no stage `" + term.text + "`");
   for (const Buffer& b : step.program.buffers)
     if (b.name == term.text && b.role == Role::in) d.message = "`" + term.text + "` is an input, not a stage";
@@ -157,8 +158,9 @@ Result<int64_t> integer_after(const Step& step, const std::string& preposition, 
     return Diagnostic(codes::bad_value, terms[0].place,
                       "`" + preposition + " " + std::to_string(*value) + "` is less than " + std::to_string(least));
   if (*value > limits::split_factor)
-    return Diagnostic(codes::too_large, terms[0].place,
-                      "`" + preposition + " " + std::to_string(*value) + "` is more than " + std::to_string(limits::split_factor));
+    return Diagnostic(
+        codes::too_large, terms[0].place,
+        "`" + preposition + " " + std::to_string(*value) + "` is more than " + std::to_string(limits::split_factor));
   return *value;
 }
 
@@ -167,7 +169,8 @@ Result<std::string> name_of(const Step& step, const Term& term) {
   return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a new name here, without dots");
 }
 
-Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition, std::vector<std::string> defaults) {
+Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition,
+                                             std::vector<std::string> defaults) {
   if (!has(step.call, preposition)) return defaults;
   const std::vector<Term>& terms = step.call.with.at(preposition);
   if (terms.size() != defaults.size())
@@ -197,23 +200,31 @@ Result<Memory> memory_after(const Step& step, const std::string& preposition) {
 Result<Done> free_loop_name(const Step& step, const std::string& owner, const std::string& name, SymbolId except) {
   for (SymbolId id : all_loops(step.program))
     if (id != except && step.program.symbol(id).owner == owner && step.program.symbol(id).name == name)
-      return step.refusal(codes::name_taken, "`" + owner + "` already has a loop `" + name + "`").with_help("give other names with `into`");
+      return step.refusal(codes::name_taken, "`" + owner + "` already has a loop `" + name + "`")
+          .with_help("give other names with `into`");
   for (const Buffer& b : step.program.buffers)
-    if (b.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a tensor, so no loop may have this name");
+    if (b.name == name)
+      return step.refusal(codes::name_taken, "`" + name + "` is a tensor, so no loop may have this name");
   for (const Symbol& s : step.program.symbols)
     if (s.name == name && (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant || s.kind == SymbolKind::scalar))
-      return step.refusal(codes::name_taken, "`" + name + "` is a dim or scalar of the op, so no loop may have this name");
+      return step.refusal(codes::name_taken,
+                          "`" + name + "` is a dim or scalar of the op, so no loop may have this name");
   return Done{};
 }
 
 Result<Done> free_stage_name(const Step& step, const std::string& name) {
   for (const Buffer& b : step.program.buffers)
-    if (b.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a tensor already").with_help("give another name with `as`");
+    if (b.name == name)
+      return step.refusal(codes::name_taken, "`" + name + "` is a tensor already")
+          .with_help("give another name with `as`");
   for (const Stage& s : step.program.stages)
-    if (s.name == name) return step.refusal(codes::name_taken, "`" + name + "` is a stage already").with_help("give another name with `as`");
+    if (s.name == name)
+      return step.refusal(codes::name_taken, "`" + name + "` is a stage already")
+          .with_help("give another name with `as`");
   for (const Symbol& s : step.program.symbols)
     if (s.name == name && s.kind != SymbolKind::local)
-      return step.refusal(codes::name_taken, "`" + name + "` names an index or dim already").with_help("give another name with `as`");
+      return step.refusal(codes::name_taken, "`" + name + "` names an index or dim already")
+          .with_help("give another name with `as`");
   return Done{};
 }
 

@@ -13,7 +13,8 @@ Result<ir::StageId> find_stage(const Step& step, const ir::Term& term);
 /// The buffers of a name: one, or the fields of a state.
 Result<std::vector<ir::BufferId>> find_buffers(const Step& step, const ir::Term& term);
 /// A symbol that expressions of schedules may mention: a dim, constant or scalar, or one of the loops given.
-Result<ir::Expr> index_expr(const ir::Program& program, const ir::Term& term, const std::vector<ir::SymbolId>& loops = {});
+Result<ir::Expr> index_expr(const ir::Program& program, const ir::Term& term,
+                            const std::vector<ir::SymbolId>& loops = {});
 
 /// The constant of a term once `tune` is resolved.
 Result<int64_t> integer_of(const Step& step, const ir::Term& term);
@@ -22,12 +23,14 @@ Result<int64_t> integer_after(const Step& step, const std::string& preposition, 
 /// A plain name as a term.
 Result<std::string> name_of(const Step& step, const ir::Term& term);
 /// `into a, b`: exactly as many names as there are defaults, or the defaults.
-Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition, std::vector<std::string> defaults);
+Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition,
+                                             std::vector<std::string> defaults);
 Result<ir::Memory> memory_after(const Step& step, const std::string& preposition);
 bool has(const ir::StepCall& call, const std::string& preposition);
 
 /// Whether a loop of stage `owner` may get the name; `except` loses its own.
-Result<Done> free_loop_name(const Step& step, const std::string& owner, const std::string& name, ir::SymbolId except = {});
+Result<Done> free_loop_name(const Step& step, const std::string& owner, const std::string& name,
+                            ir::SymbolId except = {});
 /// Whether a new stage or buffer may get the name.
 Result<Done> free_stage_name(const Step& step, const std::string& name);
 

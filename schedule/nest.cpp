@@ -11,11 +11,14 @@ using namespace ir;
 
 namespace {
 
-bool holds(const std::vector<BufferId>& list, BufferId id) { return std::find(list.begin(), list.end(), id) != list.end(); }
+bool holds(const std::vector<BufferId>& list, BufferId id) {
+  return std::find(list.begin(), list.end(), id) != list.end();
+}
 
 // The refusal, with the newest step that used up a loop of the stage.
 Diagnostic touched(const Step& step, const std::string& stage, std::string why, const Place& where) {
-  Diagnostic d = step.refusal(codes::touched_producer, "`" + stage + "` is no longer as the op made it: " + std::move(why));
+  Diagnostic d =
+      step.refusal(codes::touched_producer, "`" + stage + "` is no longer as the op made it: " + std::move(why));
   for (auto c = step.program.consumed.rbegin(); c != step.program.consumed.rend(); ++c) {
     if (c->name.rfind(stage + ".", 0) != 0 || !c->place.known()) continue;
     d.labels.push_back({c->place, "`" + c->name + "` was " + c->became + " here"});
@@ -45,7 +48,8 @@ Result<Done> read_loops(const Step& step, ProducerNest& nest) {
   const std::string& name = p.stage(nest.stage).name;
   for (const StmtRef& s : nest.chain)
     if (const For* l = as<For>(s)) {
-      if (l->kind != LoopKind::serial) return touched(step, name, "`" + loop_name(p, l->loop) + "` is not serial", s->place);
+      if (l->kind != LoopKind::serial)
+        return touched(step, name, "`" + loop_name(p, l->loop) + "` is not serial", s->place);
       nest.loops.push_back({*l, 0, {}, 0});
     }
   const Leaf& leaf = nest.leaf();
@@ -56,11 +60,14 @@ Result<Done> read_loops(const Step& step, ProducerNest& nest) {
       AffineIn a = affine_in(simplify(leaf.bindings[i]), l.form.loop);
       bool alone = a.ok && a.coefficient == 1;
       for (const ProducerNest::Loop& other : nest.loops) alone &= !(alone && mentions(a.rest, other.form.loop));
-      if (!alone || ++driven > 1) return touched(step, name, "its loops were rewritten", leaf.assigns.empty() ? Place{} : nest.chain.back()->place);
+      if (!alone || ++driven > 1)
+        return touched(step, name, "its loops were rewritten",
+                       leaf.assigns.empty() ? Place{} : nest.chain.back()->place);
       l.axis = i;
       l.rest = a.rest;
     }
-    if (driven == 0) return touched(step, name, "`" + loop_name(p, l.form.loop) + "` drives none of its indices", Place{});
+    if (driven == 0)
+      return touched(step, name, "`" + loop_name(p, l.form.loop) + "` drives none of its indices", Place{});
     if (p.stage(nest.stage).axes[l.axis].cls != AxisClass::map) continue;
     std::optional<size_t> dim = dim_of_axis(p, leaf, l.axis);
     if (!dim) return touched(step, name, "its left side is not made of plain indices", Place{});
@@ -81,9 +88,11 @@ Result<ProducerNest> untouched_nest(const Step& step, StageId stage) {
   const Leaf& leaf = sites[0].leaf();
   for (const Assign& a : leaf.assigns) {
     if (p.buffer(a.buffer).role != Role::temporary)
-      return step.refusal(codes::touched_producer, "`" + row.name + "` is an output of the op; only temporaries can be placed");
+      return step.refusal(codes::touched_producer,
+                          "`" + row.name + "` is an output of the op; only temporaries can be placed");
     if (a.kind == AssignKind::update || !row.pure)
-      return step.refusal(codes::touched_producer, "`" + row.name + "` updates its tensor in place; only pure stages can be placed");
+      return step.refusal(codes::touched_producer,
+                          "`" + row.name + "` updates its tensor in place; only pure stages can be placed");
     nest.buffers.push_back(a.buffer);
   }
   nest.outer = path_to_alloc(p, nest.buffers[0]);
@@ -141,7 +150,8 @@ std::optional<size_t> first_with(const Body& body, const std::function<bool(cons
   return std::nullopt;
 }
 
-Body map_loads(const Body& body, const std::vector<BufferId>& buffers, const std::function<Expr(const Expr&, const Load&)>& f) {
+Body map_loads(const Body& body, const std::vector<BufferId>& buffers,
+               const std::function<Expr(const Expr&, const Load&)>& f) {
   Body out;
   for (const StmtRef& s : body)
     out.push_back(map_exprs(s, [&](const Expr& e) {

@@ -19,10 +19,12 @@ Result<Done> classify(const Step& step, Reduction& r) {
       if (!mentions(r.leaf().bindings[i], l.loop)) continue;
       (row.axes[i].cls == AxisClass::map ? maps : reduces) = true;
       if (row.axes[i].cls != AxisClass::map && row.axes[i].cls != AxisClass::reduce)
-        return step.refusal(codes::not_a_reduction, "`" + loop_name(step.program, l.loop) + "` drives a scan or a scatter");
+        return step.refusal(codes::not_a_reduction,
+                            "`" + loop_name(step.program, l.loop) + "` drives a scan or a scatter");
     }
     if (reduces && maps)
-      return step.refusal(codes::not_a_reduction, "`" + loop_name(step.program, l.loop) + "` drives both an index of the result and one of the reduction");
+      return step.refusal(codes::not_a_reduction, "`" + loop_name(step.program, l.loop) +
+                                                      "` drives both an index of the result and one of the reduction");
     r.reduces.push_back(reduces);
   }
   r.mapped.assign(r.loops.size(), false);
@@ -49,7 +51,9 @@ Result<Path> combining_path(const Step& step, const Path& path, bool open) {
     if (region_of(whole) >= 0) return whole;
     return step.refusal(codes::not_a_reduction, name + " scatters; its cells are not known before it runs");
   }
-  return step.refusal(codes::not_a_reduction, name + (carried ? " carries several reductions" : " carries no reduction")).label(path.back()->place, "this loop");
+  return step
+      .refusal(codes::not_a_reduction, name + (carried ? " carries several reductions" : " carries no reduction"))
+      .label(path.back()->place, "this loop");
 }
 
 bool mentions_loops(const Program& p, const Expr& e) {
@@ -69,7 +73,8 @@ SymbolId copy_symbol(Program& p, SymbolId from, const std::string& owner, Symbol
 }
 
 // An expression over loops as one over axes: a loop that a map axis is `loop + rest` of is `axis - rest`.
-Expr over_axes(const Program& p, const Reduction& r, const Substitution& reduce_loops, const std::vector<Axis>& map_axes, Expr e) {
+Expr over_axes(const Program& p, const Reduction& r, const Substitution& reduce_loops,
+               const std::vector<Axis>& map_axes, Expr e) {
   e = tidy(substitute(e, reduce_loops));
   size_t axis = 0;
   const Stage& row = p.stage(r.stage);
@@ -128,7 +133,8 @@ Result<Reduction> reduction_of(const Step& step, SymbolId loop, bool open) {
     bool other_region = static_cast<int>(i) > region && as<Reduce>(whole[i]);
     if (body.size() != 1 || other_region) {
       const StmtRef& other = other_region ? whole[i] : body[0] == whole[i + 1] ? body[1] : body[0];
-      Diagnostic d = step.refusal(codes::touched_producer, "another statement stands inside the reduction of `" + p.stage(r.stage).name + "`");
+      Diagnostic d = step.refusal(codes::touched_producer,
+                                  "another statement stands inside the reduction of `" + p.stage(r.stage).name + "`");
       if (other->place.known()) d.labels.push_back({other->place, "this one"});
       d.help = "move this line above the step that placed it there";
       return d;
@@ -146,14 +152,16 @@ Result<Reduction> reduction_of(const Step& step, SymbolId loop, bool open) {
 }
 
 Result<bool> can_make_partials(Step& step, const Reduction& r) {
-  bool outer = false, inner = false;  // reduce loops outside and inside of the innermost mapped one, left to the partial results
+  bool outer = false,
+       inner = false;  // reduce loops outside and inside of the innermost mapped one, left to the partial results
   size_t last = 0;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.mapped[i]) last = i;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.reduces[i] && !r.mapped[i]) (i < last ? outer : inner) = true;
   if (!outer && !inner) return false;
-  return can_reassociate(step, r.form(), outer, "making partial results over `" + loop_name(step.program, r.loops[last].loop) + "`");
+  return can_reassociate(step, r.form(), outer,
+                         "making partial results over `" + loop_name(step.program, r.loops[last].loop) + "`");
 }
 
 Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& name, size_t own) {
@@ -184,7 +192,8 @@ Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& 
     next.lo = over_axes(p, r, out.to_axes, map_axes, l.lo);
     next.hi = over_axes(p, r, out.to_axes, map_axes, l.hi);
     if (mentions_loops(p, next.lo) || mentions_loops(p, next.hi))
-      return step.refusal(codes::not_shown, "the bounds of `" + loop_name(p, l.loop) + "` cannot be written in the indices of `" + old.name + "`");
+      return step.refusal(codes::not_shown, "the bounds of `" + loop_name(p, l.loop) +
+                                                "` cannot be written in the indices of `" + old.name + "`");
     out.to_axes.emplace_back(l.loop, var(next.symbol));
     if (r.mapped[i]) out.axes.push_back(next.symbol);
     row.axes.push_back(std::move(next));
@@ -193,7 +202,8 @@ Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& 
     if (old.axes[i].cls == AxisClass::map) continue;
     Expr value = over_axes(p, r, out.to_axes, map_axes, r.leaf().bindings[i]);
     if (mentions_loops(p, value))
-      return step.refusal(codes::not_shown, "`" + p.symbol(old.axes[i].symbol).name + "` of `" + old.name + "` cannot be written in the loops of its reduction");
+      return step.refusal(codes::not_shown, "`" + p.symbol(old.axes[i].symbol).name + "` of `" + old.name +
+                                                "` cannot be written in the loops of its reduction");
     out.body.emplace_back(old.axes[i].symbol, value);
   }
   if (row.where.known()) row.where = tidy(substitute(row.where, out.body));
@@ -229,7 +239,7 @@ void make_buffers(Step& step, const Reduction& r, const std::string& name, const
   p.stages[made.stage.value].writes = made.buffers;
 }
 
-StmtRef partial_leaf(const Program& p, const Reduction& r, const Partial& made) {
+StmtRef partial_leaf(Program& p, const Reduction& r, const Partial& made) {
   Leaf leaf = r.leaf();
   leaf.stage = made.stage;
   std::vector<Expr> bindings;
@@ -244,8 +254,17 @@ StmtRef partial_leaf(const Program& p, const Reduction& r, const Partial& made) 
     size_t own = own_dims(p, a.buffer);
     for (Expr& s : a.subs) s = substitute(s, made.body);
     for (size_t i = 0; i < made.axes.size(); ++i) a.subs.insert(a.subs.begin() + own + i, var(made.axes[i]));
-    for (Axis& x : a.over) x.lo = substitute(x.lo, made.body), x.hi = substitute(x.hi, made.body);
-    a.value = substitute(a.value, made.body);
+    // Each leaf has indices of a field's own, so that printed programs read back to equal ones.
+    Substitution body = made.body;
+    for (Axis& x : a.over) {
+      SymbolId own_index = copy_symbol(p, x.symbol, p.symbol(x.symbol).owner, p.symbol(x.symbol).kind);
+      x.lo = substitute(x.lo, body);
+      x.hi = substitute(x.hi, body);
+      body.emplace_back(x.symbol, var(own_index));
+      x.symbol = own_index;
+    }
+    for (Expr& e : a.subs) e = substitute(e, body);
+    a.value = substitute(a.value, body);
     a.buffer = made.buffers[window_of(r, a.buffer)];
   }
   return make_stmt(std::move(leaf), r.leaf_stmt->place);
@@ -295,7 +314,8 @@ Leaf combining_leaf(Step& step, const Reduction& r, const Partial& made) {
   for (size_t i = 0; i < r.loops.size(); ++i) {
     if (!r.mapped[i]) continue;
     SymbolId axis = copy_symbol(p, r.loops[i].loop, old.name, SymbolKind::axis);
-    axes.push_back(Axis{axis, AxisClass::reduce, over_axes(p, r, before, map_axes, r.loops[i].lo), over_axes(p, r, before, map_axes, r.loops[i].hi)});
+    axes.push_back(Axis{axis, AxisClass::reduce, over_axes(p, r, before, map_axes, r.loops[i].lo),
+                        over_axes(p, r, before, map_axes, r.loops[i].hi)});
     before.emplace_back(r.loops[i].loop, var(axis));
     leaf.bindings.push_back(var(r.loops[i].loop));
     taken.push_back(var(axis));
@@ -307,7 +327,8 @@ Leaf combining_leaf(Step& step, const Reduction& r, const Partial& made) {
   });
   Stage& row = p.stages[r.stage.value];
   row.where = kept_parts(row.where, [&](const Expr& e) {
-    return std::any_of(old.axes.begin(), old.axes.end(), [&](const Axis& a) { return a.cls != AxisClass::map && mentions(e, a.symbol); });
+    return std::any_of(old.axes.begin(), old.axes.end(),
+                       [&](const Axis& a) { return a.cls != AxisClass::map && mentions(e, a.symbol); });
   });
   row.axes = std::move(axes);
   for (Assign& a : leaf.assigns) {

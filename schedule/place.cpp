@@ -35,7 +35,9 @@ Result<Memory> memory_for(const Step& step, const std::vector<BufferId>& buffers
     if (asked != Memory::registers && asked != Memory::tile) return asked.value_or(Memory::dram);
     std::string box;
     for (const BoxDim& d : p.buffer(id).box) box += (box.empty() ? "" : " x ") + print(p, simplify(d.hi - d.lo));
-    return step.refusal(codes::not_constant, "`" + p.buffer(id).name + "` would have `" + box + "` elements here, and registers need a constant number")
+    return step
+        .refusal(codes::not_constant, "`" + p.buffer(id).name + "` would have `" + box +
+                                          "` elements here, and registers need a constant number")
         .with_help("place it further inside, split by a constant, or choose another memory");
   }
   return asked.value_or(total <= limits::register_bytes ? Memory::registers : Memory::dram);
@@ -44,7 +46,9 @@ Result<Memory> memory_for(const Step& step, const std::vector<BufferId>& buffers
 Result<Done> can_hold(const Step& step, const Path& path) {
   for (const StmtRef& s : path)
     if (const For* l = as<For>(s); l && l->kind == LoopKind::vector)
-      return step.refusal(codes::wrong_loop_kind, "`" + loop_name(step.program, l->loop) + "` is a vector loop; nothing can be placed inside it")
+      return step
+          .refusal(codes::wrong_loop_kind,
+                   "`" + loop_name(step.program, l->loop) + "` is a vector loop; nothing can be placed inside it")
           .label(s->place, "made so here");
   return Done{};
 }

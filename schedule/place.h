@@ -24,7 +24,8 @@ ir::Range range_of(const ir::TouchedBox& box, size_t dim);
 /// Bytes of a box, or nothing when an extent is not constant.
 std::optional<int64_t> constant_bytes(const ir::Program& program, ir::BufferId buffer);
 /// The memory asked for, or the default; refuses registers for a box that is not constant.
-Result<ir::Memory> memory_for(const Step& step, const std::vector<ir::BufferId>& buffers, std::optional<ir::Memory> asked);
+Result<ir::Memory> memory_for(const Step& step, const std::vector<ir::BufferId>& buffers,
+                              std::optional<ir::Memory> asked);
 
 /// The loop may hold what is placed in it: it is no vector loop and stands in none.
 Result<Done> can_hold(const Step& step, const Path& loop);

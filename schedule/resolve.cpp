@@ -38,7 +38,8 @@ class Resolver {
       Result<Done> done = one(line, names);
       if (!done) return done;
       if (out.steps.size() > limits::steps)
-        return Diagnostic(codes::too_large, line.place, "the schedule has more than " + std::to_string(limits::steps) + " steps");
+        return Diagnostic(codes::too_large, line.place,
+                          "the schedule has more than " + std::to_string(limits::steps) + " steps");
     }
     return Done{};
   }
@@ -94,7 +95,9 @@ class Resolver {
       if (!f) return f.errors();
       factor = *f;
       if (factor < 2 || *lo < 1)
-        return Diagnostic(codes::bad_value, line.range[2].place, "`by *" + std::to_string(factor) + "` needs a factor of at least 2 and a start of at least 1");
+        return Diagnostic(
+            codes::bad_value, line.range[2].place,
+            "`by *" + std::to_string(factor) + "` needs a factor of at least 2 and a start of at least 1");
     }
     for (int64_t v = *lo; v < *hi;) {
       choices.push_back(v);
@@ -118,8 +121,8 @@ class Resolver {
       for (size_t i = 0; i < choices->size() && i < 12; ++i) list += (i ? ", " : "") + std::to_string((*choices)[i]);
       if (choices->size() > 12) list += ", ..";
       return Diagnostic(codes::bad_value, line.place,
-                        std::string(from_outside ? "the value given for" : "the default of") + " `" + line.name + "`, " +
-                            std::to_string(*value) + ", is not among its choices")
+                        std::string(from_outside ? "the value given for" : "the default of") + " `" + line.name +
+                            "`, " + std::to_string(*value) + ", is not among its choices")
           .with_help("the choices are " + list);
     }
     names[line.name] = integer_term(*value, line.place);
@@ -128,7 +131,8 @@ class Resolver {
     Result<int64_t> holds = evaluate(line.where, names);
     if (!holds) return holds.errors();
     if (!*holds)
-      return Diagnostic(codes::bad_value, line.where.place, "`" + line.name + " = " + std::to_string(*value) + "` breaks its `where`");
+      return Diagnostic(codes::bad_value, line.where.place,
+                        "`" + line.name + " = " + std::to_string(*value) + "` breaks its `where`");
     return Done{};
   }
 
@@ -156,10 +160,13 @@ class Resolver {
     auto is_integer = [](const Term& a) { return a.kind == Term::Kind::integer; };
     bool constants = !next.args.empty() && std::all_of(next.args.begin(), next.args.end(), is_integer);
     int64_t value = 0;
-    if (t.kind == Term::Kind::tuple && next.args.size() == 1) return constants ? integer_term(next.args[0].integer, t.place) : next;
-    if (t.kind == Term::Kind::call && t.text == "lanes" && next.args.size() == 1 && lanes(t.args[0], value)) return integer_term(value, t.place);
+    if (t.kind == Term::Kind::tuple && next.args.size() == 1)
+      return constants ? integer_term(next.args[0].integer, t.place) : next;
+    if (t.kind == Term::Kind::call && t.text == "lanes" && next.args.size() == 1 && lanes(t.args[0], value))
+      return integer_term(value, t.place);
     if (!constants) return next;
-    if (t.kind == Term::Kind::unary && unary_value(t.text, next.args[0].integer, value)) return integer_term(value, t.place);
+    if (t.kind == Term::Kind::unary && unary_value(t.text, next.args[0].integer, value))
+      return integer_term(value, t.place);
     if ((t.kind == Term::Kind::binary || t.kind == Term::Kind::call) && next.args.size() == 2 &&
         binary_value(t.text, next.args[0].integer, next.args[1].integer, value))
       return integer_term(value, t.place);
@@ -242,7 +249,8 @@ class Resolver {
 
   Result<Done> expand(const DerivedStep& d, const StepCall& call) {
     if (expanded_from_.size() >= expansion_depth)
-      return Diagnostic(codes::too_large, call.place, "`" + d.name + "` calls itself, or derived steps are nested past 32");
+      return Diagnostic(codes::too_large, call.place,
+                        "`" + d.name + "` calls itself, or derived steps are nested past 32");
     if (call.operands.size() != d.params.size() || !call.with.empty())
       return Diagnostic(codes::wrong_operands, call.place,
                         "`" + d.name + "` takes " + std::to_string(d.params.size()) + " operands and no prepositions")
@@ -251,7 +259,8 @@ class Resolver {
     for (size_t i = 0; i < d.params.size(); ++i) {
       bool number = call.operands[i].kind == Term::Kind::integer;
       if ((d.params[i].kind == "int") != number)
-        return Diagnostic(codes::wrong_operands, call.operands[i].place, "`" + d.params[i].name + "` of `" + d.name + "` is a " + d.params[i].kind)
+        return Diagnostic(codes::wrong_operands, call.operands[i].place,
+                          "`" + d.params[i].name + "` of `" + d.name + "` is a " + d.params[i].kind)
             .label(d.place, "declared here");
       inner[d.params[i].name] = call.operands[i];
     }

@@ -15,7 +15,7 @@ struct Resolved {
   std::map<std::string, int64_t> choices;
 };
 
-Result<Resolved> resolve(const ir::ScheduleText& text, const std::map<std::string, int64_t>& tune, const ir::Target& target,
-                         const std::vector<ir::DerivedStep>& derived);
+Result<Resolved> resolve(const ir::ScheduleText& text, const std::map<std::string, int64_t>& tune,
+                         const ir::Target& target, const std::vector<ir::DerivedStep>& derived);
 
 }  // namespace heddle::schedule

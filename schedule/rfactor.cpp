@@ -16,8 +16,9 @@ Result<Done> bounds_stay(const Step& step, const Reduction& r) {
       bool depends = mentions(r.loops[i].lo, r.loops[j].loop) || mentions(r.loops[i].hi, r.loops[j].loop);
       bool kept = i == r.at || !r.reduces[i];
       if (depends && kept && (r.reduces[j] || i == r.at))
-        return step.refusal(codes::order_matters, "the bounds of `" + loop_name(step.program, r.loops[i].loop) + "` depend on `" +
-                                                      loop_name(step.program, r.loops[j].loop) + "`, a loop of the same reduction");
+        return step.refusal(codes::order_matters, "the bounds of `" + loop_name(step.program, r.loops[i].loop) +
+                                                      "` depend on `" + loop_name(step.program, r.loops[j].loop) +
+                                                      "`, a loop of the same reduction");
     }
   return Done{};
 }
@@ -37,7 +38,8 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
   Result<bool> leave = can_make_partials(step, r);
   if (!leave) return leave.errors();
   for (size_t i = 0; i < r.loops.size(); ++i)
-    if (r.reduces[i] && i != r.at) consume(step, loop_name(p, r.loops[i].loop), "moved to `" + name + "." + p.symbol(r.loops[i].loop).name + "`");
+    if (r.reduces[i] && i != r.at)
+      consume(step, loop_name(p, r.loops[i].loop), "moved to `" + name + "." + p.symbol(r.loops[i].loop).name + "`");
 
   Result<Partial> made = make_partial(step, r, name, 0);
   if (!made) return made.errors();
@@ -47,7 +49,8 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
   Result<Memory> memory = memory_for(step, made->buffers, std::nullopt);
   if (!memory) return memory.errors();
   for (BufferId id : made->buffers) p.buffers[id.value].memory = *memory;
-  StmtRef partial = partial_region(p, r, *made, windows, ranges, in_partial_loops(r, *made, 0, partial_leaf(p, r, *made)));
+  StmtRef partial =
+      partial_region(p, r, *made, windows, ranges, in_partial_loops(r, *made, 0, partial_leaf(p, r, *made)));
 
   // reduce S[..] by R { for L { map loops { S[..] R= p[.., L] } } }
   StmtRef inner = make_stmt(combining_leaf(step, r, *made), r.leaf_stmt->place);
@@ -61,7 +64,8 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
   Reduce region = r.form();
   region.reassociated |= *leave;
   region.body = {inner};
-  replace(p, r.region, {make_stmt(Alloc{made->buffers}, step.call.place), partial, make_stmt(std::move(region), r.region->place)});
+  replace(p, r.region,
+          {make_stmt(Alloc{made->buffers}, step.call.place), partial, make_stmt(std::move(region), r.region->place)});
   return made->stage;
 }
 

@@ -1,7 +1,7 @@
 // Schedules: checked rewriting of programs. A schedule is data (ir/step_call.h); here each step gets its meaning.
 //
-// Every step is a function from a program to a program or a refusal. It keeps the meaning of the program up to what the schedule's
-// header allows by name, and says in a certificate what it relied on.
+// Every step is a function from a program to a program or a refusal. It keeps the meaning of the program up to what the
+// schedule's header allows by name, and says in a certificate what it relied on.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,8 @@ struct State {
 struct Scheduled {
   std::vector<State> states;  ///< one for each step, in order
   ir::Program program;        ///< after the last step
-  std::vector<ir::Expr> where;  ///< over dims of the program passed in: tested at each call (the header's `where`, `fix n = 4`)
+  std::vector<ir::Expr>
+      where;  ///< over dims of the program passed in: tested at each call (the header's `where`, `fix n = 4`)
   std::map<std::string, int64_t> choices;  ///< the value taken for each tuned name
 };
 
@@ -40,11 +41,13 @@ struct Context {
   ir::Target target;
 };
 
-/// Applies the schedule to the canonical program of its op. `tune` gives values for tuned names; the rest take their defaults.
+/// Applies the schedule to the canonical program of its op. `tune` gives values for tuned names; the rest take their
+/// defaults.
 /// After a refusal `so_far`, if given, holds the states before the step that refused.
 Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const ir::Target& target,
-                                 const std::vector<ir::DerivedStep>& derived = {}, std::vector<State>* so_far = nullptr);
+                                 const std::vector<ir::DerivedStep>& derived = {},
+                                 std::vector<State>* so_far = nullptr);
 
 /// Applies one step whose numbers are constants.
 Result<State> apply_step(const Context& context, const ir::Program& program, const ir::StepCall& call);

@@ -19,7 +19,9 @@ struct Step {
     certificate.relied_on.push_back(std::move(what));
   }
   /// A refusal at the step's own line.
-  Diagnostic refusal(const Code& code, std::string message) const { return Diagnostic(code, call.place, std::move(message)); }
+  Diagnostic refusal(const Code& code, std::string message) const {
+    return Diagnostic(code, call.place, std::move(message));
+  }
 };
 
 // split_step, reorder_step, ..: `inline` is a word of C++, so each has a suffix.

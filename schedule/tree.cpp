@@ -87,8 +87,12 @@ Body replaced(const Body& body, const StmtRef& old, const Body& with) {
 
 }  // namespace
 
-void replace(Program& program, const StmtRef& old, const Body& with) { program.body = replaced(program.body, old, with); }
-void insert_before(Program& program, const StmtRef& place, Body what) { program.body = inserted(program.body, place, what); }
+void replace(Program& program, const StmtRef& old, const Body& with) {
+  program.body = replaced(program.body, old, with);
+}
+void insert_before(Program& program, const StmtRef& place, Body what) {
+  program.body = inserted(program.body, place, what);
+}
 
 std::vector<LeafSite> leaves(const Body& body) {
   std::vector<LeafSite> out;

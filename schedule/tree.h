@@ -49,7 +49,8 @@ int region_of(const Path& path);
 
 /// Whether an axis of the leaf that is no map axis (reduce, scan, scatter) is bound to the loop.
 bool runs_a_reduction(const ir::Program& program, const ir::Leaf& leaf, ir::SymbolId loop);
-/// Whether the loop, in the path of a leaf, carries the leaf's reduction: it is bound to a reduce axis and inside the region.
+/// Whether the loop, in the path of a leaf, carries the leaf's reduction: it is bound to a reduce axis and inside the
+/// region.
 bool carries_reduction(const ir::Program& program, const Path& leaf_path, ir::SymbolId loop);
 
 /// Buffers allocated in the body.

@@ -5,12 +5,12 @@
 //   reduce t by R { for K { .. for L { S: t R= body } } }
 //     ->  reduce t by R { for K { .. for L { alloc n ; reduce n by R { S: n R= body } ; t R= n } } }
 //
-// The window may be left out (`t`): then it is the box that an iteration of L reads. In brackets, `i` names a dim and leaves its
-// range to be inferred, `lo .. hi` or `i in lo .. hi` gives it. Reads with `or c` of one constant c are padded: n holds c outside
-// of t. n is by default `t_tile`; its loops carry the names of the dims.
+// The window may be left out (`t`): then it is the box that an iteration of L reads. In brackets, `i` names a dim and
+// leaves its range to be inferred, `lo .. hi` or `i in lo .. hi` gives it. Reads with `or c` of one constant c are
+// padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims.
 //
-// Refused: the window does not hold what is read; t is written or allocated inside L; L is a vector loop; registers for a window that
-// is not constant; of an open reduction, what `rfactor` refuses.
+// Refused: the window does not hold what is read; t is written or allocated inside L; L is a vector loop; registers for
+// a window that is not constant; of an open reduction, what `rfactor` refuses.
 #include <algorithm>
 #include <set>
 
@@ -31,9 +31,9 @@ struct Cached {
   SymbolId loop;
   std::string name;
   Memory memory = Memory::dram;
-  std::vector<std::string> dims;   // names of the copy's indices
+  std::vector<std::string> dims;  // names of the copy's indices
   std::vector<Range> window;
-  Expr otherwise;                  // what padded cells hold, or none
+  Expr otherwise;  // what padded cells hold, or none
 };
 
 const std::vector<Term>& window_terms(const Term& operand) {
@@ -45,7 +45,8 @@ const std::vector<Term>& window_terms(const Term& operand) {
 std::string first_index(const Program& p, const Expr& sub) {
   std::string name;
   walk(sub, [&](const Expr& node) {
-    if (const Var* v = node.as<Var>(); v && name.empty() && p.symbol(v->symbol).kind == SymbolKind::axis) name = p.symbol(v->symbol).name;
+    if (const Var* v = node.as<Var>(); v && name.empty() && p.symbol(v->symbol).kind == SymbolKind::axis)
+      name = p.symbol(v->symbol).name;
     return name.empty();
   });
   return name;
@@ -75,7 +76,8 @@ std::vector<std::string> dim_names(const Step& step, BufferId from, const Body& 
   std::set<std::string> taken;
   for (const Buffer& b : p.buffers) taken.insert(b.name);
   for (const Symbol& s : p.symbols)
-    if (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant || s.kind == SymbolKind::scalar) taken.insert(s.name);
+    if (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant || s.kind == SymbolKind::scalar)
+      taken.insert(s.name);
   for (size_t d = 0; d < names.size(); ++d) {
     if (names[d].empty()) names[d] = p.buffer(from).box[d].name;
     if (names[d].empty() || taken.count(names[d])) names[d] = "d" + std::to_string(d);
@@ -92,22 +94,26 @@ std::vector<SymbolId> loops_around(const Path& path) {
 }
 
 // The written ranges; none where the range is left to be inferred.
-Result<std::vector<std::optional<Range>>> written_window(const Step& step, const Term& operand, BufferId from, const Path& path) {
+Result<std::vector<std::optional<Range>>> written_window(const Step& step, const Term& operand, BufferId from,
+                                                         const Path& path) {
   const std::vector<Term>& terms = window_terms(operand);
   std::vector<std::optional<Range>> out(step.program.buffer(from).box.size());
   if (terms.empty()) return out;
   if (terms.size() - 1 != out.size())
-    return Diagnostic(codes::bad_window, operand.place, "`" + step.program.buffer(from).name + "` has " + std::to_string(out.size()) +
-                                                            " dims, and the window names " + std::to_string(terms.size() - 1));
+    return Diagnostic(codes::bad_window, operand.place,
+                      "`" + step.program.buffer(from).name + "` has " + std::to_string(out.size()) +
+                          " dims, and the window names " + std::to_string(terms.size() - 1));
   std::vector<SymbolId> loops = loops_around(path);
   for (size_t d = 0; d < out.size(); ++d) {
     const Term& t = terms[d + 1];
     if (t.kind == Term::Kind::path && t.text.find('.') == std::string::npos) continue;
-    if (t.kind != Term::Kind::range) return Diagnostic(codes::bad_window, t.place, "a dim of a window is a name, or a range `lo .. hi`");
+    if (t.kind != Term::Kind::range)
+      return Diagnostic(codes::bad_window, t.place, "a dim of a window is a name, or a range `lo .. hi`");
     Result<Expr> lo = index_expr(step.program, t.args[0], loops), hi = index_expr(step.program, t.args[1], loops);
     if (!lo) return lo.errors();
     if (!hi) return hi.errors();
-    if (lo->type() != ScalarType::index || hi->type() != ScalarType::index) return Diagnostic(codes::bad_window, t.place, "a range is made of indices");
+    if (lo->type() != ScalarType::index || hi->type() != ScalarType::index)
+      return Diagnostic(codes::bad_window, t.place, "a range is made of indices");
     out[d] = Range{simplify(*lo), simplify(*hi)};
   }
   return out;
@@ -140,15 +146,21 @@ Result<Done> legal_source(const Step& step, const Cached& c, const Path& path) {
   if (!holds) return holds;
   Path alloc = path_to_alloc(p, c.from);
   for (const StmtRef& s : alloc)
-    if (s == path.back()) return step.refusal(codes::bad_window, name + " is allocated inside `" + loop_name(p, c.loop) + "`").label(alloc.back()->place, "here");
+    if (s == path.back())
+      return step.refusal(codes::bad_window, name + " is allocated inside `" + loop_name(p, c.loop) + "`")
+          .label(alloc.back()->place, "here");
   bool reads = false;
   for (const Access& a : accesses(p, loop_of(path).body, c.from)) {
     reads |= a.reads;
     if (a.writes && a.by)
-      return step.refusal(codes::order_matters, name + " is written inside `" + loop_name(p, c.loop) + "`").label(a.by->place, "written here");
-    if (a.by && as<Call>(a.by)) return step.refusal(codes::bad_window, name + " is an operand of an instruction below").label(a.by->place, "here");
+      return step.refusal(codes::order_matters, name + " is written inside `" + loop_name(p, c.loop) + "`")
+          .label(a.by->place, "written here");
+    if (a.by && as<Call>(a.by))
+      return step.refusal(codes::bad_window, name + " is an operand of an instruction below")
+          .label(a.by->place, "here");
   }
-  if (!reads) return step.refusal(codes::bad_window, "nothing reads " + name + " inside `" + loop_name(p, c.loop) + "`");
+  if (!reads)
+    return step.refusal(codes::bad_window, "nothing reads " + name + " inside `" + loop_name(p, c.loop) + "`");
   return Done{};
 }
 
@@ -191,8 +203,9 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
     const Range& w = *written[d];
     Range least = pads ? inferred : Range{needed.exact.dims[d].lo, needed.exact.dims[d].hi};
     if (!prove(at, both(less_equal(w.lo, least.lo), less_equal(least.hi, w.hi))))
-      return step.refusal(codes::bad_window, "cannot show that `" + print(p, w.lo) + " .. " + print(p, w.hi) + "` holds what is read of `" +
-                                                 buffer_name(p, c.from) + "`: `" + print(p, least.lo) + " .. " + print(p, least.hi) + "`");
+      return step.refusal(codes::bad_window, "cannot show that `" + print(p, w.lo) + " .. " + print(p, w.hi) +
+                                                 "` holds what is read of `" + buffer_name(p, c.from) + "`: `" +
+                                                 print(p, least.lo) + " .. " + print(p, least.hi) + "`");
     c.window.push_back(w);
   }
   if (pads) c.otherwise = otherwise;
@@ -216,7 +229,8 @@ Result<Range> whole_range(const Step& step, const Cached& c, size_t d, const Pat
   Facts facts = facts_of(p);
   Bounds lo = bounds_over(c.window[d].lo, ranges, facts), hi = bounds_over(simplify(c.window[d].hi - 1), ranges, facts);
   if (!lo.ok || !hi.ok)
-    return step.refusal(codes::not_shown, "the range of `" + buffer_name(p, c.from) + "` over all iterations cannot be written");
+    return step.refusal(codes::not_shown,
+                        "the range of `" + buffer_name(p, c.from) + "` over all iterations cannot be written");
   return Range{lo.lo, simplify(hi.hi + 1)};
 }
 
@@ -303,7 +317,9 @@ Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const 
     }
     return select(in, plain, l.otherwise);
   });
-  if (refused) return step.refusal(codes::not_shown, "`" + buffer_name(step.program, c.from) + "` is read by `or`, and its box depends on loops");
+  if (refused)
+    return step.refusal(codes::not_shown,
+                        "`" + buffer_name(step.program, c.from) + "` is read by `or`, and its box depends on loops");
   return out;
 }
 
@@ -344,7 +360,8 @@ bool in_open_reduction(const Program& p, BufferId buffer, SymbolId loop) {
 
 Result<Done> cache_step(Step& step) {
   const Term& operand = step.call.operands[0];
-  Result<std::vector<BufferId>> buffers = find_buffers(step, operand.kind == Term::Kind::subscript ? operand.args[0] : operand);
+  Result<std::vector<BufferId>> buffers =
+      find_buffers(step, operand.kind == Term::Kind::subscript ? operand.args[0] : operand);
   if (!buffers) return buffers.errors();
   Result<SymbolId> loop = find_loop(step, step.call.with.at("at")[0]);
   if (!loop) return loop.errors();
@@ -358,10 +375,13 @@ Result<Done> cache_step(Step& step) {
 
   if (in_open_reduction(step.program, (*buffers)[0], *loop)) {
     if (operand.kind == Term::Kind::subscript)
-      return Diagnostic(codes::bad_window, operand.place, "the window of partial results is the block that an iteration combines; leave it out");
+      return Diagnostic(codes::bad_window, operand.place,
+                        "the window of partial results is the block that an iteration combines; leave it out");
     return accumulate_at(step, *loop, (*name)[0], *memory);
   }
-  if (buffers->size() != 1) return step.refusal(codes::bad_window, "`" + source + "` has several fields").with_help("only plain tensors are copied");
+  if (buffers->size() != 1)
+    return step.refusal(codes::bad_window, "`" + source + "` has several fields")
+        .with_help("only plain tensors are copied");
   return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);
 }
 

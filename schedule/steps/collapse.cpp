@@ -3,8 +3,8 @@
 //   for L in a .. b { for M in c .. d { S } }   (d - c = n, a constant)
 //     ->  for z in 0 .. (b - a)*n { S[L := a + z/n, M := c + z%n] }
 //
-// Refused: M does not stand alone and directly inside L; M's number of iterations is not a constant, or depends on L; one of the two
-// is not serial; one drives a reduction that the other does not.
+// Refused: M does not stand alone and directly inside L; M's number of iterations is not a constant, or depends on L;
+// one of the two is not serial; one drives a reduction that the other does not.
 #include "ir/print.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
@@ -24,13 +24,15 @@ Result<Done> can_collapse(const Step& step, const Path& outer, const Path& inner
   for (const Path* path : {&outer, &inner})
     if (Result<Done> serial = can_rewrite(step, *path); !serial) return serial;
   if (l.body.size() != 1 || l.body[0] != inner.back())
-    return step.refusal(codes::not_nested, second + " does not stand alone inside " + first).label(inner.back()->place, "this loop");
+    return step.refusal(codes::not_nested, second + " does not stand alone inside " + first)
+        .label(inner.back()->place, "this loop");
   if (mentions(m.lo, l.loop) || mentions(m.hi, l.loop))
     return step.refusal(codes::order_matters, "the bounds of " + second + " depend on " + first);
   for (const LeafSite& site : leaves(m.body)) {
     const Leaf& leaf = site.leaf();
     if (runs_a_reduction(p, leaf, l.loop) != runs_a_reduction(p, leaf, m.loop))
-      return step.refusal(codes::order_matters, "one of " + first + " and " + second + " drives the reduction of `" + p.stage(leaf.stage).name + "`, the other does not");
+      return step.refusal(codes::order_matters, "one of " + first + " and " + second + " drives the reduction of `" +
+                                                    p.stage(leaf.stage).name + "`, the other does not");
   }
   return Done{};
 }
@@ -50,7 +52,9 @@ Result<Done> collapse_step(Step& step) {
   Expr rows = simplify(l.hi - l.lo, facts), columns = simplify(m.hi - m.lo, facts);
   const int64_t* n = constant_value(columns);
   if (!n || *n < 1)
-    return step.refusal(codes::not_constant, "`" + loop_name(p, m.loop) + "` has `" + print(p, columns) + "` iterations, not a constant number")
+    return step
+        .refusal(codes::not_constant,
+                 "`" + loop_name(p, m.loop) + "` has `" + print(p, columns) + "` iterations, not a constant number")
         .with_help("`fix` the dim, or split the loop by a constant and collapse the inner one");
   const std::string owner = p.symbol(l.loop).owner;
   Result<std::vector<std::string>> name = names_after(step, "into", {p.symbol(l.loop).name + p.symbol(m.loop).name});
@@ -59,7 +63,8 @@ Result<Done> collapse_step(Step& step) {
   if (!legal) return legal;
 
   SymbolId z = p.add(Symbol{(*name)[0], SymbolKind::loop, ScalarType::index, owner, step.call.place});
-  Substitution map{{l.loop, simplify(l.lo + binary(BinaryOp::div, var(z), columns))}, {m.loop, simplify(m.lo + binary(BinaryOp::mod, var(z), columns))}};
+  Substitution map{{l.loop, simplify(l.lo + binary(BinaryOp::div, var(z), columns))},
+                   {m.loop, simplify(m.lo + binary(BinaryOp::mod, var(z), columns))}};
   auto put = [&](const Expr& e) { return mentions(e, l.loop) || mentions(e, m.loop) ? tidy(substitute(e, map)) : e; };
   for (BufferId id : allocated_in(m.body))
     for (BoxDim& d : p.buffers[id.value].box) d.lo = put(d.lo), d.hi = put(d.hi);

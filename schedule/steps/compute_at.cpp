@@ -3,12 +3,13 @@
 //   alloc p[box] ; for i { .. p[i] .. } ; .. for L { S reads p } ..
 //     ->  .. for L { alloc p[needed] ; for i over needed { .. p[i] .. } ; S } ..
 //
-// The needed box of an iteration is inferred; loops of one iteration disappear; where the box reaches outside of what p had
-// computed, a condition stands at the leaf. Boxes of different iterations may overlap (a halo): then the leaf is `recomputed`.
+// The needed box of an iteration is inferred; loops of one iteration disappear; where the box reaches outside of what p
+// had computed, a condition stands at the leaf. Boxes of different iterations may overlap (a halo): then the leaf is
+// `recomputed`.
 // Memory: registers for a constant box up to the limit, else dram.
 //
-// Refused: p is an output, or its loops were changed before; something outside L reads p, or nothing does; L is one of p's own
-// loops or a vector loop; registers for a box that is not constant.
+// Refused: p is an output, or its loops were changed before; something outside L reads p, or nothing does; L is one of
+// p's own loops or a vector loop; registers for a box that is not constant.
 #include "schedule/names.h"
 #include "schedule/place.h"
 

@@ -1,6 +1,7 @@
 // fix d = N, ..
 //
-//   the dim d becomes the constant N everywhere: in shapes, ranges, bounds and facts; the schedule then serves only calls with d == N
+//   the dim d becomes the constant N everywhere: in shapes, ranges, bounds and facts; the schedule then serves only
+//   calls with d == N
 //
 // Refused: d is no dim of the op, or is computed by a `let`; N is negative or contradicts a fact.
 #include "ir/print.h"
@@ -48,7 +49,8 @@ Result<size_t> find_dim(const Step& step, const Term& term) {
     known.push_back(p.symbol(p.dims[i].dim).name);
     if (term.kind != Term::Kind::path || known.back() != term.text) continue;
     if (p.dims[i].value.known())
-      return Diagnostic(codes::bad_fix, term.place, "`" + term.text + "` is computed as `" + print(p, p.dims[i].value) + "`, not passed in")
+      return Diagnostic(codes::bad_fix, term.place,
+                        "`" + term.text + "` is computed as `" + print(p, p.dims[i].value) + "`, not passed in")
           .with_help("fix the dims that it is made of");
     return i;
   }
@@ -88,7 +90,8 @@ Result<Done> fix_one(Step& step, const Term& term) {
   for (const Expr& fact : p.facts) {
     const int64_t* known = constant_value(fact);
     if (known && !*known)
-      return Diagnostic(codes::bad_fix, term.place, "`" + p.symbol(dim).name + " = " + std::to_string(*value) + "` contradicts a fact of the op");
+      return Diagnostic(codes::bad_fix, term.place,
+                        "`" + p.symbol(dim).name + " = " + std::to_string(*value) + "` contradicts a fact of the op");
     if (!known) facts.push_back(fact);
   }
   p.facts = std::move(facts);

@@ -3,8 +3,8 @@
 //   for i { p[i] = V(i) } ; .. p[s] ..  ->  .. V(s) ..
 //   a read `p[s] or d` becomes `if s inside p's box then V(s) else d`
 //
-// Refused: p is an output, a reduction, a scan or an update; a tensor that p reads is not alive where p is read, or is updated in
-// place; something else is computed inside p's loops.
+// Refused: p is an output, a reduction, a scan or an update; a tensor that p reads is not alive where p is read, or is
+// updated in place; something else is computed inside p's loops.
 #include <algorithm>
 
 #include "schedule/names.h"
@@ -27,11 +27,14 @@ Result<Done> can_inline(const Step& step, StageId stage, const LeafSite& site) {
     return d;
   };
   if (!row.reducer.empty() || !leaf.reducer.empty())
-    return refuse("is a reduction, which stands only at the root of a right side").with_help("compute it where it is read: `compute_at " + row.name + " at ..`");
-  if (leaf.assigns.size() != 1 || leaf.assigns[0].kind != AssignKind::define || !row.pure) return refuse("is no plain equation");
+    return refuse("is a reduction, which stands only at the root of a right side")
+        .with_help("compute it where it is read: `compute_at " + row.name + " at ..`");
+  if (leaf.assigns.size() != 1 || leaf.assigns[0].kind != AssignKind::define || !row.pure)
+    return refuse("is no plain equation");
   if (p.buffer(leaf.assigns[0].buffer).role != Role::temporary) return refuse("is an output of the op");
   for (size_t i = 0; i < row.axes.size(); ++i)
-    if (row.axes[i].cls != AxisClass::map || !dim_of_axis(p, leaf, i)) return refuse("does not define its cells by plain indices");
+    if (row.axes[i].cls != AxisClass::map || !dim_of_axis(p, leaf, i))
+      return refuse("does not define its cells by plain indices");
   for (size_t i = 0; i + 1 < site.path.size(); ++i)
     if (children(site.path[i]).size() != 1 && !path_to_alloc(p, leaf.assigns[0].buffer).empty()) {
       Path alloc = path_to_alloc(p, leaf.assigns[0].buffer);
@@ -54,13 +57,16 @@ Result<Done> reads_stay(const Step& step, StageId stage, const Leaf& leaf) {
     bool alive = alloc.size() <= own.size();
     for (size_t i = 0; alive && i + 1 < alloc.size(); ++i) alive = alloc[i] == own[i];
     if (!alive)
-      found.push_back(step.refusal(codes::cannot_inline, "`" + name + "` reads " + other + ", which is computed inside its loops")
-                          .label(alloc.back()->place, other + " lives only here").with_help("inline " + other + " first"));
+      found.push_back(
+          step.refusal(codes::cannot_inline, "`" + name + "` reads " + other + ", which is computed inside its loops")
+              .label(alloc.back()->place, other + " lives only here")
+              .with_help("inline " + other + " first"));
     for (const LeafSite& site : leaves(p.body))
       for (const Assign& a : site.leaf().assigns)
         if (a.kind == AssignKind::update && a.buffer == l->buffer)
-          found.push_back(step.refusal(codes::cannot_inline, "`" + name + "` reads " + other + ", which is updated in place")
-                              .label(site.path.back()->place, "updated here"));
+          found.push_back(
+              step.refusal(codes::cannot_inline, "`" + name + "` reads " + other + ", which is updated in place")
+                  .label(site.path.back()->place, "updated here"));
     return true;
   });
   if (!found.empty()) return Diagnostics{found[0]};
@@ -89,7 +95,8 @@ Result<Done> inline_one(Step& step, StageId stage) {
   Path alloc = path_to_alloc(p, buffer);
   StmtRef nest = site.path[alloc.size() - 1];
   for (const StmtRef& s : site.path)
-    if (const For* l = as<For>(s); l && p.symbol(l->loop).owner == row.name) consume(step, loop_name(p, l->loop), "inlined with `" + row.name + "`");
+    if (const For* l = as<For>(s); l && p.symbol(l->loop).owner == row.name)
+      consume(step, loop_name(p, l->loop), "inlined with `" + row.name + "`");
   replace(p, nest, {});
   replace(p, alloc.back(), {});
   consume(step, row.name, "inlined");
@@ -97,11 +104,13 @@ Result<Done> inline_one(Step& step, StageId stage) {
   std::vector<BoxDim> box = p.buffer(buffer).box;
   p.body = map_loads(p.body, {buffer}, [&](const Expr&, const Load& l) {
     Substitution axes;
-    for (size_t i = 0; i < row.axes.size(); ++i) axes.emplace_back(row.axes[i].symbol, l.subs[*dim_of_axis(p, leaf, i)]);
+    for (size_t i = 0; i < row.axes.size(); ++i)
+      axes.emplace_back(row.axes[i].symbol, l.subs[*dim_of_axis(p, leaf, i)]);
     Expr value = substitute(equation.value, axes);
     if (!l.otherwise.known()) return value;
     Expr in = bool_constant(true);
-    for (size_t d = 0; d < box.size(); ++d) in = both(in, both(less_equal(box[d].lo, l.subs[d]), less(l.subs[d], box[d].hi)));
+    for (size_t d = 0; d < box.size(); ++d)
+      in = both(in, both(less_equal(box[d].lo, l.subs[d]), less(l.subs[d], box[d].hi)));
     return select(in, value, l.otherwise);
   });
   step.relied_on("`" + row.name + "` is pure: each read of it may be computed anew");

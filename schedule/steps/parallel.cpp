@@ -2,8 +2,8 @@
 //
 //   for L in lo .. hi { S }  ->  for L in lo .. hi parallel { S }
 //
-// Refused: L is not serial or stands in a vector loop; a reduction, scan or scatter is bound to it whose region does not open inside;
-// two iterations may touch one cell that one of them writes.
+// Refused: L is not serial or stands in a vector loop; a reduction, scan or scatter is bound to it whose region does
+// not open inside; two iterations may touch one cell that one of them writes.
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"

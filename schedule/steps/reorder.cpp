@@ -4,11 +4,12 @@
 //   a loop that a reduction is bound to passes the map loops, and the region widens over them:
 //   for i { reduce s[i] by R { for p { S } } }  ->  reduce s[lo .. hi] by R { for p { for i { S } } }
 //
-// The named loops trade places; loops between them stay. Each region stands right around the outermost loop of its reduction.
+// The named loops trade places; loops between them stay. Each region stands right around the outermost loop of its
+// reduction.
 //
-// Refused: the loops are not one nest, or another statement stands between them; a bound depends on a loop that would come inside;
-// two loops of one reduction trade order and the reducer does not commute, or is inexact without `allow reassociate`; a widened
-// region would reset cells of other iterations; one iteration reads what another writes.
+// Refused: the loops are not one nest, or another statement stands between them; a bound depends on a loop that would
+// come inside; two loops of one reduction trade order and the reducer does not commute, or is inexact without `allow
+// reassociate`; a widened region would reset cells of other iterations; one iteration reads what another writes.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -23,17 +24,19 @@ using namespace ir;
 namespace {
 
 struct Chain {
-  Path outer;                 // statements around
-  std::vector<StmtRef> loops; // from the outermost named loop to the innermost; regions right around them included
+  Path outer;                  // statements around
+  std::vector<StmtRef> loops;  // from the outermost named loop to the innermost; regions right around them included
   struct Region {
     StmtRef stmt;
-    size_t at = 0;            // loops of the chain before it
+    size_t at = 0;  // loops of the chain before it
   };
   std::vector<Region> regions;
-  Body inner;                 // the innermost loop's body
+  Body inner;  // the innermost loop's body
 };
 
-std::string quoted_loop(const Step& step, const StmtRef& s) { return "`" + loop_name(step.program, std::get<For>(s->form).loop) + "`"; }
+std::string quoted_loop(const Step& step, const StmtRef& s) {
+  return "`" + loop_name(step.program, std::get<For>(s->form).loop) + "`";
+}
 
 Result<Chain> chain_of(const Step& step, const std::vector<SymbolId>& named) {
   Path deepest;
@@ -45,9 +48,11 @@ Result<Chain> chain_of(const Step& step, const std::vector<SymbolId>& named) {
   for (SymbolId id : named) {
     Path path = path_to_loop(step.program, id);
     if (deepest[path.size() - 1] != path.back())
-      return step.refusal(codes::not_nested, "`" + loop_name(step.program, id) + "` and " + quoted_loop(step, deepest.back()) +
-                                                 " are not one inside the other")
-          .label(path.back()->place, "one loop").label(deepest.back()->place, "the other");
+      return step
+          .refusal(codes::not_nested, "`" + loop_name(step.program, id) + "` and " + quoted_loop(step, deepest.back()) +
+                                          " are not one inside the other")
+          .label(path.back()->place, "one loop")
+          .label(deepest.back()->place, "the other");
     first = std::min(first, path.size() - 1);
   }
   // A region right around the nest takes part: it may move inside.
@@ -63,8 +68,9 @@ Result<Chain> chain_of(const Step& step, const std::vector<SymbolId>& named) {
       chain.inner = body;
     } else if (body.size() != 1) {
       const StmtRef& other = body[0] == deepest[i + 1] ? body[1] : body[0];
-      Diagnostic d = step.refusal(codes::not_nested, "another statement stands between " + quoted_loop(step, chain.loops.front()) +
-                                                         " and " + quoted_loop(step, deepest.back()));
+      Diagnostic d =
+          step.refusal(codes::not_nested, "another statement stands between " + quoted_loop(step, chain.loops.front()) +
+                                              " and " + quoted_loop(step, deepest.back()));
       if (other->place.known()) d.labels.push_back({other->place, "this one"});
       d.help = "reorder before the step that placed it there";
       return d;
@@ -95,13 +101,15 @@ std::vector<StmtRef> open_regions(const Chain& chain) {
   return out;
 }
 
-Result<Done> order_is_free(Step& step, const Chain& chain, const std::vector<size_t>& order, std::vector<BufferId>& reassociated) {
+Result<Done> order_is_free(Step& step, const Chain& chain, const std::vector<size_t>& order,
+                           std::vector<BufferId>& reassociated) {
   for (const StmtRef& region : open_regions(chain)) {
     std::vector<size_t> now;
     for (size_t i : order)
       if (carries(step.program, chain, i, region)) now.push_back(i);
     if (std::is_sorted(now.begin(), now.end())) continue;
-    Result<bool> leave = can_reassociate(step, std::get<Reduce>(region->form), true, "exchanging two loops of a reduction");
+    Result<bool> leave =
+        can_reassociate(step, std::get<Reduce>(region->form), true, "exchanging two loops of a reduction");
     if (!leave) return leave.errors();
     if (*leave) reassociated.push_back(std::get<Reduce>(region->form).windows.front().buffer);
   }
@@ -114,8 +122,9 @@ Result<Done> bounds_hold(const Step& step, const Chain& chain, const std::vector
       const For& outer = std::get<For>(chain.loops[order[i]]->form);
       const For& inner = std::get<For>(chain.loops[order[j]]->form);
       if (i == j || (!mentions(outer.lo, inner.loop) && !mentions(outer.hi, inner.loop))) continue;
-      return step.refusal(codes::order_matters, "the bounds of " + quoted_loop(step, chain.loops[order[i]]) + " depend on " +
-                                                    quoted_loop(step, chain.loops[order[j]]) + ", which must stay outside it");
+      return step.refusal(codes::order_matters, "the bounds of " + quoted_loop(step, chain.loops[order[i]]) +
+                                                    " depend on " + quoted_loop(step, chain.loops[order[j]]) +
+                                                    ", which must stay outside it");
     }
   return Done{};
 }
@@ -128,12 +137,14 @@ Result<Done> iterations_apart(const Step& step, const Chain& chain) {
     if (!w.writes || std::find(own.begin(), own.end(), w.buffer) != own.end()) continue;
     for (const Access& r : list)
       if (r.reads && !r.combines && r.buffer == w.buffer)
-        return step.refusal(codes::order_matters, "iterations read `" + buffer_name(step.program, w.buffer) + "`, which others of them write");
+        return step.refusal(codes::order_matters, "iterations read `" + buffer_name(step.program, w.buffer) +
+                                                      "`, which others of them write");
   }
   for (const LeafSite& site : leaves(chain.inner))
     for (const Axis& a : step.program.stage(site.leaf().stage).axes)
       if (a.cls == AxisClass::scan || a.cls == AxisClass::scan_reverse)
-        return step.refusal(codes::order_matters, "`" + step.program.stage(site.leaf().stage).name + "` is a scan; its loops keep their order");
+        return step.refusal(codes::order_matters, "`" + step.program.stage(site.leaf().stage).name +
+                                                      "` is a scan; its loops keep their order");
   return Done{};
 }
 
@@ -158,7 +169,8 @@ Result<Done> fit_regions(Step& step, SymbolId innermost, size_t from, const std:
     BufferId buffer = region.windows.front().buffer;
     region.reassociated |= std::find(reassociated.begin(), reassociated.end(), buffer) != reassociated.end();
     if (i >= from) {
-      Result<std::vector<Window>> windows = region_windows(step, region, facts_at(step.program, Path(path.begin(), path.end() - 1)));
+      Result<std::vector<Window>> windows =
+          region_windows(step, region, facts_at(step.program, Path(path.begin(), path.end() - 1)));
       if (!windows) return windows.errors();
       region.windows = *std::move(windows);
     }
@@ -196,7 +208,8 @@ Result<Done> reorder_step(Step& step) {
   if (std::is_sorted(order.begin(), order.end())) return Done{};
 
   std::vector<BufferId> reassociated;
-  for (Result<Done> check : {bounds_hold(step, chain, order), iterations_apart(step, chain), order_is_free(step, chain, order, reassociated)})
+  for (Result<Done> check : {bounds_hold(step, chain, order), iterations_apart(step, chain),
+                             order_is_free(step, chain, order, reassociated)})
     if (!check) return check;
 
   // Inside out: the innermost body, then loops and regions in their new order.

@@ -4,12 +4,13 @@
 //     ->  alloc p[i, L] ; reduce p[i, lo .. hi] by R { for K { for L { p[i, L] R= body } } }
 //         reduce S[i] by R { for L { S[i] R= p[i, L] } }
 //
-// `by n` splits L into o, v first (by default `Lo`, `Lv`) and takes v. p (by default `S_part`) has the map axes of S, then one axis
-// for each loop of the reduction, L among them as a map axis; its loops carry the names of S's. p stands just before S and counts
-// as untouched.
+// `by n` splits L into o, v first (by default `Lo`, `Lv`) and takes v. p (by default `S_part`) has the map axes of S,
+// then one axis for each loop of the reduction, L among them as a map axis; its loops carry the names of S's. p stands
+// just before S and counts as untouched.
 //
-// Refused: L carries no reduction, or is not serial; the reducer does not commute and L is not the outermost loop of the reduction;
-// the reducer is inexact and the header does not allow `reassociate`; something else is computed inside the reduction.
+// Refused: L carries no reduction, or is not serial; the reducer does not commute and L is not the outermost loop of
+// the reduction; the reducer is inexact and the header does not allow `reassociate`; something else is computed inside
+// the reduction.
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
@@ -29,7 +30,8 @@ Result<Done> rfactor_step(Step& step) {
   if (!made) return made.errors();
   Result<std::vector<std::string>> name = names_after(step, "as", {symbol.owner + "_part"});
   if (!name) return name.errors();
-  if (*n == 0 && has(step.call, "into")) return step.refusal(codes::wrong_operands, "`into` names the loops of a split: write `by N` too");
+  if (*n == 0 && has(step.call, "into"))
+    return step.refusal(codes::wrong_operands, "`into` names the loops of a split: write `by N` too");
   if (*n > 0) {
     bool carried = false;
     Path path = path_to_loop(step.program, *loop);
@@ -38,7 +40,9 @@ Result<Done> rfactor_step(Step& step) {
       full.insert(full.end(), site.path.begin(), site.path.end());
       carried |= carries_reduction(step.program, full, *loop);
     }
-    if (!carried) return step.refusal(codes::not_a_reduction, "`" + loop_name(step.program, *loop) + "` carries no reduction").label(path.back()->place, "this loop");
+    if (!carried)
+      return step.refusal(codes::not_a_reduction, "`" + loop_name(step.program, *loop) + "` carries no reduction")
+          .label(path.back()->place, "this loop");
     Result<SplitLoops> split = split_loop(step, *loop, *n, (*made)[0], (*made)[1], Tail::guard);
     if (!split) return split.errors();
     loop = split->inner;

@@ -4,9 +4,11 @@
 //     ->  for o in 0 .. ceildiv(hi - lo, n) { for i in 0 .. n { S[L := lo + n*o + i] where lo + n*o + i < hi } }
 //
 // The condition goes to the leaves below; there is none where n is shown to divide hi - lo, and then the outer loop has
-// (hi - lo)/n iterations. A window of a reduction that a new iteration would reset is cut to nothing unless it lies outside its buffer.
+// (hi - lo)/n iterations. A window of a reduction that a new iteration would reset is cut to nothing unless it lies
+// outside its buffer.
 //
-// Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial block.
+// Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial
+// block.
 #include "schedule/loops.h"
 #include "schedule/names.h"
 
@@ -30,7 +32,8 @@ Result<Done> split_step(Step& step) {
       return Diagnostic(codes::step_not_built, word.place, "the tail `" + word.text + "` is not built yet")
           .with_help("leave it out (the last block is guarded), or write `with exact`");
     else if (word.text != "guard")
-      return Diagnostic(codes::wrong_operands, word.place, "there is no tail `" + word.text + "`").with_help("the tails are `guard` and `exact`");
+      return Diagnostic(codes::wrong_operands, word.place, "there is no tail `" + word.text + "`")
+          .with_help("the tails are `guard` and `exact`");
   }
   Result<SplitLoops> made = split_loop(step, *loop, *n, (*names)[0], (*names)[1], tail);
   if (!made) return made.errors();

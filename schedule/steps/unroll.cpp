@@ -3,7 +3,8 @@
 //   for L in lo .. hi { S }  ->  for L in lo .. hi unrolled { S }
 //   with `by n`: splits L into Lo, Lu first; Lu is the unrolled loop
 //
-// Refused: L is not serial; its extent is not a constant; with the unrolled loops around and below, the copies pass the limit.
+// Refused: L is not serial; its extent is not a constant; with the unrolled loops around and below, the copies pass the
+// limit.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -50,12 +51,15 @@ Result<Done> unroll_step(Step& step) {
     const For& l = loop_of(path);
     Expr extent = simplify(l.hi - l.lo, facts_at(step.program, Path(path.begin(), path.end() - 1)));
     if (!constant_value(extent))
-      return step.refusal(codes::not_constant, "`" + name + "` has `" + print(step.program, extent) + "` iterations, not a constant number")
+      return step
+          .refusal(codes::not_constant,
+                   "`" + name + "` has `" + print(step.program, extent) + "` iterations, not a constant number")
           .with_help("split it on the way: `unroll " + name + " by 4`");
     start_at_zero(step, *inner);
     set_kind(step, *inner, LoopKind::unrolled);
     if (int64_t all = copies(step.program.body); all > limits::unroll_product)
-      return step.refusal(codes::too_large, "unrolling `" + name + "` makes " + std::to_string(all) + " copies of a statement, more than " +
+      return step.refusal(codes::too_large, "unrolling `" + name + "` makes " + std::to_string(all) +
+                                                " copies of a statement, more than " +
                                                 std::to_string(limits::unroll_product));
   }
   return Done{};

@@ -7,12 +7,15 @@
 namespace heddle::schedule::testing {
 namespace {
 
-const std::vector<Dims> matmul_sizes{{{"m", 0}, {"k", 3}, {"n", 5}},  {{"m", 1}, {"k", 1}, {"n", 1}},   {{"m", 7}, {"k", 0}, {"n", 4}},
-                                     {{"m", 13}, {"k", 5}, {"n", 19}}, {{"m", 12}, {"k", 16}, {"n", 64}}, {{"m", 6}, {"k", 7}, {"n", 129}}};
-const std::vector<Dims> row_sizes{{{"rows", 0}, {"cols", 3}}, {{"rows", 1}, {"cols", 1}}, {{"rows", 5}, {"cols", 37}}, {{"rows", 8}, {"cols", 64}}};
+const std::vector<Dims> matmul_sizes{{{"m", 0}, {"k", 3}, {"n", 5}},    {{"m", 1}, {"k", 1}, {"n", 1}},
+                                     {{"m", 7}, {"k", 0}, {"n", 4}},    {{"m", 13}, {"k", 5}, {"n", 19}},
+                                     {{"m", 12}, {"k", 16}, {"n", 64}}, {{"m", 6}, {"k", 7}, {"n", 129}}};
+const std::vector<Dims> row_sizes{
+    {{"rows", 0}, {"cols", 3}}, {{"rows", 1}, {"cols", 1}}, {{"rows", 5}, {"cols", 37}}, {{"rows", 8}, {"cols", 64}}};
 
 TEST(Split, guards_the_last_block) {
-  ir::Program p = check_schedule(matmul, "split c.i by 4 into io, ii\nsplit c.j by 8\nsplit acc.p by 3 into po, pi", matmul_sizes);
+  ir::Program p =
+      check_schedule(matmul, "split c.i by 4 into io, ii\nsplit c.j by 8\nsplit acc.p by 3 into po, pi", matmul_sizes);
   std::string text = ir::print(p);
   EXPECT_TRUE(has_text(text, "for c.io in 0 .. ceildiv(m, 4) {")) << text;
   EXPECT_TRUE(has_text(text, "at c(i = 4*io + ii, j = 8*jo + ji) where 4*io + ii < m && 8*jo + ji < n")) << text;
@@ -20,7 +23,9 @@ TEST(Split, guards_the_last_block) {
 }
 
 TEST(Split, of_a_split_loop) {
-  check_schedule(matmul, "split c.i by 6 into io, ii\nsplit ii by 4 into x, y\nsplit c.io by 2 into z, w\nsplit acc.i by 5\nsplit acc.ii by 3 into q, r",
+  check_schedule(matmul,
+                 "split c.i by 6 into io, ii\nsplit ii by 4 into x, y\nsplit c.io by 2 into z, w\nsplit acc.i by "
+                 "5\nsplit acc.ii by 3 into q, r",
                  matmul_sizes);
 }
 
@@ -60,24 +65,30 @@ TEST(Split, refusals) {
 
 TEST(Split, over_and_over_meets_a_limit) {
   std::string steps;
-  for (int i = 0; i < 400; ++i) steps += "split c.i" + std::string(i, 'x') + " by 2 into i" + std::string(i + 1, 'x') + ", y" + std::to_string(i) + "\n";
+  for (int i = 0; i < 400; ++i)
+    steps +=
+        "split c.i" + std::string(i, 'x') + " by 2 into i" + std::string(i + 1, 'x') + ", y" + std::to_string(i) + "\n";
   EXPECT_EQ(refused(matmul, steps)[0].code, "HD0319");
   EXPECT_EQ(refused(matmul, "split c.i by 10000000")[0].code, "HD0319");
 }
 
 TEST(Collapse, two_loops) {
-  ir::Program p = check_schedule(matmul, "fix n = 19\ncollapse c.i, c.j into z\nsplit c.z by 8 into zo, zi\nvectorize c.zi\nparallel c.zo",
-                                 {{{"m", 5}, {"k", 3}, {"n", 19}}, {{"m", 0}, {"k", 3}, {"n", 19}}});
+  ir::Program p = check_schedule(
+      matmul, "fix n = 19\ncollapse c.i, c.j into z\nsplit c.z by 8 into zo, zi\nvectorize c.zi\nparallel c.zo",
+      {{{"m", 5}, {"k", 3}, {"n", 19}}, {{"m", 0}, {"k", 3}, {"n", 19}}});
   EXPECT_TRUE(has_text(ir::print(p), "8*zo + zi < 19*m")) << ir::print(p);
   check_schedule(matmul, "split acc.p by 4\ncollapse acc.po, acc.pi\nsplit acc.popi by 3", matmul_sizes);
-  check_schedule(softmax, "split y.c by 4\nsplit e.c by 4 into co, ci\ncollapse e.co, e.ci into c\ncompute_at peak at e.r", row_sizes);
+  check_schedule(softmax,
+                 "split y.c by 4\nsplit e.c by 4 into co, ci\ncollapse e.co, e.ci into c\ncompute_at peak at e.r",
+                 row_sizes);
   EXPECT_EQ(refused(matmul, "collapse c.i, c.j")[0].code, "HD0318");
   EXPECT_EQ(refused(cumsum, "collapse y.i, y.j")[0].code, "HD0311");
   EXPECT_EQ(refused(matmul, "split acc.p by 4\nreorder acc.p, acc.i")[0].code, "HD0305");
 }
 
 TEST(Reorder, map_loops_are_free) {
-  ir::Program p = check_schedule(matmul, "split c.i by 4 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.jo, c.io, c.ji, c.ii", matmul_sizes);
+  ir::Program p = check_schedule(
+      matmul, "split c.i by 4 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.jo, c.io, c.ji, c.ii", matmul_sizes);
   std::string text = ir::print(p);
   EXPECT_LT(text.find("for c.jo"), text.find("for c.io"));
   EXPECT_LT(text.find("for c.io"), text.find("for c.ji"));
@@ -86,7 +97,10 @@ TEST(Reorder, map_loops_are_free) {
 TEST(Reorder, a_reduction_widens_over_map_loops) {
   ir::Program p = check_schedule(matmul, "reorder acc.p, acc.i, acc.j", matmul_sizes);
   EXPECT_TRUE(has_text(ir::print(p), "reduce acc[0 .. m, 0 .. n] by sum {\n    for acc.p")) << ir::print(p);
-  check_schedule(matmul, "split acc.i by 4 into io, ii\nsplit acc.j by 8 into jo, ji\nreorder acc.io, acc.jo, acc.p, acc.ii, acc.ji", matmul_sizes);
+  check_schedule(
+      matmul,
+      "split acc.i by 4 into io, ii\nsplit acc.j by 8 into jo, ji\nreorder acc.io, acc.jo, acc.p, acc.ii, acc.ji",
+      matmul_sizes);
   // And back again.
   ir::Program back = check_schedule(matmul, "reorder acc.p, acc.i, acc.j\nreorder acc.i, acc.j, acc.p", matmul_sizes);
   EXPECT_TRUE(has_text(ir::print(back), "reduce acc[i, j] by sum")) << ir::print(back);
@@ -108,7 +122,8 @@ TEST(Reorder, refusals) {
 }
 
 TEST(Parallel, marks_map_loops) {
-  ir::Program p = check_schedule(matmul, "parallel acc.i\nsplit c.i by 4 into io, ii\nparallel c.io, c.j", matmul_sizes);
+  ir::Program p =
+      check_schedule(matmul, "parallel acc.i\nsplit c.i by 4 into io, ii\nparallel c.io, c.j", matmul_sizes);
   EXPECT_TRUE(has_text(ir::print(p), "for c.io in 0 .. ceildiv(m, 4) parallel {")) << ir::print(p);
   check_schedule(matmul, "reorder acc.p, acc.i, acc.j\nparallel acc.i", matmul_sizes);
 }
@@ -125,7 +140,8 @@ TEST(Parallel, refuses_reductions) {
 TEST(Vectorize, splits_on_the_way) {
   ir::Program p = check_schedule(matmul, "vectorize c.j by lanes(f32)", matmul_sizes);
   EXPECT_TRUE(has_text(ir::print(p), "for c.jv in 0 .. 16 vector {")) << ir::print(p);
-  check_schedule(matmul, "split c.j by 4\nvectorize c.ji\nreorder acc.p, acc.i, acc.j\nvectorize acc.j by 8", matmul_sizes);
+  check_schedule(matmul, "split c.j by 4\nvectorize c.ji\nreorder acc.p, acc.i, acc.j\nvectorize acc.j by 8",
+                 matmul_sizes);
 }
 
 TEST(Vectorize, refusals) {

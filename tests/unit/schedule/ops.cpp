@@ -84,7 +84,8 @@ Prepared prepare(const std::string& op, const std::string& steps, bool reassocia
   Prepared out;
   frontend::Module base = module_of(op);
   std::string name = base.ops.front()->name();
-  out.module = module_of("schedule " + name + ".test on cpu" + (reassociate ? " allow reassociate" : "") + " {\n" + steps + "\n}", &base);
+  out.module = module_of(
+      "schedule " + name + ".test on cpu" + (reassociate ? " allow reassociate" : "") + " {\n" + steps + "\n}", &base);
   Result<Op> checked = frontend::instantiate(out.module, name, {});
   if (!checked) {
     ADD_FAILURE() << render(checked.errors());
@@ -153,7 +154,8 @@ void expect_same(const Run& a, const Run& b, bool exact, const std::string& what
       float x = a.outputs[i][j], y = b.outputs[i][j];
       bool both_nan = std::isnan(x) && std::isnan(y);
       float tolerance = exact ? 0 : 1e-5f * (1 + std::fabs(x));
-      ASSERT_TRUE(both_nan || x == y || std::fabs(x - y) <= tolerance) << what << ": output " << i << " at " << j << ": " << x << ", then " << y;
+      ASSERT_TRUE(both_nan || x == y || std::fabs(x - y) <= tolerance)
+          << what << ": output " << i << " at " << j << ": " << x << ", then " << y;
     }
   }
 }
@@ -181,13 +183,15 @@ bool check_state(const State& state, const Dims& dims, const Run& expected, bool
 
 Program canonical_of(const std::string& op) { return prepare(op, "", false).canonical; }
 
-Program check_schedule(const std::string& op, const std::string& steps, const std::vector<Dims>& dims, bool reassociate) {
+Program check_schedule(const std::string& op, const std::string& steps, const std::vector<Dims>& dims,
+                       bool reassociate) {
   Prepared given = prepare(op, steps, reassociate);
   if (!given.schedule) return given.canonical;
   std::vector<State> so_far;
   Result<Scheduled> done = apply_schedule(given.canonical, *given.schedule, {}, wide_target(), {}, &so_far);
   if (!done) {
-    ADD_FAILURE() << render(done.errors()) << "\nafter\n" << print(so_far.empty() ? given.canonical : so_far.back().program);
+    ADD_FAILURE() << render(done.errors()) << "\nafter\n"
+                  << print(so_far.empty() ? given.canonical : so_far.back().program);
     return given.canonical;
   }
   for (const State& state : done->states) {

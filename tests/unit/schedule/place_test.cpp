@@ -7,12 +7,16 @@
 namespace heddle::schedule::testing {
 namespace {
 
-const std::vector<Dims> matmul_sizes{{{"m", 0}, {"k", 3}, {"n", 5}},  {{"m", 1}, {"k", 1}, {"n", 1}},   {{"m", 7}, {"k", 0}, {"n", 4}},
-                                     {{"m", 13}, {"k", 5}, {"n", 19}}, {{"m", 12}, {"k", 16}, {"n", 64}}, {{"m", 5}, {"k", 37}, {"n", 67}}};
-const std::vector<Dims> row_sizes{{{"rows", 0}, {"cols", 3}}, {{"rows", 1}, {"cols", 1}}, {{"rows", 5}, {"cols", 37}}, {{"rows", 8}, {"cols", 64}}};
+const std::vector<Dims> matmul_sizes{{{"m", 0}, {"k", 3}, {"n", 5}},    {{"m", 1}, {"k", 1}, {"n", 1}},
+                                     {{"m", 7}, {"k", 0}, {"n", 4}},    {{"m", 13}, {"k", 5}, {"n", 19}},
+                                     {{"m", 12}, {"k", 16}, {"n", 64}}, {{"m", 5}, {"k", 37}, {"n", 67}}};
+const std::vector<Dims> row_sizes{
+    {{"rows", 0}, {"cols", 3}}, {{"rows", 1}, {"cols", 1}}, {{"rows", 5}, {"cols", 37}}, {{"rows", 8}, {"cols", 64}}};
 const std::vector<Dims> ns{{{"n", 0}}, {{"n", 1}}, {{"n", 2}}, {{"n", 7}}, {{"n", 16}}, {{"n", 37}}};
-const std::vector<Dims> convs{{{"fi", 1}, {"w", 1}, {"fo", 1}, {"kw", 3}}, {{"fi", 3}, {"w", 13}, {"fo", 5}, {"kw", 3}},
-                              {{"fi", 2}, {"w", 16}, {"fo", 8}, {"kw", 1}}, {{"fi", 0}, {"w", 5}, {"fo", 2}, {"kw", 3}}};
+const std::vector<Dims> convs{{{"fi", 1}, {"w", 1}, {"fo", 1}, {"kw", 3}},
+                              {{"fi", 3}, {"w", 13}, {"fo", 5}, {"kw", 3}},
+                              {{"fi", 2}, {"w", 16}, {"fo", 8}, {"kw", 1}},
+                              {{"fi", 0}, {"w", 5}, {"fo", 2}, {"kw", 3}}};
 
 TEST(Inline, elementwise_stages) {
   ir::Program p = check_schedule(softmax, "inline e", row_sizes);
@@ -39,7 +43,9 @@ TEST(ComputeAt, rows) {
 }
 
 TEST(ComputeAt, blocks_are_guarded) {
-  ir::Program p = check_schedule(matmul, "split c.i by 6 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.jo, c.io, c.ii, c.ji\ncompute_at acc at c.io in registers",
+  ir::Program p = check_schedule(matmul,
+                                 "split c.i by 6 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.jo, c.io, c.ii, "
+                                 "c.ji\ncompute_at acc at c.io in registers",
                                  matmul_sizes);
   std::string text = ir::print(p);
   EXPECT_TRUE(has_text(text, "alloc acc: f32[i in 6*io .. 6*io + 6, j in 8*jo .. 8*jo + 8] in registers")) << text;
@@ -50,7 +56,8 @@ TEST(ComputeAt, blocks_are_guarded) {
 TEST(ComputeAt, halos_are_recomputed) {
   ir::Program p = check_schedule(stencil, "split y.i by 8\ncompute_at t, s at y.io", ns);
   EXPECT_TRUE(has_text(ir::print(p), "recomputed")) << ir::print(p);
-  check_schedule(stencil, "split y.i by 8\ncompute_at t at y.io\nsplit t.i by 3\ncompute_at s at y.io\nvectorize y.ii, s.i", ns);
+  check_schedule(stencil,
+                 "split y.i by 8\ncompute_at t at y.io\nsplit t.i by 3\ncompute_at s at y.io\nvectorize y.ii, s.i", ns);
   check_schedule(stencil, "compute_at t at y.i\ncompute_at s at y.i", ns);
 }
 
@@ -59,7 +66,8 @@ TEST(ComputeAt, a_triangle) {
 op tri(x: f32[n]) -> y: f32[n] {
   s[i] = x[i] * 2
   y[i] = sum[j in 0 .. i + 1] s[j]
-})", "split y.i by 4\ncompute_at s at y.io", ns);
+})",
+                 "split y.i by 4\ncompute_at s at y.io", ns);
 }
 
 TEST(ComputeAt, refusals) {
@@ -85,12 +93,15 @@ TEST(Rfactor, lanes_of_a_sum) {
 }
 
 TEST(Rfactor, of_an_outer_block_and_computed_there) {
-  check_schedule(matmul, "split acc.p by 4 into po, pi\nrfactor acc.po as blk\ncompute_at blk at acc.po", matmul_sizes, true);
-  check_schedule(matmul,
-                 "split c.i by 4 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.io, c.jo, c.ii, c.ji\ncompute_at acc at c.jo\n"
-                 "split acc.p by 4 into po, pi\nreorder acc.po, acc.pi, acc.i, acc.j\nrfactor acc.po as blk\ncompute_at blk at acc.po in registers\n"
-                 "vectorize blk.j, acc.j\nunroll blk.i",
-                 matmul_sizes, true);
+  check_schedule(matmul, "split acc.p by 4 into po, pi\nrfactor acc.po as blk\ncompute_at blk at acc.po", matmul_sizes,
+                 true);
+  check_schedule(
+      matmul,
+      "split c.i by 4 into io, ii\nsplit c.j by 8 into jo, ji\nreorder c.io, c.jo, c.ii, c.ji\ncompute_at acc at c.jo\n"
+      "split acc.p by 4 into po, pi\nreorder acc.po, acc.pi, acc.i, acc.j\nrfactor acc.po as blk\ncompute_at blk at "
+      "acc.po in registers\n"
+      "vectorize blk.j, acc.j\nunroll blk.i",
+      matmul_sizes, true);
 }
 
 TEST(Rfactor, refusals) {
@@ -122,31 +133,41 @@ TEST(Cache, packs_panels) {
 }
 
 TEST(Cache, pads_reads_with_or) {
-  ir::Program p = check_schedule(conv, "split y.i by 8 into io, ii\nreorder y.io, y.o, y.ii\ncompute_at acc at y.io\nfix kw = 3\ncache x in l1 at y.io as xp",
-                                 {{{"fi", 3}, {"w", 13}, {"fo", 5}, {"kw", 3}}, {{"fi", 1}, {"w", 1}, {"fo", 1}, {"kw", 3}}});
+  ir::Program p =
+      check_schedule(conv,
+                     "split y.i by 8 into io, ii\nreorder y.io, y.o, y.ii\ncompute_at acc at y.io\nfix kw = 3\ncache x "
+                     "in l1 at y.io as xp",
+                     {{{"fi", 3}, {"w", 13}, {"fo", 5}, {"kw", 3}}, {{"fi", 1}, {"w", 1}, {"fo", 1}, {"kw", 3}}});
   EXPECT_TRUE(has_text(ir::print(p), "xp[q, i + u - 1] * k[o, q, u]")) << ir::print(p);
   check_schedule(conv, "cache x in l2 at acc.o as xp", convs);
   check_schedule(conv, "cache x in dram at acc.i as xp\nvectorize y.i by 4", convs);
 }
 
 TEST(Cache, written_windows) {
-  check_schedule(matmul, "split c.j by 8\ncompute_at acc at c.ji\ncache b[p in 0 .. k, 8*jo .. 8*jo + 8] in l2 at c.jo as bp", matmul_sizes);
+  check_schedule(matmul,
+                 "split c.j by 8\ncompute_at acc at c.ji\ncache b[p in 0 .. k, 8*jo .. 8*jo + 8] in l2 at c.jo as bp",
+                 matmul_sizes);
   EXPECT_EQ(refused(matmul, "cache b[0 .. 4, j] in l2 at acc.i as bp")[0].code, "HD0327");
   EXPECT_EQ(refused(matmul, "cache b[0 .. k] in l2 at acc.i as bp")[0].code, "HD0327");
   EXPECT_EQ(refused(matmul, "cache b in l2 at c.i as bp")[0].code, "HD0327");
 }
 
 TEST(Cache, accumulates_partial_results) {
-  ir::Program p = check_schedule(matmul,
-                                 "split acc.p by 4 into po, pi\nsplit acc.i by 4 into io, ii\nreorder acc.po, acc.io, acc.j, acc.ii, acc.pi\n"
-                                 "cache acc in registers at acc.j as part",
-                                 matmul_sizes, true);
+  ir::Program p = check_schedule(
+      matmul,
+      "split acc.p by 4 into po, pi\nsplit acc.i by 4 into io, ii\nreorder acc.po, acc.io, acc.j, acc.ii, acc.pi\n"
+      "cache acc in registers at acc.j as part",
+      matmul_sizes, true);
   EXPECT_TRUE(has_text(ir::print(p), "alloc part: f32[")) << ir::print(p);
-  EXPECT_EQ(refused(matmul, "reorder acc.p, acc.i, acc.j\ncache acc in registers at acc.p as part", true)[0].code, "HD0318");
+  EXPECT_EQ(refused(matmul, "reorder acc.p, acc.i, acc.j\ncache acc in registers at acc.p as part", true)[0].code,
+            "HD0318");
 }
 
 TEST(Layout, is_an_index_map) {
-  check_schedule(matmul, "split c.j by 32\ncompute_at acc at c.jo\ncache b in l2 at c.jo as bp\nlayout bp[p, j] to (j/16, p, j%16) with 0", matmul_sizes);
+  check_schedule(
+      matmul,
+      "split c.j by 32\ncompute_at acc at c.jo\ncache b in l2 at c.jo as bp\nlayout bp[p, j] to (j/16, p, j%16) with 0",
+      matmul_sizes);
   const std::string first = "cache b in l2 at acc.i as bp\n";
   EXPECT_EQ(refused(matmul, first + "layout bp[p, j] to (j/16, p, j%8)")[0].code, "HD0324");
   EXPECT_EQ(refused(matmul, first + "layout bp[p, j] to (j/16, j%16)")[0].code, "HD0324");
@@ -155,7 +176,8 @@ TEST(Layout, is_an_index_map) {
 }
 
 TEST(Fix, puts_a_constant) {
-  ir::Program p = check_schedule(softmax, "fix cols = 37\nsplit y.c by 4\ncompute_at total, e at y.r", {{{"rows", 3}, {"cols", 37}}});
+  ir::Program p = check_schedule(softmax, "fix cols = 37\nsplit y.c by 4\ncompute_at total, e at y.r",
+                                 {{{"rows", 3}, {"cols", 37}}});
   EXPECT_TRUE(has_text(ir::print(p), "x: f32[rows, 37]")) << ir::print(p);
   EXPECT_EQ(refused(softmax, "fix cola = 4")[0].help, "did you mean `cols`?");
   EXPECT_EQ(refused(softmax, "fix cols = 4\nfix cols = 5")[0].code, "HD0325");
@@ -180,7 +202,8 @@ TEST(Example, softmax_rows) {
            "reduce part[4*ro + ri, 0 .. 16] by sum {",
            "for part.co in 0 .. ceildiv(cols, 16) {",
            "for part.cv in 0 .. 16 vector {",
-           "at part(r = 4*ro + ri, co = co, cv = cv) where 4*ro + ri < rows && 16*co + cv < cols { part[r, cv] sum= e[r, 16*co + cv] }",
+           "at part(r = 4*ro + ri, co = co, cv = cv) where 4*ro + ri < rows && 16*co + cv < cols { part[r, cv] sum= "
+           "e[r, 16*co + cv] }",
            "at total(r = 4*ro + ri, cv = cv) where 4*ro + ri < rows { total[r] sum= part[r, cv] }",
        })
     EXPECT_TRUE(has_text(text, line)) << line << "\nin\n" << text;
@@ -228,9 +251,45 @@ op conv2d(x: f32[n, cg, h, w], weight: f32[fg, cg, kh, kw], const s: int = 1, co
     unroll acc.o, acc.u, acc.v, y.oi
     parallel y.oo
   )";
-  ir::Program p = check_schedule(op, steps, {{{"n", 2}, {"cg", 3}, {"h", 5}, {"w", 9}, {"fg", 5}, {"kh", 3}, {"kw", 3}, {"oh", 5}, {"ow", 9}},
-                                             {{"n", 1}, {"cg", 1}, {"h", 1}, {"w", 1}, {"fg", 1}, {"kh", 3}, {"kw", 3}, {"oh", 1}, {"ow", 1}}});
+  ir::Program p = check_schedule(
+      op, steps,
+      {{{"n", 2}, {"cg", 3}, {"h", 5}, {"w", 9}, {"fg", 5}, {"kh", 3}, {"kw", 3}, {"oh", 5}, {"ow", 9}},
+       {{"n", 1}, {"cg", 1}, {"h", 1}, {"w", 1}, {"fg", 1}, {"kh", 3}, {"kw", 3}, {"oh", 1}, {"ow", 1}}});
   EXPECT_TRUE(has_text(ir::print(p), "xp[b, q, i + u - 1, j + v - 1] * wp[o, q, u, v]")) << ir::print(p);
+}
+
+TEST(Example, attention_over_blocks_of_keys) {
+  const char* op = R"(
+reducer online(m: f32, l: f32, o: f32[d]) commutes {
+  identity { m = -inf; l = 0; o[e] = 0 }
+  combine(a, b) {
+    m    = max(a.m, b.m)
+    wa   = if a.m == -inf then 0 else exp(a.m - m)
+    wb   = if b.m == -inf then 0 else exp(b.m - m)
+    l    = a.l*wa + b.l*wb
+    o[e] = a.o[e]*wa + b.o[e]*wb
+  }
+}
+op attention(q: f32[n, d], k: f32[t, d], v: f32[t, d]) -> y: f32[n, d] {
+  z[i, j] = sum[e] q[i, e] * k[j, e]
+  st[i] = online[j where j <= i + t - n] (m = z[i, j], l = 1, o[e] = v[j, e])
+  y[i, e] = if st[i].l > 0 then st[i].o[e] / st[i].l else 0
+})";
+  const std::vector<Dims> sizes{
+      {{"n", 5}, {"t", 9}, {"d", 3}}, {{"n", 1}, {"t", 1}, {"d", 1}}, {{"n", 6}, {"t", 4}, {"d", 2}}};
+  const char* steps = R"(
+    split y.i by 2 into io, ii
+    compute_at st at y.ii
+    split st.j by 4 into jo, ji
+    rfactor st.jo as blk
+    compute_at blk at st.jo
+    compute_at z at st.jo
+    parallel y.io
+  )";
+  ir::Program p = check_schedule(op, steps, sizes, true);
+  EXPECT_TRUE(has_text(ir::print(p), "alloc blk: online[")) << ir::print(p);
+  EXPECT_EQ(refused(op, "split st.j by 4\nrfactor st.ji as blk")[0].code, "HD0312");
+  check_schedule(op, "split st.j by 4 into jo, ji\ncache st in dram at st.jo as blk", sizes, true);
 }
 
 TEST(Header, tuned_values_and_where) {
