@@ -7,9 +7,10 @@
 // The named loops trade places; loops between them stay. Each region stands right around the outermost loop of its
 // reduction.
 //
-// Refused: the loops are not one nest, or another statement stands between them; a bound depends on a loop that would
-// come inside; two loops of one reduction trade order and the reducer does not commute, or is inexact without `allow
-// reassociate`; a widened region would reset cells of other iterations; one iteration reads what another writes.
+// Refused: the loops are not one nest, or another statement stands between them; a loop would come inside a vector
+// loop; a bound depends on a loop that would come inside; two loops of one reduction trade order and the reducer does
+// not commute, or is inexact without `allow reassociate`; a widened region would reset cells of other iterations; one
+// iteration reads what another writes.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -129,6 +130,18 @@ Result<Done> bounds_hold(const Step& step, const Chain& chain, const std::vector
   return Done{};
 }
 
+// Vector loops stay innermost, as `vectorize` made them.
+Result<Done> vectors_stay(const Step& step, const Chain& chain, const std::vector<size_t>& order) {
+  for (size_t i = 0; i + 1 < order.size(); ++i)
+    if (std::get<For>(chain.loops[order[i]]->form).kind == LoopKind::vector)
+      return step
+          .refusal(codes::wrong_loop_kind,
+                   quoted_loop(step, chain.loops[order[i]]) + " is a vector loop, and no loop may stand inside it")
+          .label(chain.loops[order[i]]->place, "made so here")
+          .with_help("name it last");
+  return Done{};
+}
+
 // Map loops may run in any order unless an iteration reads what another one wrote.
 Result<Done> iterations_apart(const Step& step, const Chain& chain) {
   std::vector<BufferId> own = allocated_in(chain.inner);
@@ -208,8 +221,8 @@ Result<Done> reorder_step(Step& step) {
   if (std::is_sorted(order.begin(), order.end())) return Done{};
 
   std::vector<BufferId> reassociated;
-  for (Result<Done> check : {bounds_hold(step, chain, order), iterations_apart(step, chain),
-                             order_is_free(step, chain, order, reassociated)})
+  for (Result<Done> check : {bounds_hold(step, chain, order), vectors_stay(step, chain, order),
+                             iterations_apart(step, chain), order_is_free(step, chain, order, reassociated)})
     if (!check) return check;
 
   // Inside out: the innermost body, then loops and regions in their new order.

@@ -119,6 +119,7 @@ TEST(Reorder, two_loops_of_a_reduction_need_leave) {
 TEST(Reorder, refusals) {
   EXPECT_EQ(refused(matmul, "reorder c.i, acc.j")[0].code, "HD0311");
   EXPECT_EQ(refused(cumsum, "reorder y.j, y.i")[0].code, "HD0326");
+  EXPECT_EQ(refused(matmul, "vectorize c.j by 4\nreorder c.jv, c.jo")[0].code, "HD0320");
 }
 
 TEST(Parallel, marks_map_loops) {
