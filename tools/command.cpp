@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "schedule/schedule.h"
 #include "tools/codes.h"
 
 namespace heddle::tools {
@@ -256,6 +257,11 @@ int emit(const Options& o) {
 int list(const std::string& what, const Options& o) {
   if (what == "targets") {
     for (const std::string& name : targets()) std::cout << name << "\n";
+    return exit_done;
+  }
+  if (what == "steps") {
+    for (const schedule::StepRow& row : schedule::step_rows())
+      std::cout << row.usage << (row.built ? "\n    " : "    (not built yet)\n    ") << row.help << "\n";
     return exit_done;
   }
   if (what == "codes") {

@@ -49,7 +49,7 @@ int dispatch(int argc, char** argv) {
   emit->add_option("--as", o.as, "program, llvm or asm")->check(CLI::IsMember({"program", "llvm", "asm"}));
   emit->add_option("-o", o.output, "a file instead of standard output");
   auto* list = app.add_subcommand("list", "lists what there is");
-  list->add_option("what", word, "ops, schedules, targets or codes")->required()->check(CLI::IsMember({"ops", "schedules", "targets", "codes"}));
+  list->add_option("what", word, "ops, schedules, steps, targets or codes")->required()->check(CLI::IsMember({"ops", "schedules", "steps", "targets", "codes"}));
   list->add_option("file", o.file, "a .hd text, for ops and schedules");
   auto* explain = app.add_subcommand("explain", "what a diagnostic code means");
   explain->add_option("code", word, "HD0123")->required();

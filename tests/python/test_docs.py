@@ -306,6 +306,32 @@ def test_document(path, tmp_path):
     assert not wrong, "\n\n".join(wrong) + "\n\n`./dev run python tests/python/test_docs.py --update` writes printed programs and output anew"
 
 
+def readme_row(area):
+    """The cells of a row of the table of what works."""
+    row = re.search(rf"^\| {area} \|(.*)\|(.*)\|$", (TOP / "README.md").read_text(), re.M)
+    return [set(re.findall(r"`([\w.]+)`", cell)) for cell in row.groups()]
+
+
+def test_steps_are_described_as_they_are():
+    table = (TOP / "schedule/steps.def").read_text()
+    later = set(re.findall(r"^HEDDLE_LATER_STEP\((\w+)", table, re.M))
+    names = set(re.findall(r"^HEDDLE_STEP\((\w+)", table, re.M))
+    text = (TOP / "docs/steps.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## )", text, re.M | re.S))
+    assert set(sections) == names and set(re.findall(r"`(\w+)`", text.split("## Steps that are not built")[1].split("```")[0])) == later
+    for name in names:
+        usage = re.search(rf'^HEDDLE_STEP\({name},.*?"({name} [^"]*)"', table, re.M | re.S)[1]
+        assert f"`{usage}`" in sections[name], f"the usage of `{name}` is `{usage}`"
+        assert re.search(rf"^```diff", sections[name], re.M) and re.search(rf"^```heddle refused", sections[name], re.M)
+    works, refused = readme_row("steps")
+    assert works >= names and refused >= later and not works & later
+
+
+def test_library_is_listed():
+    ops = {f"{p.parent.name}.{op}" for p in (TOP / "stdlib").glob("*/*.hd") for op in hd.load(p).ops if p.parent.name != "machine"}
+    assert readme_row("library")[0] == ops
+
+
 def test_codes_are_one_each_and_in_their_range():
     """The table of docs/diagnostics.md holds for every row of every codes.def."""
     ranges = re.findall(r"^\| (HD\d+) \.\. (HD\d+) \|.*\| (.*) \|$", (TOP / "docs/diagnostics.md").read_text(), re.M)
