@@ -206,6 +206,42 @@ ir::Program tile_guards_to_bounds(ir::Program program) { return bounds(std::move
 
 namespace {
 
+// The number by which a layout divides a logical dim: the greatest, where it is a multiple of all others; else 1.
+int64_t block_of(const ir::Layout& layout, ir::SymbolId from) {
+  int64_t most = 1;
+  bool nested = true;
+  for (const Expr& to : layout.to)
+    ir::walk(to, [&](const Expr& e) {
+      const auto* op = e.as<ir::Binary>();
+      const auto* v = op ? op->left.as<ir::Var>() : nullptr;
+      if (!v || v->symbol != from || (op->op != ir::BinaryOp::div && op->op != ir::BinaryOp::mod)) return true;
+      const int64_t* n = ir::constant_value(op->right);
+      if (!n || *n < 1) return true;
+      nested = nested && (*n % most == 0 || most % *n == 0);
+      most = std::max(most, *n);
+      return true;
+    });
+  return nested ? most : 1;
+}
+
+}  // namespace
+
+ir::Program explicit_padding(ir::Program program) {
+  for (ir::Buffer& buffer : program.buffers) {
+    if (!buffer.layout || buffer.role != ir::Role::temporary) continue;
+    for (size_t i = 0; i < buffer.box.size(); ++i) {
+      const int64_t block = block_of(*buffer.layout, buffer.layout->from[i]);
+      ir::BoxDim& dim = buffer.box[i];
+      if (block > 1) dim.hi = ir::simplify(dim.lo + ir::ceildiv(dim.hi - dim.lo, ir::index_constant(block)) * block);
+    }
+  }
+  return program;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
 // Splits one serial loop where all guards of a small body hold; the rest keeps them.
 class Partition {
  public:

@@ -20,6 +20,11 @@ ir::Program unroll_registers(ir::Program program);
 ir::Program guards_to_bounds(ir::Program program);
 ir::Program tile_guards_to_bounds(ir::Program program);
 
+/// before: alloc b: f32[k in 0 .. k, j in 0 .. n]                  in l2 layout(k, j) -> (j/16, k, j%16)
+/// after:  alloc b: f32[k in 0 .. k, j in 0 .. 16*ceildiv(n, 16)]  in l2 layout(k, j) -> (j/16, k, j%16)
+/// The cells that a layout adds become cells like others: guards that kept out of them may go.
+ir::Program explicit_padding(ir::Program program);
+
 /// before: at acc(i = 6*io + ii, ..) where 6*io + ii < m { acc[i, j] sum= a[i, p] * panel[p, j] }
 /// after:  at acc(i = 6*io + ii, ..)                     { acc[i, j] sum= a[min(i, m - 1), p] * panel[p, j] }
 /// A guard that only keeps a map axis in its range may go where the cells beyond lie in the temporary's own box: what they hold
