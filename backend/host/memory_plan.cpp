@@ -18,6 +18,19 @@ constexpr int64_t largest_stack_slot = 32 * 1024;
 constexpr int64_t largest_stack = 512 * 1024;  // all of them
 constexpr int64_t line = 64;
 
+// The extents of a layout's physical dims for logical extents; empty when one has no bound.
+std::vector<Expr> physical_extents(const ir::Layout& layout, const std::vector<Expr>& extents, const ir::Facts& facts) {
+  std::vector<ir::SymbolRange> ranges;
+  for (size_t i = 0; i < extents.size(); ++i) ranges.push_back({layout.from[i], ir::index_constant(0), extents[i]});
+  std::vector<Expr> out;
+  for (const Expr& e : layout.to) {
+    ir::Bounds bounds = ir::bounds_over(e, ranges, facts);
+    if (!bounds.ok) return {};
+    out.push_back(ir::simplify(bounds.hi + 1));
+  }
+  return out;
+}
+
 class Planner {
  public:
   explicit Planner(const ir::Program& p) : p_(p), facts_(ir::facts_of(p)) {
@@ -152,7 +165,7 @@ class Planner {
       }
       extents.push_back(extent);
     }
-    q.extents = buffer.layout ? physical(*buffer.layout, extents) : extents;
+    q.extents = buffer.layout ? physical_extents(*buffer.layout, extents, facts_) : extents;
     if (q.extents.empty() && !extents.empty()) {
       errors_.push_back(Diagnostic(codes::unbounded_memory, where, "the layout of `" + buffer.name + "` has no bounds"));
       return false;
@@ -190,18 +203,6 @@ class Planner {
     for (const ir::SymbolRange& r : loops_)
       if (ir::mentions(bounds.hi, r.symbol)) return {};
     return ir::max(bounds.hi, ir::index_constant(0));
-  }
-
-  std::vector<Expr> physical(const ir::Layout& layout, const std::vector<Expr>& extents) {
-    std::vector<ir::SymbolRange> ranges;
-    for (size_t i = 0; i < extents.size(); ++i) ranges.push_back({layout.from[i], ir::index_constant(0), extents[i]});
-    std::vector<Expr> out;
-    for (const Expr& e : layout.to) {
-      ir::Bounds bounds = ir::bounds_over(e, ranges, facts_);
-      if (!bounds.ok) return {};
-      out.push_back(ir::simplify(bounds.hi + 1));
-    }
-    return out;
   }
 
   const ir::Program& p_;
