@@ -1,4 +1,5 @@
 // The story of a compile, top to bottom: request -> op -> canonical program -> fixed dims -> schedule -> machine code -> kernel.
+#include <algorithm>
 #include <chrono>
 
 #include "api/codes.h"
@@ -6,6 +7,7 @@
 #include "backend/host/target.h"
 #include "ir/op.h"
 #include "ir/print.h"
+#include "ir/safety.h"
 #include "ir/visit.h"
 #include "jit/plan.h"
 
@@ -65,6 +67,22 @@ std::string names_of(const OpImpl& op) {
   return list.empty() ? "none" : list;
 }
 
+// `y.r`, or a bare `r`.
+bool names_loop(const ir::Term& t, const std::string& loop) {
+  if (t.kind == ir::Term::Kind::path && (t.text == loop || t.text.ends_with("." + loop))) return true;
+  return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_loop(a, loop); });
+}
+
+bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& loop) {
+  for (const ir::ScheduleLine& line : lines) {
+    if (names_loop(line.then, loop) || names_loop(line.otherwise, loop)) return true;
+    std::vector<ir::Term> terms = line.step.operands;
+    for (const auto& [preposition, more] : line.step.with) terms.insert(terms.end(), more.begin(), more.end());
+    if (std::any_of(terms.begin(), terms.end(), [&](const ir::Term& t) { return names_loop(t, loop); })) return true;
+  }
+  return false;
+}
+
 // A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
 bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
   if (!where.known()) return true;
@@ -110,12 +128,14 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
 
 std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options, const ir::Target& target) {
   std::vector<const ir::ScheduleText*> fitting;
-  // Where a pack has no axis, the loops that schedules name do not exist: the canonical program serves.
+  // Where a pack has no axis, the loops named after it do not exist: schedules that need none of them serve.
+  std::vector<std::string> missing;
   if (Result<frontend::Instance> instance = instance_for(op, options))
     for (const auto& [name, rank] : instance->packs)
-      if (rank == 0) return fitting;
+      if (rank == 0) missing.push_back(name);
   for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
-    if (runs_on(s->target, target)) fitting.push_back(s);
+    if (runs_on(s->target, target) && std::none_of(missing.begin(), missing.end(), [&](const std::string& r) { return names_loop(s->lines, r); }))
+      fitting.push_back(s);
   return fitting;
 }
 
@@ -182,15 +202,18 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
 }
 
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
-                                                    uint64_t strided, Times times) {
+                                                    uint64_t strided, Times times, bool printed) {
   auto kernel = std::make_shared<KernelImpl>();
   kernel->program_text = ir::print(program);
   kernel->key = target.name + "\n" + std::to_string(threads) + "\n" + schedule + "\n" + kernel->program_text;
   if (std::shared_ptr<KernelImpl> known = session().find(kernel->key)) return known;
 
+  // Machine code trusts the program: every access is shown to be inside, whoever wrote it.
+  if (Diagnostics open = ir::check_safety(program); !open.empty()) return open;
   Result<jit::CallPlan> plan = jit::CallPlan::make(program);
   if (!plan) return plan.errors();
   kernel->plan = std::move(*plan);
+  kernel->printed = printed;
   kernel->program = std::move(program);
   kernel->schedule = schedule;
   kernel->target = target;

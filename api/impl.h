@@ -46,6 +46,7 @@ struct KernelImpl {
   int threads = 0;
   Times times;
   std::string key;
+  bool printed = false;        ///< read from a printed program: not the result of steps alone
 
   /// Runs the kernel. `arrays` are all array parameters; on failure the error says which argument. `report` is filled for a failed check.
   jit::CallError run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report, int threads_wanted);
@@ -86,7 +87,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
 CompileOptions typical_request(const OpImpl& op);
 /// Program -> kernel; `times` holds what came before.
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
-                                                    uint64_t strided, Times times);
+                                                    uint64_t strided, Times times, bool printed = false);
 /// The whole story: request -> kernel.
 Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options);
 

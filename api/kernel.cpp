@@ -6,6 +6,9 @@ namespace heddle::api {
 
 using jit::CallError;
 
+// Bytes of temporaries for one thread: beyond is a shape that nobody means.
+constexpr int64_t largest_arena = int64_t{1} << 46;
+
 Result<const Variant*> KernelImpl::variant(uint64_t strided) {
   if (strided == 0)
     if (const Variant* v = dense_.load(std::memory_order_acquire)) return v;
@@ -13,7 +16,9 @@ Result<const Variant*> KernelImpl::variant(uint64_t strided) {
   if (auto at = variants_.find(strided); at != variants_.end()) return const_cast<const Variant*>(at->second.get());
   std::vector<host::ArgTraits> traits(plan.array_count());
   for (size_t i = 0; i < traits.size(); ++i) traits[i].unit_inner_stride = !(strided >> i & 1);
-  Result<host::Compiled> compiled = host::compile(program, target, traits);
+  host::CompileOptions options;
+  options.zero_registers = printed;
+  Result<host::Compiled> compiled = host::compile(program, target, traits, options);
   if (!compiled) return compiled.errors();
   Result<std::shared_ptr<jit::LoadedKernel>> loaded = session().engine.load(compiled->object);
   if (!loaded) return loaded.errors();
@@ -54,10 +59,10 @@ CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* sca
   context.threads = threads_wanted > 0 ? threads_wanted : threads > 0 ? threads : s.threads();
   Arenas::Block arena;
   int64_t each = code.code->arena()(words);
-  if (each > 0) {
-    context.arena_stride = (each + 63) / 64 * 64;
+  if (each != 0) {
     int64_t bytes;
-    if (!__builtin_mul_overflow(context.arena_stride, context.threads, &bytes)) arena = s.arenas.take(bytes);
+    context.arena_stride = each < 0 || each > largest_arena ? 0 : (each + 63) / 64 * 64;
+    if (context.arena_stride > 0 && !__builtin_mul_overflow(context.arena_stride, context.threads, &bytes)) arena = s.arenas.take(bytes);
     if (!arena.data) return {CallError::check, -3, -1, -1, 0, 0};
     context.arena = arena.data;
   }

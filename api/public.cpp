@@ -185,7 +185,7 @@ std::string Program::text() const { return ir::print(impl_->program); }
 Result<Kernel> Program::compile(const std::string& target, int threads) const {
   Result<ir::Target> machine = api::resolve_target(target);
   if (!machine) return machine.errors();
-  Result<std::shared_ptr<KernelImpl>> kernel = api::compile_program(impl_->program, *machine, "", threads, 0, {});
+  Result<std::shared_ptr<KernelImpl>> kernel = api::compile_program(impl_->program, *machine, "", threads, 0, {}, true);
   if (!kernel) return kernel.errors();
   return Kernel(*kernel);
 }
@@ -347,6 +347,7 @@ namespace {
 Result<host::Compiled> recompile(const KernelImpl& k) {
   host::CompileOptions options;
   options.keep_llvm = options.keep_assembly = true;
+  options.zero_registers = k.printed;
   std::vector<host::ArgTraits> traits(k.plan.array_count());
   for (host::ArgTraits& t : traits) t.unit_inner_stride = true;
   return host::compile(k.program, k.target, traits, options);

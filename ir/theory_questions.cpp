@@ -106,13 +106,26 @@ void Theory::select(System& s, const Rows& seeds) {
     if (take_row(s, seed)) activate(s, seed);
   for (const Theory* t = this; t; t = t->base_)
     for (const Affine& row : t->rows_) s.pool.push_back({&row});
+  // From n to i < n/8 leads only what n/8 is.
+  std::vector<char> defined(context_.atom_count() + 1, 0);
+  for (size_t i = 0, facts = s.pool.size(); i < facts; ++i)
+    each_factor(*s.pool[i].row, [&](uint32_t atom) {
+      if (defined[atom] || (atom < s.active.size() && s.active[atom])) return;
+      defined[atom] = 1;
+      for (Affine& row : rows_of_atom(atom)) {
+        s.made.push_back(std::move(row));
+        s.pool.push_back({&s.made.back()});
+      }
+    });
   std::vector<std::pair<int, size_t>> next;
   for (int round = 0; round < 8 && !s.contradiction; ++round) {
-    for (; s.expanded < s.order.size(); ++s.expanded)
+    for (; s.expanded < s.order.size(); ++s.expanded) {
+      if (s.order[s.expanded] < defined.size() && defined[s.order[s.expanded]]) continue;
       for (Affine& row : rows_of_atom(s.order[s.expanded])) {
         s.made.push_back(std::move(row));
         s.pool.push_back({&s.made.back()});
       }
+    }
     next.clear();
     for (size_t i = 0; i < s.pool.size(); ++i) {
       const Affine& row = *s.pool[i].row;

@@ -7,9 +7,12 @@
 //   leaves     one binding for each axis; as many subscripts as the buffer has dims, of type index; a value has its cell's type
 //   regions    a combining leaf stands in an open region of its reducer over its buffer; nothing reads a buffer whose region is open
 //   parallel   no parallel or vector loop is bound to a reduce or scan axis of a leaf below, unless the region opens inside it
-//   size       no expression is deeper than the nesting and chain limits allow
+//   size       no expression is deeper than the nesting and chain limits allow; parameters and ranks stay within their limits
+//   rows       a layout takes one coordinate for each dim of its buffer; windows and leaves of a user reducer give every field of
+//              one state, in order and with the field's own axes; a built-in reducer knows the type of its windows
 #include "ir/verify.h"
 
+#include <algorithm>
 #include <set>
 
 #include "ir/codes.h"
@@ -28,7 +31,8 @@ class Verifier {
   Diagnostics run() {
     for (const Parameter& q : p_.parameters)
       if (q.buffer.known() && q.buffer.value < p_.buffers.size()) alive_.insert(q.buffer);
-    body(p_.body);
+    rows();
+    if (found_.empty()) body(p_.body);
     return std::move(found_);
   }
 
@@ -44,6 +48,51 @@ class Verifier {
   }
 
   bool known(BufferId id) const { return id.value < p_.buffers.size(); }
+
+  void rows() {
+    constexpr size_t most_dims = 2 * limits::rank;  // steps may add some to an op's
+    if (p_.parameters.size() > limits::parameters)
+      broken("size", "there are more than " + std::to_string(limits::parameters) + " parameters", {});
+    for (const Buffer& b : p_.buffers) {
+      if (b.box.size() > most_dims) broken("size", "`" + b.name + "` has more than " + std::to_string(most_dims) + " dims", b.place);
+      if (!b.layout) continue;
+      const Layout& map = *b.layout;
+      if (map.from.size() != b.box.size()) broken("rows", "the layout of `" + b.name + "` has another rank", b.place);
+      if (map.to.empty() && !map.from.empty()) broken("rows", "the layout of `" + b.name + "` gives no coordinate", b.place);
+      auto own = [&](SymbolId id) { return std::find(map.from.begin(), map.from.end(), id) != map.from.end(); };
+      for (const Expr& e : map.to) {
+        expr(e, b.place, own);
+        walk(e, [&](const Expr& node) {
+          if (node.as<Load>()) broken("rows", "the layout of `" + b.name + "` depends on data", b.place);
+          return true;
+        });
+      }
+    }
+    for (const Stage& s : p_.stages)
+      if (s.axes.size() > most_dims) broken("size", "`" + s.name + "` has more than " + std::to_string(most_dims) + " axes", s.place);
+  }
+
+  bool user(const Reducer* r) const { return r && r->builtin == BuiltinReducer::none; }
+
+  // Buffers of one state, each a field of the reducer.
+  template <class List>
+  bool is_state(const Reducer& r, const List& list) const {
+    if (list.size() != r.fields.size()) return false;
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (!known(list[i].buffer)) return false;
+      const Buffer& b = p_.buffer(list[i].buffer);
+      const size_t own = r.fields[i].extents.size();
+      if (b.field != r.fields[i].name || b.type != r.fields[i].type || b.box.size() < own) return false;
+      if (b.field_dims != static_cast<int>(own) || b.name != p_.buffer(list[0].buffer).name) return false;
+      if (b.box.size() - own != p_.buffer(list[0].buffer).box.size() - r.fields[0].extents.size()) return false;
+    }
+    return true;
+  }
+
+  static bool takes(BuiltinReducer r, ScalarType type) {
+    if (r == BuiltinReducer::any || r == BuiltinReducer::all) return type == ScalarType::boolean;
+    return is_float(type) || is_integer(type);
+  }
 
   void body(const Body& statements) {
     std::set<BufferId> before = alive_;
@@ -134,8 +183,14 @@ class Verifier {
   }
 
   void stmt(const Reduce& r, const Place& place) {
-    if (!p_.reducer(r.reducer)) broken("ids", "the reducer `" + r.reducer + "` is not in the table", place);
+    const Reducer* row = p_.reducer(r.reducer);
+    if (!row) return broken("ids", "the reducer `" + r.reducer + "` is not in the table", place);
     windows(r.windows, place);
+    if (r.windows.empty()) return broken("rows", "a region has no window", place);
+    if (user(row) && !is_state(*row, r.windows)) return broken("rows", "the windows of a region are not the fields of `" + row->name + "`", place);
+    for (const Window& w : r.windows)
+      if (!user(row) && known(w.buffer) && !takes(row->builtin, p_.buffer(w.buffer).type))
+        return broken("rows", "`" + row->name + "` does not reduce `" + std::string(scalar_type_name(p_.buffer(w.buffer).type)) + "`", place);
     regions_.push_back({&r, loops_.size()});
     body(r.body);
     regions_.pop_back();
@@ -154,7 +209,19 @@ class Verifier {
     if (l.bindings.size() != row.axes.size()) return broken("leaves", "`" + row.name + "` lacks a binding of an axis", place);
     for (const Expr& b : l.bindings) loop_expr(b, place);
     loop_expr(l.predicate, place);
-    for (const Assign& a : l.assigns) assign(l, row, a, place);
+    if (l.assigns.empty()) return broken("leaves", "a leaf of `" + row.name + "` assigns nothing", place);
+    const Reducer* reducer = p_.reducer(l.reducer);
+    for (const Assign& a : l.assigns) {
+      if (a.kind == AssignKind::combine && user(reducer) && !is_state(*reducer, l.assigns))
+        return broken("rows", "a leaf of `" + row.name + "` does not give every field of `" + reducer->name + "` in order", place);
+      if (a.kind == AssignKind::combine && a.kind != l.assigns[0].kind)
+        return broken("rows", "a leaf of `" + row.name + "` both defines and combines", place);
+      assign(l, row, a, place);
+      const size_t own = known(a.buffer) ? static_cast<size_t>(p_.buffer(a.buffer).field_dims) : 0;
+      const bool whole = a.kind == AssignKind::combine && user(reducer);
+      if ((whole || !a.over.empty()) && a.over.size() != own)
+        return broken("rows", "`" + p_.buffer(a.buffer).name + "` is written over another number of own axes", place);
+    }
   }
 
   void assign(const Leaf& l, const Stage& row, const Assign& a, const Place& place) {
@@ -190,8 +257,15 @@ class Verifier {
   void stmt(const Call& c, const Place& place) {
     const Instr* instr = p_.instr(c.instr);
     if (!instr) return broken("ids", "the instruction `" + c.instr + "` is not in the table", place);
-    if (instr->operands.size() != c.windows.size()) broken("leaves", "`" + c.instr + "` has another number of operands", place);
+    if (instr->operands.size() != c.windows.size())
+      return broken("leaves", "`" + c.instr + "` has another number of operands", place);
     windows(c.windows, place);
+    for (size_t i = 0; i < c.windows.size(); ++i) {
+      if (!known(c.windows[i].buffer)) return;
+      const Buffer& b = p_.buffer(c.windows[i].buffer);
+      if (b.type != instr->operands[i].type || b.box.size() != instr->operands[i].dims.size())
+        broken("rows", "`" + b.name + "` has another type or rank than the operand `" + instr->operands[i].name + "`", place);
+    }
   }
 
   void stmt(const Check& c, const Place& place) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ir/magnitude.h"
 #include "ir/print.h"
 #include "jit/codes.h"
 
@@ -127,7 +128,7 @@ bool goes_without_saying(const ir::Program& program, const Expr& fact) {
     if (ir::same(r.condition, fact)) return true;
   const ir::Binary* b = fact.as<ir::Binary>();
   const ir::Var* v = b ? b->left.as<ir::Var>() : nullptr;
-  if (!v) return false;
+  if (!v || program.symbol(v->symbol).kind != ir::SymbolKind::dim) return false;
   if (b->op == BinaryOp::ge && ir::is_constant(b->right, 0)) return true;
   for (const ir::DimDefinition& d : program.dims)
     if (d.dim == v->symbol && d.value.known() && b->op == BinaryOp::eq && ir::same(d.value, b->right)) return true;
@@ -198,6 +199,15 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
     row.text = "this kernel is made for calls with `" + ir::print(program, fact) + "`";
     if (!code(fact, row.condition)) return refuse("fact `" + ir::print(program, fact) + "`");
     plan.requirements_.push_back(std::move(row));
+  }
+  const ir::Magnitude magnitude = ir::index_magnitude(program);
+  if (!magnitude.fits)
+    return Diagnostic(codes::unsupported_shape, {}, "an index of `" + program.name + "` may pass 64 bits at any size");
+  for (const ir::Magnitude::Term& t : magnitude.terms) {
+    MagnitudeRow row{t.coefficient, {}};
+    for (ir::SymbolId dim : t.dims)
+      row.dims.push_back(static_cast<int>(std::find(plan.symbols_.begin(), plan.symbols_.end(), dim) - plan.symbols_.begin()));
+    plan.magnitude_.push_back(std::move(row));
   }
   for (const ir::Parameter& q : program.parameters) {
     if (!q.scalar.known()) continue;
@@ -289,8 +299,22 @@ CallError CallPlan::overlaps(const ArrayArg* arrays) const {
   return {};
 }
 
+bool CallPlan::indices_fit(const int64_t* dims) const {
+  for (size_t d = 0; d < dims_.size(); ++d)
+    if (static_cast<uint64_t>(dims[d]) >= static_cast<uint64_t>(ir::largest_dim)) return false;
+  if (magnitude_.empty()) return true;
+  double sum = 0;
+  for (const MagnitudeRow& row : magnitude_) {
+    double term = row.coefficient;
+    for (int d : row.dims) term *= static_cast<double>(dims[d]);
+    sum += term;
+  }
+  return sum < ir::largest_index;
+}
+
 CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words, uint64_t& strided) const {
   if (CallError e = bind_dims(arrays, dims); e.kind) return e;
+  if (!indices_fit(dims)) return {CallError::overflow, -1, -1, -1, 0, 0};
   strided = 0;
   for (size_t i = 0; i < arrays_.size(); ++i) {
     const ArrayRow& row = arrays_[i];
@@ -348,9 +372,12 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
       return Diagnostic(codes::wrong_type, {}, "the argument " + name(e.argument) + " has elements of type `" + type(e.seen) +
                                                    "`; this kernel takes `" + type(e.expected) + "`");
     }
-    case CallError::extent:
+    case CallError::extent: {
+      const std::string& text = arrays_[e.argument].text[e.axis];
+      std::string expected = text == number(e.expected) ? "this kernel takes " + text : "`" + text + "` is " + number(e.expected) + " here";
       return Diagnostic(codes::wrong_extent, {}, "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
-                                                     " elements; `" + arrays_[e.argument].text[e.axis] + "` is " + number(e.expected) + " here");
+                                                     " elements; " + expected);
+    }
     case CallError::unsolvable:
       if (e.argument < 0)
         return Diagnostic(codes::wrong_extent, {}, "the dim `" + dim_names_[e.other] + "` would be " + number(e.seen) + ", less than 0");

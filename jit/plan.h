@@ -111,6 +111,12 @@ class CallPlan {
     IndexCode condition;
     std::string text;
   };
+  /// One term of a bound on the program's index values (ir/magnitude.h).
+  struct MagnitudeRow {
+    double coefficient = 0;
+    std::vector<int> dims;
+  };
+  bool indices_fit(const int64_t* dims) const;
   CallError overlaps(const ArrayArg* arrays) const;
   std::vector<ArrayRow> arrays_;
   std::vector<ScalarRow> scalars_;
@@ -119,6 +125,7 @@ class CallPlan {
   std::vector<DimRow> dims_;
   std::vector<int> dim_words_;
   std::vector<RequirementRow> requirements_;
+  std::vector<MagnitudeRow> magnitude_;
   int words_ = 0;
 };
 

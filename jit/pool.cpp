@@ -27,7 +27,9 @@ struct Region {
 };
 
 int64_t run_part(const Region& r, int64_t part, int64_t thread) {
-  int64_t begin = r.n * part / r.parts, end = r.n * (part + 1) / r.parts;
+  // n may be large: no product of it.
+  auto from = [&](int64_t p) { return r.n / r.parts * p + r.n % r.parts * p / r.parts; };
+  int64_t begin = from(part), end = from(part + 1);
   return begin < end ? r.body(r.context, r.closure, thread, begin, end) : 0;
 }
 

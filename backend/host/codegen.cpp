@@ -97,7 +97,7 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   std::unique_ptr<llvm::TargetMachine> tm = machine();
   module.setTargetTriple(tm->getTargetTriple());
   module.setDataLayout(tm->createDataLayout());
-  Result<std::vector<ir::Check>> checks = emit(module, *lowered, *plan, target, traits);
+  Result<std::vector<ir::Check>> checks = emit(module, *lowered, *plan, target, traits, options.zero_registers);
   if (!checks) return checks.errors();
 #ifdef HEDDLE_VERIFY
   std::string broken;
@@ -138,6 +138,7 @@ Result<Compiled> compile(const ir::Program& program, const ir::Target& target, c
     out = build(program, target, traits, options);
     if (!*out || !options.keep_assembly) return;
     CompileOptions plain;
+    plain.zero_registers = options.zero_registers;
     Result<Compiled> object = build(program, target, traits, plain);
     if (!object) {
       out = std::move(object);

@@ -16,13 +16,14 @@ namespace heddle::host {
 using llvm::Value;
 
 Emitter::Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target,
-                 const std::vector<ArgTraits>& traits)
+                 const std::vector<ArgTraits>& traits, bool zero_registers)
     : module_(module),
       b_(module.getContext()),
       p_(std::move(program)),
       plan_(std::move(plan)),
       target_(target),
       traits_(traits),
+      zero_registers_(zero_registers),
       layout_(arg_layout(p_)),
       arith_(b_, target, p_.allow.contract) {
   for (const auto& [dim, word] : layout_.dims) ranges_.set(dim, {0, INT64_MAX});
@@ -266,8 +267,8 @@ Val Emitter::fail(const Code& code, const Place& place, const std::string& text,
 Val Emitter::poison(ir::ScalarType type) { return {llvm::PoisonValue::get(arith_.value_type(type)), false}; }
 
 Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan, const ir::Target& target,
-                                    const std::vector<ArgTraits>& traits) {
-  return Emitter(module, program, plan, target, traits).run();
+                                    const std::vector<ArgTraits>& traits, bool zero_registers) {
+  return Emitter(module, program, plan, target, traits, zero_registers).run();
 }
 
 }  // namespace heddle::host

@@ -188,7 +188,12 @@ void Emitter::stmt(const ir::Alloc& alloc, const ir::StmtRef&) {
     if (place.kind == Placement::Kind::registers) {
       llvm::Type* element = arith_.memory_type(p_.buffer(id).type);
       Value*& slot = f_.bases[id.value];
-      if (!slot) slot = stack_slot(element, std::max<int64_t>(1, place.elements));
+      if (slot) continue;
+      const int64_t elements = std::max<int64_t>(1, place.elements);
+      slot = stack_slot(element, elements);
+      if (!zero_registers_) continue;
+      const uint64_t bytes = static_cast<uint64_t>(elements) * element->getScalarSizeInBits() / 8;
+      at_entry([&] { b_.CreateMemSet(slot, b_.getInt8(0), bytes, llvm::MaybeAlign(64)); });
       continue;
     }
     Value* offset = value(place.offset).v;

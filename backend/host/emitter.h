@@ -24,7 +24,8 @@ namespace heddle::host {
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target, const std::vector<ArgTraits>& traits);
+  Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target, const std::vector<ArgTraits>& traits,
+          bool zero_registers);
   /// The checks of the program, in the order of their numbers in reports.
   Result<std::vector<ir::Check>> run();
 
@@ -164,6 +165,7 @@ class Emitter {
   MemoryPlan plan_;
   const ir::Target& target_;
   const std::vector<ArgTraits>& traits_;
+  bool zero_registers_;
   ArgLayout layout_;
   Arith arith_;
   Ranges ranges_;

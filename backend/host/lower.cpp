@@ -1,6 +1,7 @@
 #include "backend/host/lower.h"
 
 #include "backend/host/passes.h"
+#include "ir/safety.h"
 #include "ir/verify.h"
 
 namespace heddle::host {
@@ -8,9 +9,11 @@ namespace heddle::host {
 namespace {
 
 constexpr LoweringPass passes[] = {
+    {"expand_calls", expand_calls, "instructions without machine code run as the loops that they mean"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
     // From here on register buffers are reached at constant places only, where their loops allow it.
     {"guards_to_bounds", guards_to_bounds, "a guard that all leaves of a loop share becomes its bound"},
+    {"explicit_padding", explicit_padding, "the cells that layouts add become cells of the box"},
     {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
     {"tile_guards_to_bounds", tile_guards_to_bounds, "what is left of them, for small tiles too"},
     {"partition", partition, "whole vectors run without guards, the rest with them"},
@@ -24,7 +27,9 @@ Result<ir::Program> lower(ir::Program program) {
   for (const LoweringPass& pass : lowering_passes()) {
     program = pass.run(std::move(program));
 #ifdef HEDDLE_VERIFY
-    if (Diagnostics broken = ir::verify(program); !broken.empty()) {
+    Diagnostics broken = ir::verify(program);
+    if (broken.empty()) broken = ir::check_safety(program, {false, true});
+    if (!broken.empty()) {
       broken.front().message = "after `" + std::string(pass.name) + "`: " + broken.front().message;
       return broken;
     }

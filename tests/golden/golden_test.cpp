@@ -5,6 +5,7 @@
 //   // golden: lower OP [SCHEDULE] TYPE[..] .. WORD..   the program after the schedule, or the refusal
 //   // golden: states OP SCHEDULE ..                    every state with its certificate
 //   // golden: program                                  each printed program of the text, read and printed again
+//   // golden: compile                                  `ok` for each printed program that becomes machine code, else why not
 //
 // WORD: const:stride=2  fix:cols=1024  tune:block=8  target:cpu/avx2. Every program that is printed must read back to the same program.
 #include <gtest/gtest.h>
@@ -100,6 +101,20 @@ std::string run_program(const Module& module) {
   return out;
 }
 
+std::string run_compile(const Module& module) {
+  std::string out;
+  for (const std::string& name : module.programs()) {
+    Result<Program> program = module.program(name);
+    if (!program) {
+      out += errors(program.errors());
+      continue;
+    }
+    Result<Kernel> kernel = program->compile("cpu/x86-64-v2");
+    out += kernel ? "ok\n" : errors(kernel.errors());
+  }
+  return out;
+}
+
 std::string run_states(const Module& module, std::istringstream& words, bool all) {
   Request r = parse_request(words);
   Result<Op> op = module.op(r.op);
@@ -132,6 +147,7 @@ std::string run(const Case& c) {
   }
   if (!module) return errors(module.errors());
   if (mode == "program") return run_program(*module);
+  if (mode == "compile") return run_compile(*module);
   if (mode == "lower" || mode == "states") return run_states(*module, words, mode == "states");
   return "unknown command `" + mode + "`\n";
 }

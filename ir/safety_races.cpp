@@ -1,0 +1,185 @@
+#include "ir/safety_races.h"
+
+#include <algorithm>
+#include <set>
+
+#include "ir/codes.h"
+#include "ir/print.h"
+#include "ir/region.h"
+#include "ir/visit.h"
+
+namespace heddle::ir {
+namespace {
+
+constexpr size_t most_pairs = 400;
+
+bool has_load(const Expr& e) {
+  bool found = false;
+  walk(e, [&](const Expr& node) {
+    found |= node.as<Load>() != nullptr;
+    return !found;
+  });
+  return found;
+}
+
+class RaceChecker {
+ public:
+  RaceChecker(const Program& p, const For& loop, const Facts& at)
+      : p_(p), loop_(loop), other_{static_cast<uint32_t>(p.symbols.size())}, at_(at) {}
+
+  /// The first two accesses that may meet.
+  bool find(const Access*& first, const Access*& second) {
+    walk(loop_.body, [&](const StmtRef& s) {
+      if (const auto* a = std::get_if<Alloc>(&s->form)) own_.insert(a->buffers.begin(), a->buffers.end());
+      return true;
+    });
+    list_ = accesses(p_, loop_.body);
+    size_t pairs = 0;
+    for (const Access& w : list_) {
+      if (!w.writes || own_.count(w.buffer)) continue;
+      for (const Access& x : list_) {
+        if (x.buffer != w.buffer || (x.writes && &x < &w) || repeats(w, x)) continue;
+        if (++pairs <= most_pairs && apart(w, x)) continue;
+        first = &w;
+        second = &x;
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  // The read of an accumulator by its own combine is the same access.
+  bool repeats(const Access& w, const Access& x) const { return &w != &x && w.by == x.by && w.combines && x.combines; }
+
+  bool apart(const Access& a, const Access& b) {
+    if (a.window.empty()) return false;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d)
+      if (apart_in(a, b, d)) return true;
+    return recovers(a, b) || (never_meet(a, b) && (&a == &b || never_meet(b, a)));
+  }
+
+  // At two iterations, this one and a later one, under the conditions of both: no cell is in both windows.
+  bool never_meet(const Access& a, const Access& b) const {
+    Facts facts = at_;
+    facts.add_range(loop_.loop, loop_.lo, loop_.hi);
+    facts.add(less(var(loop_.loop), var(other_)));
+    facts.add(less(var(other_), loop_.hi));
+    auto add_own = [&](const Access& x, Substitution names, uint32_t next) {
+      for (const SymbolRange& r : x.free) {
+        const Expr lo = substitute(r.lo, names), hi = substitute(r.hi, names);
+        const SymbolId own{next++};
+        names.emplace_back(r.symbol, var(own));
+        facts.add_range(own, lo, hi);
+      }
+      if (x.condition.known() && !has_load(x.condition)) facts.add(substitute(x.condition, names));
+      return names;
+    };
+    const uint32_t first = other_.value + 1;
+    const Substitution here = add_own(a, {}, first);
+    const Substitution there = add_own(b, {{loop_.loop, var(other_)}}, first + static_cast<uint32_t>(a.free.size()));
+    auto meet = [&](Facts& out, size_t d) {
+      const Range &x = a.window[d], &y = b.window[d];
+      if (has_load(x.lo) || has_load(x.hi) || has_load(y.lo) || has_load(y.hi)) return false;
+      const Expr x_lo = substitute(x.lo, here), y_lo = substitute(y.lo, there);
+      if (same(x.hi, x.lo + 1) && same(y.hi, y.lo + 1)) {
+        out.add(binary(BinaryOp::eq, x_lo, y_lo));
+      } else {
+        out.add(less(x_lo, substitute(y.hi, there)));
+        out.add(less(y_lo, substitute(x.hi, here)));
+      }
+      return true;
+    };
+    // One coordinate often does; a system of all has too many variables for the prover.
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d)
+      if (Facts one = facts; meet(one, d) && unreachable(one)) return true;
+    Facts all = facts;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) meet(all, d);
+    return unreachable(all);
+  }
+
+  // The range of one dim at an iteration of the loop, over all loops inside.
+  bool hull(const Access& a, size_t dim, const Facts& facts, Range& out) const {
+    Bounds lo = bounds_over(a.window[dim].lo, a.free, facts), hi = bounds_over(a.window[dim].hi, a.free, facts);
+    if (!lo.ok || !hi.ok) return false;
+    out = {lo.lo, hi.hi, 0};
+    return !has_load(out.lo) && !has_load(out.hi);
+  }
+
+  bool apart_in(const Access& a, const Access& b, size_t dim) {
+    if (!mentions(a.window[dim].lo, loop_.loop) && !through_loops(a, dim)) return false;
+    Facts here = at_;
+    here.add_range(loop_.loop, loop_.lo, loop_.hi);
+    Range x, y;
+    if (!hull(a, dim, here, x) || !hull(b, dim, here, y)) return false;
+    const Substitution later{{loop_.loop, var(other_)}};
+    Facts both = here;
+    both.add(less(var(loop_.loop), var(other_)));
+    both.add(less(var(other_), loop_.hi));
+    auto before = [&](const Range& p, const Range& q) { return prove(both, less_equal(p.hi, q.lo)); };
+    auto moved = [&](const Range& r) { return Range{substitute(r.lo, later), substitute(r.hi, later), 0}; };
+    // a at an iteration against b at a later one, and the other way round; upwards or downwards.
+    auto separate = [&](const Range& p, const Range& q) {
+      const Range then = moved(q);
+      return before(p, then) || before(then, p);
+    };
+    return separate(x, y) && (&a == &b || separate(y, x));
+  }
+
+  // A bound of an inner loop may carry the loop variable.
+  bool through_loops(const Access& a, size_t dim) const {
+    for (const SymbolRange& r : a.free)
+      if (mentions(a.window[dim].lo, r.symbol) && (mentions(r.lo, loop_.loop) || mentions(r.hi, loop_.loop))) return true;
+    return false;
+  }
+
+  // Coordinates such as q / n and q % n say together which iteration q it is.
+  bool recovers(const Access& a, const Access& b) const {
+    std::vector<Expr> fixed;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) {
+      const Expr& e = a.window[d].lo;
+      bool inner = !same(e, b.window[d].lo) || !same(a.window[d].hi, e + 1) || !same(b.window[d].hi, e + 1);
+      for (const SymbolRange& r : a.free) inner |= mentions(e, r.symbol);
+      if (!inner) fixed.push_back(e);
+    }
+    return recovered(var(loop_.loop), fixed, 0);
+  }
+
+  bool recovered(const Expr& e, const std::vector<Expr>& known, int depth) const {
+    if (depth > 8) return false;
+    for (const Expr& k : known) {
+      if (equal(k, e)) return true;
+      const Binary* m = k.as<Binary>();
+      if (!m || m->op != BinaryOp::mod || !equal(m->left, e)) continue;
+      if (recovered(binary(BinaryOp::div, e, m->right), known, depth + 1)) return true;
+    }
+    return false;
+  }
+
+  const Program& p_;
+  const For& loop_;
+  SymbolId other_;
+  const Facts& at_;
+  std::set<BufferId> own_;
+  std::vector<Access> list_;
+};
+
+}  // namespace
+
+Diagnostics check_races(const Program& program, const For& loop, const Place& place, const Facts& at) {
+  const Access *first = nullptr, *second = nullptr;
+  RaceChecker checker(program, loop, at);
+  if (!checker.find(first, second)) return {};
+  const Buffer& b = program.buffer(first->buffer);
+  const std::string name = b.field.empty() ? b.name : b.name + "." + b.field;
+  Diagnostic d(codes::race_not_shown, place,
+               "cannot show that iterations of `" + program.symbol(loop.loop).name + "`, which run at the same time, keep to cells of `" +
+                   name + "` of their own");
+  if (first->by && first->by->place.known()) d.labels.push_back({first->by->place, "written here"});
+  if (second != first && second->by && second->by->place.known())
+    d.labels.push_back({second->by->place, second->writes ? "also written here" : "read here"});
+  d.help = "make the loop serial, or let one coordinate move with it alone";
+  return {std::move(d)};
+}
+
+}  // namespace heddle::ir

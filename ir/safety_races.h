@@ -1,0 +1,13 @@
+// Whether iterations of one loop may run at the same time.
+#pragma once
+
+#include "ir/program.h"
+#include "ir/prove.h"
+
+namespace heddle::ir {
+
+/// Accesses of two iterations that may meet in a cell, one of them a write; empty when there are none. `at`: the facts around the
+/// loop. Buffers that the body allocates are each iteration's own.
+Diagnostics check_races(const Program& program, const For& loop, const Place& place, const Facts& at);
+
+}  // namespace heddle::ir
