@@ -224,11 +224,21 @@ int64_t block_of(const ir::Layout& layout, ir::SymbolId from) {
   return nested ? most : 1;
 }
 
+// Buffers whose box says more than what may be touched: reads with `or` and windows of calls end there.
+std::set<ir::BufferId> boxes_with_meaning(const ir::Program& p) {
+  std::set<ir::BufferId> out;
+  for (const ir::Access& a : ir::accesses(p, p.body))
+    if (a.tried || std::holds_alternative<ir::Call>(a.by->form)) out.insert(a.buffer);
+  return out;
+}
+
 }  // namespace
 
 ir::Program explicit_padding(ir::Program program) {
-  for (ir::Buffer& buffer : program.buffers) {
-    if (!buffer.layout || buffer.role != ir::Role::temporary) continue;
+  const std::set<ir::BufferId> fixed = boxes_with_meaning(program);
+  for (uint32_t id = 0; id < program.buffers.size(); ++id) {
+    ir::Buffer& buffer = program.buffers[id];
+    if (!buffer.layout || buffer.role != ir::Role::temporary || fixed.count(ir::BufferId{id})) continue;
     for (size_t i = 0; i < buffer.box.size(); ++i) {
       const int64_t block = block_of(*buffer.layout, buffer.layout->from[i]);
       ir::BoxDim& dim = buffer.box[i];

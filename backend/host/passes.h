@@ -8,6 +8,11 @@
 
 namespace heddle::host {
 
+/// before: call dot(c[0 .. 16, j .. j + 16], a[..], b[..])
+/// after:  the loops that the lines of the instruction mean, on the windows' cells
+/// For instructions without machine code of their own.
+ir::Program expand_calls(ir::Program program);
+
 /// before: for i in 0 .. 4 { at acc(i = 4*io + i) { acc[i] sum= .. } }       acc in registers
 /// after:  for i in 0 .. 4 unrolled { .. }
 /// Registers have no addresses: a small loop of constant extent that walks over them is written out.

@@ -163,6 +163,28 @@ TEST(Lower, guards_of_small_tiles_of_temporaries_wait_for_drop_guards) {
   EXPECT_EQ(after(guards_to_bounds, body), body);
 }
 
+TEST(Lower, explicit_padding) {
+  const ir::Program p = explicit_padding(program_of(R"(
+  alloc t: f32[i in 0 .. m, j in 0 .. n] in l2 layout(i, j) -> (j/16, i, j%16)
+  for t.i in 0 .. m {
+    for t.j in 0 .. n {
+      at t(i = i, j = j) { t[i, j] = x[i, j] }
+    }
+  }
+)"));
+  EXPECT_NE(ir::print(p, p.body[0], 0).find("j in 0 .. 16*ceildiv(n, 16)"), std::string::npos) << ir::print(p, p.body[0], 0);
+  // A read with `or` ends at the box, which therefore stays.
+  const ir::Program q = explicit_padding(program_of(R"(
+  alloc t: f32[i in 0 .. m, j in 0 .. n] in l2 layout(i, j) -> (j/16, i, j%16)
+  for y.i in 0 .. m {
+    for y.j in 0 .. n {
+      at y(i = i, j = j) { y[i, j] = t[i, j + 1] or 0.0 }
+    }
+  }
+)"));
+  EXPECT_NE(ir::print(q, q.body[0], 0).find("j in 0 .. n]"), std::string::npos);
+}
+
 // The second temporary takes the place of the first, whose last use has passed; the third is wider than both.
 TEST(Lower, memory_of_dead_temporaries_is_taken_again) {
   const std::string text = R"(

@@ -193,8 +193,8 @@ void expect_near(const ir::Program& p, const ir::Target& target, const std::vect
   }
 }
 
-std::string standard(const std::string& file) {
-  std::ifstream in(std::string(HEDDLE_SOURCE_DIR) + "/stdlib/" + file);
+std::string text_of(const std::string& file) {
+  std::ifstream in(std::string(HEDDLE_SOURCE_DIR) + "/" + file);
   std::stringstream text;
   text << in.rdbuf();
   return text.str();
@@ -205,11 +205,23 @@ TEST(Compiled, schedules_of_the_standard_library) {
     Result<ir::Target> target = host::target_named(name);
     if (!target) continue;
     const std::vector<Dims> rows = {{{"r_0", 3}, {"cols", 200}}, {{"r_0", 2}, {"cols", 64}}, {{"r_0", 5}, {"cols", 1}}, {{"r_0", 0}, {"cols", 9}}};
-    expect_near(program_of_op(standard("nn/softmax.hd"), "softmax", ir::ScalarType::f32, "rows", *target), *target, rows);
-    expect_near(program_of_op(standard("nn/layernorm.hd"), "layernorm", ir::ScalarType::f32, "rows", *target), *target, rows, {{1e-3, 0}});
-    expect_near(program_of_op(standard("linalg/matmul.hd"), "matmul", ir::ScalarType::f32, "blocked", *target), *target,
+    expect_near(program_of_op(text_of("stdlib/nn/softmax.hd"), "softmax", ir::ScalarType::f32, "rows", *target), *target, rows);
+    expect_near(program_of_op(text_of("stdlib/nn/layernorm.hd"), "layernorm", ir::ScalarType::f32, "rows", *target), *target, rows, {{1e-3, 0}});
+    expect_near(program_of_op(text_of("stdlib/linalg/matmul.hd"), "matmul", ir::ScalarType::f32, "blocked", *target), *target,
                 {{{"m", 13}, {"n", 70}, {"k", 19}}, {{"m", 12}, {"n", 64}, {"k", 16}}, {{"m", 1}, {"n", 1}, {"k", 0}}, {{"m", 0}, {"n", 5}, {"k", 3}}});
   }
+}
+
+// The three proofs: instructions without machine code run as what they mean; tiles, layouts, PSUM, user reducers with axes.
+TEST(Compiled, the_proofs) {
+  const Result<ir::Target> target = host::target_named("cpu");
+  auto proof = [](const std::string& name) {
+    const std::string text = text_of("tests/golden/cases/proofs/" + name + ".hd");
+    return program_of(text.substr(0, text.find("\n----")));
+  };
+  expect_near(proof("amx_matmul"), *target, {{{"m", 20}, {"n", 35}, {"k", 70}}, {{"m", 16}, {"n", 16}, {"k", 64}}});
+  expect_near(proof("neuron_matmul"), *target, {{{"m", 130}, {"n", 33}, {"k", 140}}});
+  expect_near(proof("blocked_attention"), *target, {{{"n", 9}, {"t", 70}, {"d", 8}}}, {{0.5, 0}});
 }
 
 // Reads of data: inside it gives the same bits, outside the check's number and coordinates.
