@@ -230,6 +230,7 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
     if (arrays[i].rank != static_cast<int>(arrays_[i].axes.size()))
       return {CallError::rank, static_cast<int>(i), -1, -1, arrays[i].rank, static_cast<int64_t>(arrays_[i].axes.size())};
   }
+  int negative = -1;  // the first `let` below 0
   for (size_t d = 0; d < dims_.size(); ++d) {
     const DimRow& row = dims_[d];
     if (row.simple) {
@@ -238,7 +239,7 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
     }
     if (row.array < 0) {
       if (!row.value.run(dims, dims[d])) return {CallError::overflow, -1, -1, static_cast<int>(d), 0, 0};
-      if (dims[d] < 0) return {CallError::unsolvable, -1, -1, static_cast<int>(d), dims[d], 0};
+      if (dims[d] < 0 && negative < 0) negative = static_cast<int>(d);
       continue;
     }
     int64_t offset, divisor, extent = arrays[row.array].extents[row.axis];
@@ -247,6 +248,17 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
     if (divisor == 0 || extent % divisor != 0 || extent / divisor < 0)
       return {CallError::unsolvable, row.array, row.axis, static_cast<int>(d), arrays[row.array].extents[row.axis], divisor};
     dims[d] = extent / divisor;
+  }
+  if (negative < 0) return {};
+  // The op's own words say better why the call cannot be.
+  if (CallError e = unmet(dims); e.kind) return e;
+  return {CallError::unsolvable, -1, -1, negative, dims[negative], 0};
+}
+
+CallError CallPlan::unmet(const int64_t* dims) const {
+  for (size_t r = 0; r < requirements_.size(); ++r) {
+    int64_t holds = 0;
+    if (!requirements_[r].condition.run(dims, holds) || !holds) return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
   }
   return {};
 }
@@ -339,10 +351,7 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
     if (!a.data) return {CallError::null_data, index, -1, -1, 0, 0};
     if (reinterpret_cast<uintptr_t>(a.data) % ir::scalar_bytes(row.type) != 0) return {CallError::misaligned, index, -1, -1, 0, ir::scalar_bytes(row.type)};
   }
-  for (size_t r = 0; r < requirements_.size(); ++r) {
-    int64_t holds = 0;
-    if (!requirements_[r].condition.run(dims, holds) || !holds) return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
-  }
+  if (CallError e = unmet(dims); e.kind) return e;
   if (CallError e = overlaps(arrays); e.kind) return e;
   for (size_t d = 0; d < dims_.size(); ++d)
     if (dim_words_[d] >= 0) words[dim_words_[d]] = static_cast<uint64_t>(dims[d]);

@@ -117,6 +117,7 @@ class CallPlan {
     std::vector<int> dims;
   };
   bool indices_fit(const int64_t* dims) const;
+  CallError unmet(const int64_t* dims) const;  ///< the first requirement that does not hold
   CallError overlaps(const ArrayArg* arrays) const;
   std::vector<ArrayRow> arrays_;
   std::vector<ScalarRow> scalars_;

@@ -189,3 +189,10 @@ def test_kernel_texts(add):
     assert set(kernel.times) >= {"parse", "steps", "lower", "llvm", "link"}
     again = hd.parse(kernel.program).program("add").compile()
     np.testing.assert_array_equal(again(a, a), a + a)
+
+
+def test_the_ops_own_words_come_first():
+    op = hd.parse('op f(x: f32[n]) -> y: f32[m] { require n >= 3, "three at least"; let m = n - 2; y[i] = x[i] + x[i + 2] }').f
+    np.testing.assert_array_equal(op(np.arange(4, dtype=np.float32)), [2, 4])
+    with pytest.raises(hd.Error, match="three at least"):
+        op(np.ones(1, np.float32))
