@@ -136,3 +136,27 @@ def test_cross_entropy_checks_its_target(rng):
     for bad in (-1, 7):
         with pytest.raises(hd.Error):
             nn.cross_entropy(normal(rng, 3, 7), np.array([0, bad, 2]))
+
+
+# batches, key heads, query heads of each, queries, keys, head size, value size
+HEADS = [(1, 1, 1, 1, 1, 1, 1), (2, 2, 1, 3, 5, 4, 7), (1, 2, 3, 17, 33, 16, 16), (1, 1, 2, 70, 70, 64, 64), (2, 1, 1, 9, 100, 8, 65),
+         (1, 1, 1, 10, 4, 8, 8), (1, 2, 1, 0, 3, 4, 4)]
+
+
+@pytest.mark.parametrize("b,hk,g,n,t,d,dv", HEADS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention(rng, b, hk, g, n, t, d, dv, causal):
+    q, k, v = normal(rng, b, hk * g, n, d), normal(rng, b, hk, t, d), normal(rng, b, hk, t, dv)
+    keys, values = (np.repeat(x.astype(np.float64), g, axis=1) for x in (k, v))
+    z = q.astype(np.float64) @ keys.swapaxes(-1, -2) * np.float64(np.float32(d**-0.5))
+    seen = np.arange(t) <= np.arange(n)[:, None] + t - n if causal else np.ones((n, t), bool)
+    z = np.where(seen, z, -np.inf)
+    e = np.exp(z - np.where(seen.any(axis=-1, keepdims=True), z.max(axis=-1, keepdims=True), 0))
+    total = e.sum(axis=-1, keepdims=True)
+    exact = e / np.where(total == 0, 1, total) @ values
+    agrees(nn.attention_causal if causal else nn.attention, q, k, v, d**-0.5, exact=exact)
+
+
+def test_attention_of_bf16(rng):
+    q, k, v = (normal(rng, 1, 2, 20, 16, dtype=BF16) for _ in range(3))
+    agrees(nn.attention, q, k, v, 0.25)
