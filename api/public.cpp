@@ -369,7 +369,7 @@ Result<std::string> Kernel::assembly() const {
 
 void set_threads(int count) { api::session().set_threads(count); }
 int threads() { return api::session().threads(); }
-std::string_view version() { return "0.1.0"; }
+std::string_view version() { return HEDDLE_VERSION; }
 
 std::vector<std::string> targets() {
   std::vector<std::string> out;
