@@ -34,8 +34,14 @@ template <class F>
 using Bits = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
 
 template <class W>
-W exact(MathOp op, W x) {
+W exact(MathOp op, W x, W y) {
   switch (op) {
+    case MathOp::erf: return std::erf(x);
+    case MathOp::sin: return std::sin(x);
+    case MathOp::cos: return std::cos(x);
+    case MathOp::pow: return std::pow(x, y);
+    case MathOp::log1p: return std::log1p(x);
+    case MathOp::expm1: return std::expm1(x);
     case MathOp::exp:
       return std::fabs(x) < W(0x1p-32) ? 1 + x : std::exp(x);  // half of all arguments: the sum is exact enough
     case MathOp::log: return std::log(x);
@@ -104,9 +110,9 @@ constexpr bool native_fma = false;
 template <class F, bool fma, bool scalef>
 using Builder = VectorBuilder<F, vector_bytes / static_cast<int>(sizeof(F)), fma, scalef>;
 
-/// One vector of arguments from `x`, results to `y`.
+/// Arguments from `x` and, of pow, `second`; results to `y`.
 template <class F, bool fma, bool scalef>
-void apply_block(MathOp op, const F* x, F* y, size_t count) {
+void apply_block(MathOp op, const F* x, const F* second, F* y, size_t count) {
   using B = Builder<F, fma, scalef>;
   constexpr size_t lanes = vector_bytes / sizeof(F);
   B b;
@@ -125,6 +131,20 @@ void apply_block(MathOp op, const F* x, F* y, size_t count) {
     case MathOp::sigmoid: return run([&](auto v) { return ir::math::sigmoid(b, v); });
     case MathOp::sqrt: return run([&](auto v) { return b.sqrt(v); });
     case MathOp::rsqrt: return run([&](auto v) { return ir::math::rsqrt(b, v); });
+    case MathOp::erf: return run([&](auto v) { return ir::math::erf(b, v); });
+    case MathOp::sin: return run([&](auto v) { return ir::math::sin(b, v); });
+    case MathOp::cos: return run([&](auto v) { return ir::math::cos(b, v); });
+    case MathOp::log1p: return run([&](auto v) { return ir::math::log1p(b, v); });
+    case MathOp::expm1: return run([&](auto v) { return ir::math::expm1(b, v); });
+    case MathOp::pow:
+      for (size_t i = 0; i < count; i += lanes) {
+        typename B::V v, power;
+        std::memcpy(&v, x + i, sizeof v);
+        std::memcpy(&power, second + i, sizeof power);
+        const typename B::V out = ir::math::pow(b, v, power);
+        std::memcpy(y + i, &out, sizeof out);
+      }
+      return;
     default: return;
   }
 }
@@ -145,25 +165,56 @@ F argument(uint64_t i, uint64_t stride) {
   }
 }
 
+/// The exponent of rank `i` for x: half of them so that the power is a number of ordinary size, the rest of any bits, or whole.
+template <class F>
+F exponent_for(F x, uint64_t i) {
+  uint64_t mixed = (i + 7) * 0xd1342543de82ef95u;
+  mixed = (mixed ^ (mixed >> 29)) * 0x9e3779b97f4a7c15u;
+  if (i % 4 == 0) return sizeof(F) == 4 ? static_cast<F>(std::bit_cast<float>(static_cast<uint32_t>(mixed >> 32))) : static_cast<F>(std::bit_cast<double>(mixed));
+  if (i % 4 == 1) return static_cast<F>(static_cast<int64_t>(mixed >> 58) - 32);
+  const double range = sizeof(F) == 4 ? 110 : 750, log = std::log(std::fabs(static_cast<double>(x)));
+  const double unit = (static_cast<double>(mixed >> 11) * 0x1p-53 - 0.5) * 2;
+  return static_cast<F>(unit * range / (std::isfinite(log) && log != 0 ? log : 1));
+}
+
 template <class F, bool fma, bool scalef>
 Worst<F> measure_range(MathOp op, uint64_t begin, uint64_t end, uint64_t stride) {
   constexpr size_t block = 1024;
-  alignas(64) F x[block], y[block];
+  alignas(64) F x[block], second[block], y[block];
   Worst<F> worst;
   ir::math::ScalarBuilder<F> scalar{fma};
   for (uint64_t start = begin; start < end; start += block) {
-    for (size_t i = 0; i < block; ++i) x[i] = argument<F>(start + i, stride);
-    apply_block<F, fma, scalef>(op, x, y, block);
     for (size_t i = 0; i < block; ++i) {
-      const double error = ulp_error<F>(y[i], exact<Wide<F>>(op, x[i]));
+      x[i] = argument<F>(start + i, stride);
+      if (op == MathOp::pow && i % 4 > 1) x[i] = std::fabs(x[i]);
+      second[i] = op == MathOp::pow ? exponent_for(x[i], start + i) : x[i];
+    }
+    apply_block<F, fma, scalef>(op, x, second, y, block);
+    for (size_t i = 0; i < block; ++i) {
+      const double error = ulp_error<F>(y[i], exact<Wide<F>>(op, x[i], second[i]));
       if (!(error <= worst.error)) worst.error = error, worst.at = x[i];
     }
     for (size_t i = (start / block) % 16; i < block; i += 16) {  // the scalar form is slow: one argument in sixteen
-      if (!same_bits(y[i], ir::math::apply(scalar, op, x[i], x[i]))) ++worst.mismatches;
+      if (!same_bits(y[i], ir::math::apply(scalar, op, x[i], second[i]))) ++worst.mismatches;
     }
     worst.count += block;
   }
   return worst;
+}
+
+/// Every pair of the interesting bases and exponents.
+template <class F>
+void pairs(std::vector<F>& x, std::vector<F>& y) {
+  using Limits = std::numeric_limits<F>;
+  std::vector<F> list = {0, F(0.5), 1, F(1.5), 2, 3, F(1) + Limits::epsilon(), F(1) - Limits::epsilon() / 2, 10, F(0.1), Limits::max(),
+                         Limits::min(), Limits::denorm_min(), Limits::infinity(), Limits::quiet_NaN(), F(0x1p24), F(0x1p53), F(0x1p60),
+                         F(16777215), F(127.5), F(1023), F(1e-5)};
+  const size_t positive = list.size();
+  for (size_t i = 0; i < positive; ++i) list.push_back(-list[i]);
+  x.clear(), y.clear();
+  for (F a : list)
+    for (F b : list) x.push_back(a), y.push_back(b);
+  while (x.size() % (vector_bytes / sizeof(F)) != 0) x.push_back(1), y.push_back(1);
 }
 
 template <class F, bool fma, bool scalef>
@@ -174,21 +225,24 @@ Worst<F> measure_edges(MathOp op) {
       edges.push_back(static_cast<F>(std::exp2(power) * part));
   }
   for (double x : {0.0, 0.5, 9.0, 9.01, 19.06, 87.33, 88.72284, 88.73, 103.97, 104.0, 708.39, 709.782712893384, 745.13,
-                   745.14, 1e30})
+                   745.14, 1e30, 0.92, 1.0, 1.5707963267948966, 3.141592653589793, 6.283185307179586, 4.0, 5.9, 6.0, 1048575.9, 1048576.0,
+                   1048577.0, 5.0e8, 1e22, 6381956970095103.0 * 0x1p797, 16367173.0 * 0x1p72})
     edges.push_back(static_cast<F>(x));
   edges.push_back(std::numeric_limits<F>::infinity());
   edges.push_back(std::numeric_limits<F>::quiet_NaN());
   const size_t count = edges.size();
   for (size_t i = 0; i < count; ++i) edges.push_back(-edges[i]);
   while (edges.size() % (vector_bytes / sizeof(F)) != 0) edges.push_back(1);
-  std::vector<F> got(edges.size());
-  apply_block<F, fma, scalef>(op, edges.data(), got.data(), edges.size());
+  std::vector<F> got(edges.size()), second = edges;
+  if (op == MathOp::pow) pairs(edges, second);
+  got.resize(edges.size());
+  apply_block<F, fma, scalef>(op, edges.data(), second.data(), got.data(), edges.size());
   Worst<F> worst;
   ir::math::ScalarBuilder<F> scalar{fma};
   for (size_t i = 0; i < edges.size(); ++i) {
-    const double error = ulp_error<F>(got[i], exact<Wide<F>>(op, edges[i]));
+    const double error = ulp_error<F>(got[i], exact<Wide<F>>(op, edges[i], second[i]));
     if (!(error <= worst.error)) worst.error = error, worst.at = edges[i];
-    if (!same_bits(got[i], ir::math::apply(scalar, op, edges[i], edges[i]))) ++worst.mismatches;
+    if (!same_bits(got[i], ir::math::apply(scalar, op, edges[i], second[i]))) ++worst.mismatches;
   }
   return worst;
 }
@@ -203,7 +257,7 @@ double speed(MathOp op) {
   double best = 0;
   for (int round = 0; round < 7; ++round) {
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < 400; ++i) apply_block<F, fma, scalef>(op, x, y, count);
+    for (int i = 0; i < 400; ++i) apply_block<F, fma, scalef>(op, x, x, y, count);
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
     best = std::max(best, 400.0 * count / passed.count());
   }
@@ -246,11 +300,12 @@ bool measure_all(bool all) {
       "| row | type | form | arguments | worst, ulp | at | bound | G/s, one core | "
       "|\n|---|---|---|---|---|---|---|---|---|\n");
   constexpr uint64_t every = uint64_t{1} << 32;
-  for (MathOp op : {MathOp::exp, MathOp::log, MathOp::tanh, MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt}) {
+  for (MathOp op : {MathOp::exp, MathOp::log, MathOp::tanh, MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt, MathOp::erf,
+                    MathOp::sin, MathOp::cos, MathOp::pow, MathOp::log1p, MathOp::expm1}) {
     const bool full = all || op == MathOp::exp;
     // 63 is odd, so the products are distinct and run over all of the 2^32 patterns' range.
     const uint64_t count = full ? every : every / 64, stride = full ? 1 : 63;
-    const bool scales = vector_bytes == 64 && (op == MathOp::exp || op == MathOp::sigmoid);
+    const bool scales = vector_bytes == 64 && (op == MathOp::exp || op == MathOp::sigmoid || op == MathOp::erf || op == MathOp::expm1);
     if (native_fma) {
       if (scales) good &= measure<float, native_fma, true>(op, "fma, scalef", count, stride);
       // The two forms with FMA agree in every bit, so the second needs no full run.

@@ -1,8 +1,10 @@
-// The math builder (ir/math.h) over native vectors, for measuring: `fma` picks the target's kind, `scalef` the AVX-512 scaling.
+// The math builder (ir/math.h) over native vectors, for measuring: `with_fma` picks the target's kind, `scalef` the AVX-512 scaling.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
+
+#include "ir/math/quadrant.h"
 
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -10,7 +12,7 @@
 
 namespace heddle::bench {
 
-template <class F, int lanes, bool fma, bool scalef>
+template <class F, int lanes, bool with_fma, bool scalef>
 struct VectorBuilder {
   using Integer = std::conditional_t<sizeof(F) == 4, uint32_t, uint64_t>;
   using V = F __attribute__((ext_vector_type(lanes)));
@@ -18,6 +20,18 @@ struct VectorBuilder {
   using M = std::make_signed_t<Integer> __attribute__((ext_vector_type(lanes)));
 
   static constexpr int bits() { return 8 * sizeof(F); }
+  static constexpr bool fma() { return with_fma; }
+  auto wide() const { return VectorBuilder<double, lanes, with_fma, scalef>(); }
+  auto widen(V x) const { return __builtin_convertvector(x, typename VectorBuilder<double, lanes, with_fma, scalef>::V); }
+  V narrow(typename VectorBuilder<double, lanes, with_fma, scalef>::V x) const { return __builtin_convertvector(x, V); }
+  void far_quadrant(M near, V x, V& r, I& q) const {
+    if (__builtin_reduce_and(near)) return;
+    for (int i = 0; i < lanes; ++i) {
+      if (near[i]) continue;
+      const ir::math::FarQuadrant far = ir::math::far_quadrant(x[i]);
+      r[i] = static_cast<F>(far.r), q[i] = static_cast<Integer>(far.q);
+    }
+  }
   V constant(double value) const { return V(static_cast<F>(value)); }
   I integer(uint64_t value) const { return I(static_cast<Integer>(value)); }
   V add(V x, V y) const { return x + y; }
@@ -25,7 +39,7 @@ struct VectorBuilder {
   V mul(V x, V y) const { return x * y; }
   V div(V x, V y) const { return x / y; }
   V mad(V x, V y, V z) const {
-    if constexpr (fma) return __builtin_elementwise_fma(x, y, z);
+    if constexpr (with_fma) return __builtin_elementwise_fma(x, y, z);
     return x * y + z;
   }
   V sqrt(V x) const { return __builtin_elementwise_sqrt(x); }

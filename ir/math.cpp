@@ -27,6 +27,13 @@ constexpr std::array<MathRow, math_op_count> rows = {{
      "nearest integral value, ties to even"},
     {MathOp::min, "min", 2, true, true, 0, 0, -infinity, infinity, "the lesser; NaN where either is NaN"},
     {MathOp::max, "max", 2, true, true, 0, 0, -infinity, infinity, "the greater; NaN where either is NaN"},
+    {MathOp::erf, "erf", 1, false, false, 2, 2, -infinity, infinity, "error function"},
+    {MathOp::sin, "sin", 1, false, false, 2, 2, -infinity, infinity, "sine of radians, of any size; NaN at infinity"},
+    {MathOp::cos, "cos", 1, false, false, 2, 2, -infinity, infinity, "cosine of radians, of any size; NaN at infinity"},
+    {MathOp::pow, "pow", 2, false, false, 2, 2, -infinity, infinity,
+     "x to the power y; NaN for a negative x and a y that is not whole; 1 where y is 0 or x is 1"},
+    {MathOp::log1p, "log1p", 1, false, false, 2, 2, -1, infinity, "log(1 + x), exact near 0; -inf at -1, NaN below"},
+    {MathOp::expm1, "expm1", 1, false, false, 2, 2, -infinity, infinity, "exp(x) - 1, exact near 0"},
 }};
 
 constexpr bool in_order() {
@@ -49,15 +56,35 @@ double reference(MathOp op, double x, double y) {
     }
     case MathOp::sqrt: return std::sqrt(x);
     case MathOp::rsqrt: return 1 / std::sqrt(x);
+    case MathOp::erf: return std::erf(x);
+    case MathOp::sin: return std::sin(x);
+    case MathOp::cos: return std::cos(x);
+    case MathOp::pow: return std::pow(x, y);
+    case MathOp::log1p: return std::log1p(x);
+    case MathOp::expm1: return std::expm1(x);
     default: break;
   }
   math::ScalarBuilder<double> b;
   return math::apply(b, op, x, y);
 }
 
+// pow over the rectangle of its arguments: for positive x it is monotone in each while the other is fixed, so its corners bound it.
+double pow_radius(const Bounded& x, const Bounded& y, double value) {
+  if (x.bound == 0 && y.bound == 0) return 0;
+  if (!(x.value - x.bound > 0) || !std::isfinite(y.bound)) return infinity;
+  double radius = 0;
+  for (double a : {x.value - x.bound, x.value + x.bound})
+    for (double b : {y.value - y.bound, y.value + y.bound}) {
+      const double corner = std::pow(a, b);
+      if (corner != value) radius = std::max(radius, std::fabs(corner - value));
+    }
+  return std::isnan(radius) ? infinity : radius;
+}
+
 // How far a monotone row may move while its argument moves by its bound; infinite where the argument may leave the domain.
 double image_radius(MathOp op, const Bounded& x, double value) {
   if (x.bound == 0) return 0;
+  if (op == MathOp::sin || op == MathOp::cos) return std::min(x.bound, 2.0);
   const MathRow& row = math_row(op);
   const double low = x.value - x.bound, high = x.value + x.bound;
   if (!(low >= row.low && high <= row.high)) return infinity;
@@ -116,10 +143,10 @@ Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args, 
   if (op == MathOp::min || op == MathOp::max) return {value, std::max(x.bound, y.bound)};
   if (op == MathOp::abs) return {value, x.bound};
   if (std::isnan(value)) {
-    const bool sure = std::isnan(x.value) || x.value + x.bound < row.low;
-    return {value, sure && !std::isinf(x.bound) ? 0 : infinity};
+    const bool sure = std::isnan(x.value) || std::isnan(y.value) || x.value + x.bound < row.low || (x.bound == 0 && y.bound == 0);
+    return {value, sure && !std::isinf(x.bound) && !std::isinf(y.bound) ? 0 : infinity};
   }
-  const Bounded image{value, image_radius(op, x, value)};
+  const Bounded image{value, op == MathOp::pow ? pow_radius(x, y, value) : image_radius(op, x, value)};
   if (row.exact && op != MathOp::sqrt) return image;
   const ScalarType compute = type == ScalarType::f64 ? type : ScalarType::f32;
   const double ulps = type == ScalarType::f64 ? row.ulp_f64 : row.ulp_f32;

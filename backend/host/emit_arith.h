@@ -45,6 +45,7 @@ class Arith {
   Val select(Val condition, Val yes, Val no) const;
   Val convert(ir::ConvertMode mode, ir::ScalarType to, ir::ScalarType from, Val x) const;
   Val math(ir::MathOp op, ir::ScalarType type, Val x, Val y) const;
+  void far_quadrant(Val near, Val x, Val& r, Val& q) const;
   Val identity(ir::BuiltinReducer reducer, ir::ScalarType type) const;
   Val combine(ir::BuiltinReducer reducer, ir::ScalarType type, Val state, Val x) const;
 

@@ -22,6 +22,11 @@ struct MathBuilder {
   llvm::Type* float_type(bool lanes) const { return a.with_lanes(f64 ? b.getDoubleTy() : b.getFloatTy(), lanes); }
   llvm::Type* integer_type(bool lanes) const { return a.with_lanes(f64 ? b.getInt64Ty() : b.getInt32Ty(), lanes); }
 
+  bool fma() const { return a.target_.has_fma; }
+  MathBuilder wide() const { return {a, b, true}; }
+  V widen(V x) const { return f64 ? x : V{b.CreateFPExt(x.v, a.with_lanes(b.getDoubleTy(), x.lanes)), x.lanes}; }
+  V narrow(V x) const { return f64 ? x : V{b.CreateFPTrunc(x.v, a.with_lanes(b.getFloatTy(), x.lanes)), x.lanes}; }
+  void far_quadrant(M near, V x, V& r, I& q) const { a.far_quadrant(near, x, r, q); }
   V constant(double value) const { return {llvm::ConstantFP::get(float_type(false), value), false}; }
   I integer(uint64_t value) const { return {a.integer(integer_type(false), value), false}; }
   V add(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFAdd(l, r); }); }

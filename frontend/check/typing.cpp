@@ -316,11 +316,6 @@ bool Typing::argument_count(const ast::Call& c, size_t count, const Place& place
 }
 
 ir::Expr Typing::unknown_function(const std::string& name, const Place& place) {
-  for (const char* word : {"log1p", "expm1", "erf", "sin", "cos", "pow"})
-    if (name == word) {
-      report(Diagnostic(codes::not_supported, place, "`" + name + "` is not supported yet"));
-      return {};
-    }
   std::vector<std::string> known = math_names();
   for (const char* word : {"widen", "saturate", "min", "max", "ceildiv"}) known.push_back(word);
   for (const ir::ScalarRow& row : ir::scalar_rows())

@@ -1,5 +1,7 @@
 """Constructs of the language end to end: compiled on two targets, interpreted with types and with bounds, against NumPy."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -127,3 +129,27 @@ schedule both.blocks on cpu { rfactor a.j by 4 as some; rfactor b.j by 4 as ever
     x[:, ::9] = np.nan
     out = (np.zeros(shape[0], bool), np.zeros(shape[0], bool))
     everywhere(op, x, out=out, expected=((x > 1.5).any(1), (x < 1.5).all(1)))
+
+
+# --- math functions -------------------------------------------------------------------------------------------------------------
+
+MATH = "\n".join(f"op {f}<T: float>(x: T[n]) -> y: T[n] {{ y[i] = {f}(x[i]) }}\nschedule {f}.lanes on cpu {{ vectorize y.i by 16 }}"
+                 .replace(f"op {f}<", f"op {f}_<").replace(f"schedule {f}.", f"schedule {f}_.") for f in ("erf", "sin", "cos", "log1p", "expm1"))
+MATH += "\nop pow_<T: float>(x: T[n], e: T[n]) -> y: T[n] { y[i] = pow(x[i], e[i]) }\nschedule pow_.lanes on cpu { vectorize y.i by 16 }"
+ENDS = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -3.0, 1e30, -1e30, np.inf, -np.inf, np.nan, 1e-30, 1.5, 1e7]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ml_dtypes.bfloat16, np.float16])
+@pytest.mark.parametrize("name", ["erf", "sin", "cos", "log1p", "expm1", "pow"])
+def test_math(rng, name, dtype):
+    op = getattr(hd.parse(MATH), name + "_")
+    x = np.concatenate([rng.standard_normal(333) * 3, rng.standard_normal(99) * 1e6, 10.0 ** rng.uniform(-30, 4, 99), ENDS])
+    with np.errstate(all="ignore"):
+        args = [x.astype(dtype)]
+        if name == "pow":
+            x = np.concatenate([x, np.repeat(ENDS, len(ENDS))])
+            args = [x.astype(dtype), np.concatenate([rng.standard_normal(len(x) - len(ENDS) ** 2) * 5, np.tile(ENDS, len(ENDS))]).astype(dtype)]
+        wide = [a.astype(np.float64) for a in args]
+        exact = np.array([math.erf(v) for v in wide[0]]) if name == "erf" else getattr(np, name if name != "pow" else "power")(*wide)
+        exact = np.where(np.abs(exact) > float(ml_dtypes.finfo(dtype).max), np.copysign(np.inf, exact), exact)
+        everywhere(op, *args, out=np.zeros(len(args[0]), dtype), expected=exact)

@@ -28,6 +28,11 @@ long double exact(MathOp op, long double x) {
     }
     case MathOp::sqrt: return std::sqrt(x);
     case MathOp::rsqrt: return 1 / std::sqrt(x);
+    case MathOp::erf: return std::erf(x);
+    case MathOp::sin: return std::sin(x);
+    case MathOp::cos: return std::cos(x);
+    case MathOp::log1p: return std::log1p(x);
+    case MathOp::expm1: return std::expm1(x);
     default: return x;
   }
 }
@@ -46,13 +51,15 @@ double eval1(MathOp op, ScalarType type, double x, bool fma = true) {
   const double args[] = {x};
   return eval_math(op, type, args, fma);
 }
-double eval2(MathOp op, ScalarType type, double x, double y) {
+double eval2(MathOp op, ScalarType type, double x, double y, bool fma = true) {
   const double args[] = {x, y};
-  return eval_math(op, type, args, true);
+  return eval_math(op, type, args, fma);
 }
 
 const std::vector<MathOp> inexact = {MathOp::exp,     MathOp::log,  MathOp::tanh,
-                                     MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt};
+                                     MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt,
+                                     MathOp::erf,     MathOp::sin,  MathOp::cos,
+                                     MathOp::log1p,   MathOp::expm1};
 
 TEST(math, rows_are_found_by_name) {
   for (const MathRow& row : math_rows()) EXPECT_EQ(find_math(row.name), &row);
@@ -116,6 +123,21 @@ TEST(math, edges) {
       EXPECT_EQ(at(MathOp::rsqrt, infinity), 0);
       EXPECT_TRUE(std::isnan(at(MathOp::rsqrt, -1)));
       EXPECT_TRUE(std::isnan(at(MathOp::sqrt, -1)));
+      EXPECT_EQ(at(MathOp::erf, infinity), 1);
+      EXPECT_EQ(at(MathOp::erf, -infinity), -1);
+      EXPECT_EQ(at(MathOp::log1p, -1), -infinity);
+      EXPECT_EQ(at(MathOp::log1p, infinity), infinity);
+      EXPECT_TRUE(std::isnan(at(MathOp::log1p, -1.5)));
+      EXPECT_EQ(at(MathOp::expm1, -infinity), -1);
+      EXPECT_EQ(at(MathOp::expm1, infinity), infinity);
+      EXPECT_EQ(at(MathOp::cos, 0), 1);
+      EXPECT_TRUE(std::isnan(at(MathOp::sin, infinity)));
+      EXPECT_TRUE(std::isnan(at(MathOp::cos, -infinity)));
+      for (MathOp op : {MathOp::erf, MathOp::sin, MathOp::log1p, MathOp::expm1}) {
+        EXPECT_TRUE(std::signbit(at(op, -0.0))) << math_row(op).name;
+        EXPECT_FALSE(std::signbit(at(op, 0.0))) << math_row(op).name;
+        if (op != MathOp::erf) EXPECT_EQ(at(op, 0x1p-120), 0x1p-120) << math_row(op).name;
+      }
       for (const MathRow& row : math_rows()) {
         if (row.arity == 1) EXPECT_TRUE(std::isnan(at(row.op, nan))) << row.name;
       }
@@ -130,6 +152,56 @@ TEST(math, edges) {
   EXPECT_LE(ulp_error(ScalarType::f32, eval1(MathOp::log, ScalarType::f32, 0x1p-149), exact(MathOp::log, 0x1p-149L)),
             1);
   EXPECT_LE(ulp_error(ScalarType::f32, eval1(MathOp::sigmoid, ScalarType::f32, -100), exact(MathOp::sigmoid, -100)), 2);
+}
+
+TEST(math, pow_within_the_bound) {
+  std::mt19937_64 random(17);
+  for (ScalarType type : {ScalarType::f32, ScalarType::f64}) {
+    for (bool fma : {true, false}) {
+      double worst = 0;
+      for (int i = 0; i < 1 << 17; ++i) {
+        const double unit = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
+        const double range = type == ScalarType::f32 ? 110 : 750;
+        double x = round_to(type, i % 4 == 0 ? std::bit_cast<float>(static_cast<uint32_t>(random())) : std::exp(unit * (i % 4)));
+        double y = i % 3 == 0 ? std::round(unit * 40) : unit * range / std::max(1e-3, std::fabs(std::log(std::fabs(x))));
+        if (std::isnan(x)) x = 2;
+        y = round_to(type, y);
+        const long double want = std::pow(static_cast<long double>(x), static_cast<long double>(y));
+        const double got = eval2(MathOp::pow, type, x, y, fma);
+        EXPECT_EQ(std::signbit(got) && got == got, std::signbit(want) && want == want) << x << " " << y;
+        worst = std::max(worst, ulp_error(type, got, want));
+      }
+      EXPECT_LE(worst, math_row(MathOp::pow).ulp_f32) << scalar_type_name(type) << (fma ? " fma" : " no fma");
+    }
+  }
+}
+
+// Every pair of ends agrees with the C library's, whose rules are those of IEEE 754.
+TEST(math, pow_at_its_ends) {
+  const double ends[] = {0, 0.5, 1, 1.5, 2, 3, 0x1p24, 0x1p53, 0x1p60, 1e300, 5e-324, infinity, nan};
+  for (double a : ends)
+    for (double b : ends)
+      for (int signs = 0; signs < 4; ++signs)
+        for (ScalarType type : {ScalarType::f32, ScalarType::f64}) {
+          const double x = round_to(type, signs & 1 ? -a : a), y = round_to(type, signs & 2 ? -b : b);
+          const double want = std::pow(x, y), got = eval2(MathOp::pow, type, x, y);
+          EXPECT_LE(ulp_error(type, got, want), 2) << x << " to " << y;
+          if (want == want) EXPECT_EQ(std::signbit(got), std::signbit(want)) << x << " to " << y;
+        }
+}
+
+// The reduction of large arguments, at numbers that lie close to a multiple of pi/2 and at the ends of the range.
+TEST(math, sin_and_cos_of_large_arguments) {
+  std::mt19937_64 random(23);
+  std::vector<double> list = {6381956970095103.0 * 0x1p797, 0x1p20, 0x1p20 + 1, 1048575.75, 1e22, 1.7976931348623157e308, 0x1p1023};
+  for (int i = 0; i < 20000; ++i) list.push_back(std::ldexp(1 + static_cast<double>(random() >> 12) * 0x1p-52, static_cast<int>(random() % 1020)));
+  for (double x : list)
+    for (bool fma : {true, false})
+      for (double sign : {1.0, -1.0}) {
+        const long double at = sign * x;
+        EXPECT_LE(ulp_error(ScalarType::f64, eval1(MathOp::sin, ScalarType::f64, sign * x, fma), std::sin(at)), 2) << x;
+        EXPECT_LE(ulp_error(ScalarType::f64, eval1(MathOp::cos, ScalarType::f64, sign * x, fma), std::cos(at)), 2) << x;
+      }
 }
 
 TEST(math, exact_rows) {
