@@ -1,5 +1,8 @@
 #include "python/arrays.h"
 
+#include "jit/codes.h"
+#include "python/dlpack.h"
+
 namespace heddle::python {
 namespace {
 
@@ -56,34 +59,34 @@ const Dtypes& dtypes() {
   return *table;
 }
 
-bool view_array(PyObject* object, ArrayView& view, std::string& why) {
-  auto& numpy = py::detail::npy_api::get();
-  if (!numpy.PyArray_Check_(object)) {
-    why = "is a `" + std::string(Py_TYPE(object)->tp_name) + "`, not an array";
+bool is_ndarray(PyObject* object) { return py::detail::npy_api::get().PyArray_Check_(object); }
+
+bool view_ndarray(PyObject* object, ArrayView& view, Refusal& refusal) {
+  auto refuse = [&](const Code& code, std::string why) {
+    refusal = {&code, std::move(why), ""};
     return false;
-  }
+  };
   auto* array = py::detail::array_proxy(object);
   auto* descr = py::detail::array_descriptor_proxy(array->descr);
   std::optional<ScalarType> type = dtypes().type_of(descr->type_num);
-  if (!type || descr->byteorder == '>') {
-    why = "has elements of dtype `" + py::str(array->descr).cast<std::string>() + "`, which has no element type here";
-    return false;
-  }
-  if (array->nd > max_rank) {
-    why = "has " + std::to_string(array->nd) + " axes, more than " + std::to_string(max_rank);
-    return false;
-  }
+  if (!type || descr->byteorder == '>')
+    return refuse(jit::codes::wrong_type, "has elements of dtype `" + py::str(array->descr).cast<std::string>() + "`, which has no element type here");
+  if (array->nd > max_rank)
+    return refuse(jit::codes::wrong_rank, "has " + std::to_string(array->nd) + " axes, more than " + std::to_string(max_rank));
   int64_t bytes = ir::scalar_bytes(*type);
   for (int i = 0; i < array->nd; ++i) {
     view.extents[i] = array->dimensions[i];
     view.strides[i] = array->strides[i] / bytes;
-    if (array->dimensions[i] > 1 && array->strides[i] % bytes != 0) {
-      why = "has a stride of " + std::to_string(array->strides[i]) + " bytes, no multiple of its " + std::to_string(bytes) + "-byte elements";
-      return false;
-    }
+    if (array->dimensions[i] > 1 && array->strides[i] % bytes != 0)
+      return refuse(jit::codes::misaligned, "has a stride of " + std::to_string(array->strides[i]) + " bytes, no multiple of its " +
+                                                std::to_string(bytes) + "-byte elements");
   }
   view.arg = {*type, array->nd, view.extents, view.strides, array->data, (array->flags & writeable_flag) == 0};
   return true;
+}
+
+bool view_array(PyObject* object, ArrayView& view, Keep& keep, Refusal& refusal) {
+  return is_ndarray(object) ? view_ndarray(object, view, refusal) : view_dlpack(object, view, keep, refusal);
 }
 
 py::object allocate(ScalarType type, const std::vector<int64_t>& extents) {

@@ -1,4 +1,5 @@
-// NumPy arrays as Heddle sees them: read from the array struct itself, without a buffer export (20 ns instead of 500).
+// Arrays as Heddle sees them. NumPy's are read from the array struct itself, without a buffer export (20 ns instead of 500); those of
+// other libraries come by DLPack (python/dlpack.h).
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -39,8 +40,21 @@ struct ArrayView {
   int64_t strides[max_rank];
 };
 
-/// Fills the view; false when `object` is no ndarray of a supported dtype in the machine's byte order (then `why` says what it is).
-bool view_array(PyObject* object, ArrayView& view, std::string& why);
+/// Objects that own what a view points to; they go when the call has ended.
+using Keep = std::vector<py::object>;
+
+/// Why an object is no array for a kernel: words that follow "the argument `x` ".
+struct Refusal {
+  const Code* code = nullptr;
+  std::string why, help;
+  Diagnostic of(const std::string& argument) const { return Diagnostic(*code, {}, "the argument `" + argument + "` " + why).with_help(help); }
+};
+
+bool is_ndarray(PyObject* object);
+/// Fills the view of an ndarray; false when its dtype or strides have no meaning here.
+bool view_ndarray(PyObject* object, ArrayView& view, Refusal& refusal);
+/// The same for anything that is an array: an ndarray, or an object with `__dlpack__`.
+bool view_array(PyObject* object, ArrayView& view, Keep& keep, Refusal& refusal);
 
 /// An uninitialised row-major array whose data is aligned to 64 bytes.
 py::object allocate(ScalarType type, const std::vector<int64_t>& extents);

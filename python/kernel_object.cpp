@@ -5,6 +5,7 @@
 #include "api/codes.h"
 #include "api/impl.h"
 #include "jit/codes.h"
+#include "python/dlpack.h"
 
 namespace heddle::python {
 namespace {
@@ -74,8 +75,15 @@ struct Call {
   ArrayView views[max_arrays];
   jit::ArrayArg arrays[max_arrays];
   jit::ScalarArg scalars[max_arrays];
+  Keep keep;
+  Refusal refusal;
 
   explicit Call(KernelObject* k) : self(k), plan((*k->impl)->plan) {}
+  ~Call() {
+    if (keep.empty()) return;
+    py::error_scope kept;  // freeing what was borrowed may run Python code
+    keep.clear();
+  }
 
   bool keyword(PyObject* name, PyObject* value) {
     if (same_name(name, word_out)) {
@@ -120,9 +128,8 @@ struct Call {
   }
 
   bool view(int index, PyObject* object) {
-    std::string why;
-    if (!view_array(object, views[index], why)) {
-      set_error(Diagnostic(jit::codes::wrong_type, {}, "the argument `" + plan.arrays()[index].name + "` " + why));
+    if (!view_array(object, views[index], keep, refusal)) {
+      set_error(refusal.of(plan.arrays()[index].name));
       return false;
     }
     arrays[index] = views[index].arg;
@@ -143,23 +150,22 @@ struct Call {
     return view(slot.index, object);
   }
 
-  // The outputs: the caller's, or fresh ones. A new reference to what the call returns, null on error.
+  // The outputs: the caller's, or fresh ones. A new reference to them, null on error.
   PyObject* outputs() {
     const auto& list = *self->outputs;
     if (list.empty()) return Py_NewRef(Py_None);
-    if (out) {
-      if (list.size() == 1 && !PyTuple_Check(out)) return view(list[0], out) ? Py_NewRef(out) : nullptr;
-      if (!PyTuple_Check(out) || PyTuple_GET_SIZE(out) != static_cast<Py_ssize_t>(list.size())) {
-        set_error(wrong("`out` is a tuple of " + std::to_string(list.size()) + " arrays for this kernel"));
-        return nullptr;
-      }
-      for (size_t i = 0; i < list.size(); ++i)
-        if (!view(list[i], PyTuple_GET_ITEM(out, i))) return nullptr;
-      return Py_NewRef(out);
+    if (!out) return fresh();
+    if (list.size() == 1 && !PyTuple_Check(out)) return view(list[0], out) ? Py_NewRef(out) : nullptr;
+    if (!PyTuple_Check(out) || PyTuple_GET_SIZE(out) != static_cast<Py_ssize_t>(list.size())) {
+      set_error(wrong("`out` is a tuple of " + std::to_string(list.size()) + " arrays for this kernel"));
+      return nullptr;
     }
-    return fresh();
+    for (size_t i = 0; i < list.size(); ++i)
+      if (!view(list[i], PyTuple_GET_ITEM(out, i))) return nullptr;
+    return Py_NewRef(out);
   }
 
+  // New arrays of NumPy's: one, or a tuple.
   PyObject* fresh() {
     std::vector<int64_t> dims(plan.dim_count());
     if (jit::CallError e = plan.bind_dims(arrays, dims.data()); e.kind) {
@@ -178,8 +184,25 @@ struct Call {
       if (!view(index, array.ptr())) return nullptr;
       made[i] = std::move(array);
     }
-    if (made.size() == 1) return py::object(made[0]).release().ptr();
-    return PyObject_Call(self->result_type, made.ptr(), nullptr);
+    return (made.size() == 1 ? py::object(made[0]) : py::object(std::move(made))).release().ptr();
+  }
+
+  // What the call returns: the caller's `out`, else the new arrays as the library of the first input has them, several as a named tuple.
+  // Takes the reference.
+  PyObject* returned(PyObject* held) {
+    if (out || self->outputs->empty()) return held;
+    py::object made = py::reinterpret_steal<py::object>(held);
+    PyObject* like = nullptr;
+    for (size_t i = 0; i < self->slots->size() && !like; ++i)
+      if ((*self->slots)[i].kind == Slot::input) like = given[i];
+    bool foreign = like && !is_ndarray(like);
+    if (self->outputs->size() == 1) return (foreign ? as_kind_of(like, std::move(made)) : std::move(made)).release().ptr();
+    py::tuple list(self->outputs->size());
+    for (size_t i = 0; i < list.size(); ++i) {
+      py::object one = py::reinterpret_borrow<py::tuple>(made)[i];
+      list[i] = foreign ? as_kind_of(like, std::move(one)) : std::move(one);
+    }
+    return PyObject_Call(self->result_type, list.ptr(), nullptr);
   }
 
   bool run() {
@@ -210,7 +233,7 @@ PyObject* call_kernel(PyObject* object, PyObject* const* args, size_t flagged, P
     if (!call.sort(args, PyVectorcall_NARGS(flagged), names)) return nullptr;
     PyObject* result = call.outputs();
     if (!result) return nullptr;
-    if (call.run()) return result;
+    if (call.run()) return call.returned(result);
     Py_DECREF(result);
     return nullptr;
   } catch (py::error_already_set& e) {

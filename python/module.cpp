@@ -3,6 +3,7 @@
 
 #include "api/chooser.h"
 #include "python/arrays.h"
+#include "python/dlpack.h"
 #include "python/kernel_object.h"
 
 namespace heddle::python {
@@ -67,19 +68,22 @@ CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> co
   return options;
 }
 
-Buffer buffer_of(py::handle object) {
+Buffer buffer_of(py::handle object, const std::string& name, Keep& keep) {
   ArrayView view;
-  std::string why;
-  if (!view_array(object.ptr(), view, why)) throw py::type_error("an argument " + why);
+  Refusal refusal;
+  if (!view_array(object.ptr(), view, keep, refusal)) raise({refusal.of(name)});
   return {view.arg.data, view.arg.type, {view.extents, view.extents + view.arg.rank}, {view.strides, view.strides + view.arg.rank},
           view.arg.readonly};
 }
 
-std::vector<Buffer> buffers_of(const py::list& arrays) {
-  std::vector<Buffer> out;
-  for (py::handle a : arrays) out.push_back(buffer_of(a));
-  return out;
-}
+// Arrays of one call, and what they live in.
+struct Buffers {
+  std::vector<Buffer> list;
+  Keep keep;
+  explicit Buffers(const py::list& arrays) {
+    for (py::handle a : arrays) list.push_back(buffer_of(a, "#" + std::to_string(list.size() + 1), keep));
+  }
+};
 
 std::vector<Scalar> scalars_of(const std::vector<double>& values) {
   std::vector<Scalar> out;
@@ -87,13 +91,12 @@ std::vector<Scalar> scalars_of(const std::vector<double>& values) {
   return out;
 }
 
-py::tuple describe(py::handle object) {
-  ArrayView view;
-  std::string why;
-  if (!view_array(object.ptr(), view, why)) return py::make_tuple(py::none(), why, false);
-  const jit::ArrayArg& a = view.arg;
-  bool unit = a.rank == 0 || a.strides[a.rank - 1] == 1 || a.extents[a.rank - 1] <= 1;
-  return py::make_tuple(std::string(ir::scalar_type_name(a.type)), std::vector<int64_t>(view.extents, view.extents + a.rank), unit);
+// (type name, extents, unit inner stride) of an array argument.
+py::tuple describe(py::handle object, const std::string& name) {
+  Keep keep;
+  Buffer b = buffer_of(object, name, keep);
+  bool unit = b.extents.empty() || b.strides.back() == 1 || b.extents.back() <= 1;
+  return py::make_tuple(std::string(ir::scalar_type_name(b.type)), b.extents, unit);
 }
 
 py::dict parameter(const ParameterInfo& p) {
@@ -113,9 +116,9 @@ void add_op(py::module_& m) {
   py::class_<api::Chooser>(m, "Chooser")
       .def("choose",
            [](const api::Chooser& c, const py::list& arrays) {
-             std::vector<Buffer> buffers = buffers_of(arrays);
+             Buffers buffers(arrays);
              std::vector<jit::ArrayArg> args;
-             for (const Buffer& b : buffers)
+             for (const Buffer& b : buffers.list)
                args.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, false});
              args.resize(args.size() + 64);  // outputs are not looked at
              return c.choose(args.data());
@@ -152,12 +155,12 @@ void add_op(py::module_& m) {
            })
       .def("interpret",
            [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
-             value_or_raise(op.interpret(options, buffers_of(arrays), scalars_of(scalars), seed));
+             value_or_raise(op.interpret(options, Buffers(arrays).list, scalars_of(scalars), seed));
            })
       .def("reference",
            [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars) {
              py::list out;
-             for (Op::Bounded& b : value_or_raise(op.reference(options, buffers_of(arrays), scalars_of(scalars))))
+             for (Op::Bounded& b : value_or_raise(op.reference(options, Buffers(arrays).list, scalars_of(scalars))))
                out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()), py::array_t<double>(b.bound.size(), b.bound.data())));
              return out;
            });
@@ -181,6 +184,7 @@ PYBIND11_MODULE(_heddle, m) {
   m.doc() = "Handles of Heddle's C++ surface; users import heddle.";
   dtypes();
   add_kernel_type(m);
+  add_export_type(m);
   py::class_<CompileOptions>(m, "CompileOptions");
   add_op(m);
   py::class_<Program>(m, "Program", "A printed program read back.")
@@ -199,7 +203,7 @@ PYBIND11_MODULE(_heddle, m) {
            py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
       .def("interpret",
            [](const Program& p, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
-             value_or_raise(p.interpret(buffers_of(arrays), scalars_of(scalars), seed));
+             value_or_raise(p.interpret(Buffers(arrays).list, scalars_of(scalars), seed));
            },
            py::arg("arrays"), py::arg("scalars") = std::vector<double>{}, py::arg("seed") = 1,
            "Runs the reference interpreter on all array parameters, inputs and then outputs.");

@@ -29,10 +29,7 @@ def spec(type, *dims):
 def _describe(name, array):
     if isinstance(array, Spec):
         return array._describe()
-    kind, extents, unit = _heddle.describe(array)
-    if kind is None:
-        raise TypeError(f"the argument `{name}` {extents}")
-    return (kind, extents, unit)
+    return _heddle.describe(array, name)
 
 
 class State:
