@@ -27,10 +27,13 @@ class DropGuards {
         continue;
       }
       const auto* l = std::get_if<ir::For>(&s->form);
+      const auto* r = std::get_if<ir::Reduce>(&s->form);
       if (l) loops_.push_back(s);
+      if (r) regions_.push_back(r);
       const Body& below = ir::children(s);
       out.push_back(below.empty() ? s : ir::with_children(s, body(below)));
       if (l) loops_.pop_back();
+      if (r) regions_.pop_back();
     }
     return out;
   }
@@ -84,6 +87,19 @@ class DropGuards {
     return true;
   }
 
+  // The cell lies in its box, and in the window of the region that it is combined in.
+  bool writable(const ir::Assign& assign, const ir::Facts& facts) const {
+    if (!inside(assign.buffer, assign.subs, facts)) return false;
+    for (const ir::Reduce* region : regions_)
+      for (const ir::Window& w : region->windows) {
+        if (w.buffer != assign.buffer) continue;
+        for (size_t i = 0; i < assign.subs.size(); ++i)
+          if (!ir::prove(facts, ir::less_equal(w.ranges[i].lo, assign.subs[i])) || !ir::prove(facts, ir::less(assign.subs[i], w.ranges[i].hi)))
+            return false;
+      }
+    return true;
+  }
+
   // Moves a guard whose axis the subscripts mention to `mode`; false when there is none in `from`.
   bool retreat(std::vector<Guard>& guards, const Leaf& leaf, const std::vector<Expr>& subs, Guard::Mode from, Guard::Mode to,
                bool in_lanes) const {
@@ -128,7 +144,7 @@ class DropGuards {
   // Checks the choice of modes; on a failure changes one mode and returns false.
   bool settle(std::vector<Guard>& guards, const Leaf& leaf) const {
     const ir::Assign& assign = leaf.assigns[0];
-    if (!inside(assign.buffer, assign.subs, facts_with(guards, leaf, false))) {
+    if (!writable(assign, facts_with(guards, leaf, false))) {
       for (Guard::Mode from : {Guard::dropped, Guard::clamped, Guard::filled})
         for (bool lanes : {true, false})
           if (retreat(guards, leaf, assign.subs, from, Guard::kept, lanes)) return false;
@@ -194,9 +210,55 @@ class DropGuards {
 
   const ir::Program& p_;
   std::vector<StmtRef> loops_;
+  std::vector<const ir::Reduce*> regions_;
 };
 
 }  // namespace
+
+namespace {
+
+// The end of the domain of the map axis that moves along this dim of the window, over what is inside the region.
+Expr domain_end(const ir::Program& p, const ir::Reduce& region, ir::BufferId buffer, size_t dim) {
+  Expr end;
+  ir::walk(region.body, [&](const StmtRef& s) {
+    const auto* leaf = std::get_if<Leaf>(&s->form);
+    if (!leaf || leaf->assigns.size() != 1 || leaf->assigns[0].buffer != buffer) return true;
+    const auto* v = leaf->assigns[0].subs[dim].as<ir::Var>();
+    for (const ir::Axis& axis : p.stage(leaf->stage).axes)
+      if (v && axis.symbol == v->symbol && axis.cls == ir::AxisClass::map) end = axis.hi;
+    return true;
+  });
+  return end;
+}
+
+}  // namespace
+
+ir::Program widen_windows(ir::Program program) {
+  const ir::Program& p = program;
+  program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
+    const auto* region = std::get_if<ir::Reduce>(&s->form);
+    if (!region) return {s};
+    ir::Reduce out = *region;
+    bool changed = false;
+    for (ir::Window& w : out.windows) {
+      if (p.buffer(w.buffer).role != ir::Role::temporary) continue;
+      for (size_t d = 0; d < w.ranges.size(); ++d) {
+        const auto* end = w.ranges[d].hi.as<ir::Binary>();
+        if (!end || end->op != ir::BinaryOp::min) continue;
+        const Expr domain = domain_end(p, *region, w.buffer, d);
+        if (!domain.known()) continue;
+        const bool right = ir::equal(end->right, domain);
+        if (!right && !ir::equal(end->left, domain)) continue;
+        const Expr wide = right ? end->left : end->right;
+        if (!ir::equal(wide, p.buffer(w.buffer).box[d].hi)) continue;
+        w.ranges[d].hi = wide;
+        changed = true;
+      }
+    }
+    return changed ? Body{ir::make_stmt(std::move(out), s->place)} : Body{s};
+  });
+  return program;
+}
 
 ir::Program drop_guards(ir::Program program) {
   program.body = DropGuards(program).body(program.body);

@@ -14,6 +14,7 @@ constexpr LoweringPass passes[] = {
     // From here on register buffers are reached at constant places only, where their loops allow it.
     {"guards_to_bounds", guards_to_bounds, "a guard that all leaves of a loop share becomes its bound"},
     {"explicit_padding", explicit_padding, "the cells that layouts add become cells of the box"},
+    {"widen_windows", widen_windows, "windows of reductions end with their boxes, so that their extents are constant"},
     {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
     {"tile_guards_to_bounds", tile_guards_to_bounds, "what is left of them, for small tiles too"},
     {"partition", partition, "whole vectors run without guards, the rest with them"},

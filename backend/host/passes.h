@@ -30,6 +30,11 @@ ir::Program tile_guards_to_bounds(ir::Program program);
 /// The cells that a layout adds become cells like others: guards that kept out of them may go.
 ir::Program explicit_padding(ir::Program program);
 
+/// before: alloc t: f32[r in r .. r + 4]   reduce t[r .. min(r + 4, rows)] by sum { .. }
+/// after:  alloc t: f32[r in r .. r + 4]   reduce t[r .. r + 4] by sum { .. }
+/// A window that ends with its buffer's box or with the domain ends with the box: the cells between belong to no point.
+ir::Program widen_windows(ir::Program program);
+
 /// before: at acc(i = 6*io + ii, ..) where 6*io + ii < m { acc[i, j] sum= a[i, p] * panel[p, j] }
 /// after:  at acc(i = 6*io + ii, ..)                     { acc[i, j] sum= a[min(i, m - 1), p] * panel[p, j] }
 /// A guard that only keeps a map axis in its range may go where the cells beyond lie in the temporary's own box: what they hold
