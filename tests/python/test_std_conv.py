@@ -71,3 +71,14 @@ def test_types(rng, target):
     exact, _ = convolution(x, w, 1, 1, 1, 1)
     out = hd.std.nn.conv2d(x.astype(np.float64), w.astype(np.float64), padding=1, target=target)
     np.testing.assert_array_equal(out, exact)
+
+
+@pytest.mark.parametrize("n,c,f,groups,h,w,kernel,stride,padding,dilation", CASES)
+def test_every_schedule_of_nhwc(rng, n, c, f, groups, h, w, kernel, stride, padding, dilation):
+    x = rng.standard_normal((n, c, h, w), dtype=np.float32)
+    weight = rng.standard_normal((f, c // groups, *kernel), dtype=np.float32)
+    exact, size = (v.transpose(0, 2, 3, 1) for v in convolution(x, weight, stride, padding, dilation, groups))
+    terms = c // groups * kernel[0] * kernel[1]
+    lasts = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    every_schedule(hd.std.nn.conv2d_nhwc, *lasts, groups=groups, stride=stride, padding=padding, dilation=dilation,
+                   check=lambda out: within(out, exact, (terms + 2) * 2.0**-24 * size))
