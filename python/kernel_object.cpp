@@ -27,6 +27,7 @@ struct KernelObject {
   std::vector<Slot>* slots;       // declared parameters but outputs, in order
   std::vector<int>* outputs;      // plan indices
   PyObject* result_type;          // a namedtuple class for several outputs, else null
+  PyObject* recipe;               // (function, arguments) that make this kernel again, or null
   PyObject* weakrefs;
 };
 
@@ -256,6 +257,7 @@ void dealloc(PyObject* object) {
   delete self->slots;
   delete self->outputs;
   Py_XDECREF(self->result_type);
+  Py_XDECREF(self->recipe);
   type->tp_free(object);
   Py_DECREF(type);
 }
@@ -313,6 +315,19 @@ PyObject* repr(PyObject* o) {
   });
 }
 
+// Pickles as its recipe: the texts and the request, never code.
+PyObject* reduce(PyObject* o, PyObject*) {
+  PyObject* recipe = reinterpret_cast<KernelObject*>(o)->recipe;
+  if (recipe) return Py_NewRef(recipe);
+  PyErr_SetString(PyExc_TypeError, "this kernel has no recipe to pickle");
+  return nullptr;
+}
+
+PyMethodDef methods[] = {
+    {"__reduce__", reduce, METH_NOARGS, "The texts and the request that make this kernel again."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 PyGetSetDef getters[] = {
     {"program", get_program, nullptr, "The program after all steps, printed.", nullptr},
     {"llvm", get_llvm, nullptr, "LLVM IR after the passes.", nullptr},
@@ -334,6 +349,7 @@ PyType_Slot type_slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_methods, methods},
     {Py_tp_getset, getters},
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>("A compiled op. Call it with arrays and scalars in the order of declaration; `out=` takes the outputs.")},
@@ -343,6 +359,12 @@ PyType_Spec type_spec = {"heddle.Kernel", sizeof(KernelObject), 0,
                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, type_slots};
 
 }  // namespace
+
+void set_recipe(py::handle kernel, py::object function, py::object arguments) {
+  if (Py_TYPE(kernel.ptr()) != kernel_type) throw py::type_error("not a Kernel");
+  auto* self = reinterpret_cast<KernelObject*>(kernel.ptr());
+  Py_XSETREF(self->recipe, py::make_tuple(function, arguments).release().ptr());
+}
 
 void add_kernel_type(py::module_& module) {
   word_out = PyUnicode_InternFromString("out");

@@ -190,6 +190,10 @@ PYBIND11_MODULE(_heddle, m) {
   py::class_<Program>(m, "Program", "A printed program read back.")
       .def_property_readonly("name", &Program::name)
       .def_property_readonly("text", &Program::text)
+      .def("__reduce__",
+           [](const Program& p) {
+             return py::make_tuple(py::module_::import("heddle.module").attr("_rebuild_program"), py::make_tuple(p.text(), p.name()));
+           })
       .def_property_readonly("parameters",
                              [](const Program& p) {
                                py::list out;
@@ -198,7 +202,9 @@ PYBIND11_MODULE(_heddle, m) {
                              })
       .def("compile",
            [](const Program& p, const std::string& target, int threads) {
-             return make_kernel(value_or_raise(p.compile(target, threads)), p.parameters(), p.name());
+             py::object kernel = make_kernel(value_or_raise(p.compile(target, threads)), p.parameters(), p.name());
+             set_recipe(kernel, py::module_::import("heddle.module").attr("_rebuild_program_kernel"), py::make_tuple(p.text(), p.name(), target, threads));
+             return kernel;
            },
            py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
       .def("interpret",
@@ -219,6 +225,7 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("request", &request, py::arg("arrays"), py::arg("consts"), py::arg("schedule"), py::arg("tune"), py::arg("fix"), py::arg("target"),
         py::arg("threads"));
   m.def("describe", &describe);
+  m.def("set_recipe", &set_recipe);
   m.def("set_threads", &set_threads);
   m.def("threads", &threads);
   m.def("targets", &targets);

@@ -1,5 +1,6 @@
 """Modules, ops, schedules and their states."""
 
+import functools
 import inspect
 import os
 
@@ -143,7 +144,15 @@ class Op:
         """
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        return self._handle.compile(_heddle.request(described, consts, schedule, tune or {}, fix or {}, target or "auto", threads or 0))
+        return self._build(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0)
+
+    def _build(self, *request):
+        kernel = self._handle.compile(_heddle.request(*request))
+        _heddle.set_recipe(kernel, _rebuild_kernel, (self._module._texts, self.name, request))
+        return kernel
+
+    def __reduce__(self):
+        return _rebuild_op, (self._module._texts, self.name)
 
     def _sort_types(self, args, named):
         """As `_sort`, but scalars may be missing: a compile needs only types and consts."""
@@ -177,8 +186,7 @@ class Op:
         key = types + (schedule,)
         kernel = self._kernels.get(key)
         if kernel is None:
-            request = _heddle.request(described, consts, schedule, {}, {}, target or "auto", 0)
-            kernel = self._kernels[key] = self._handle.compile(request)
+            kernel = self._kernels[key] = self._build(described, consts, schedule, {}, {}, target or "auto", 0)
         return kernel(**arrays, **scalars, out=out, threads=threads)
 
     def _choose(self, types, described, consts, target, arrays):
@@ -234,7 +242,7 @@ class Module:
     """A parsed and checked text. Its ops are attributes: `m.softmax(x)`."""
 
     def __init__(self, handle, texts):
-        self._handle, self._texts = handle, texts
+        self._handle, self._texts = handle, texts  # texts: (text, name) of each, in the order in which they were added
         self._ops = {}
 
     def __repr__(self):
@@ -278,12 +286,42 @@ class Module:
 
     def extend(self, text, name="<text>"):
         """A module with more text, for example schedules of this one's ops; this module is unchanged."""
-        return Module(self._handle.extend(text, name), self._texts + [text])
+        return Module(self._handle.extend(text, name), self._texts + ((text, name),))
+
+    def __reduce__(self):
+        return _rebuild_module, (self._texts,)
+
+
+@functools.lru_cache(64)
+def _rebuild_module(texts):
+    """Unpickles a module from its texts. Kernels and ops of one module share it."""
+    (text, name), *more = texts
+    module = parse(text, name)
+    for text, name in more:
+        module = module.extend(text, name)
+    return module
+
+
+def _rebuild_op(texts, name):
+    return _rebuild_module(texts).op(name)
+
+
+def _rebuild_kernel(texts, name, request):
+    """Unpickles a kernel: it is compiled anew, for the machine that reads it where its target is "auto" or "cpu"."""
+    return _rebuild_op(texts, name)._build(*request)
+
+
+def _rebuild_program(text, name):
+    return parse(text, "<program>").program(name)
+
+
+def _rebuild_program_kernel(text, name, target, threads):
+    return _rebuild_program(text, name).compile(target, threads)
 
 
 def parse(text, name="<text>"):
     """A module from text; raises `Error`."""
-    return Module(_heddle.parse(text, name), [text])
+    return Module(_heddle.parse(text, name), ((text, name),))
 
 
 def load(path):
@@ -291,4 +329,4 @@ def load(path):
     path = os.fspath(path)
     handle = _heddle.load(path)
     with open(path, encoding="utf-8") as file:
-        return Module(handle, [file.read()])
+        return Module(handle, ((file.read(), path),))
