@@ -276,7 +276,7 @@ class Partition {
   }
 
  private:
-  static constexpr int64_t most_leaves = 32;
+  static constexpr int64_t most_leaves = 32, shortest_loop = 8;
 
   // Only loops that are written out below: the guards are checked at each of few places.
   bool small(const Body& list) {
@@ -296,7 +296,9 @@ class Partition {
   Body split(const StmtRef& s) {
     const For& l = std::get<For>(s->form);
     inner_.clear();
-    if (!small(l.body) || inner_.empty()) return {s};
+    Expr keep;
+    const int64_t* extent = constant_extent(l, keep);
+    if ((extent && *extent <= shortest_loop) || !small(l.body) || inner_.empty()) return {s};
     std::vector<Expr> guards;
     ir::walk(l.body, [&](const StmtRef& at) {
       if (const auto* leaf = std::get_if<Leaf>(&at->form))
@@ -320,7 +322,8 @@ class Partition {
       gone.push_back(e);
     }
     if (gone.empty()) return {s};
-    const Expr from = ir::prove(facts, ir::less_equal(l.lo, full)) ? full : ir::max(l.lo, full);
+    // Without the help of loops: what comes later must see at once that the rest begins inside.
+    const Expr from = ir::prove(ir::facts_of(p_), ir::less_equal(l.lo, full)) ? full : ir::max(l.lo, full);
     For main = l, rest = l;
     main.hi = full;
     main.body = without(l.body, gone);
