@@ -9,6 +9,7 @@ namespace heddle::ir {
 namespace {
 
 constexpr int deepest_matching = 4;  // checks on the subscripts of subscripts
+constexpr size_t most_values = 6;    // that are tried as bounds of data
 
 bool is_and(const Expr& e) {
   const Binary* b = e.as<Binary>();
@@ -76,6 +77,7 @@ void SafeFacts::assume(const Expr& condition) {
   if (!condition.known()) return;
   if (!touches_data(condition)) return facts_.add(condition);
   bring_in_loads(condition, 0);
+  open_.clear();
   std::vector<Expr> open{condition}, parts;
   while (!open.empty()) {
     Expr e = open.back();
@@ -93,6 +95,7 @@ void SafeFacts::assume(const Expr& condition) {
       if (usable(e)) note_bounds(e);
   for (const Expr& e : parts)
     if (usable(e)) facts_.add(e);
+  open_.clear();
 }
 
 void SafeFacts::assume_not(const Expr& condition) {
@@ -118,12 +121,12 @@ void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, co
   }
   bring_in_loads(lo, 0);
   bring_in_loads(hi, 0);
-  for (const Expr* e : {&lo, &hi})
-    if (!bounded(*e) && std::find(wild_.begin(), wild_.end(), symbol) == wild_.end()) wild_.push_back(symbol);
   // Bare against its bounds: so the loop runs, whatever they are.
   auto side = [&](const Expr& e) { return lasting(e, written) && (is_index_data(e) || bounded(e)); };
   if (side(lo)) facts_.add(at_least);
   if (side(hi)) facts_.add(below);
+  open_.clear();
+  if (!bounded(lo) || !bounded(hi)) wild_.push_back(symbol);
 }
 
 void SafeFacts::passed(PassedCheck check) {
@@ -135,8 +138,32 @@ void SafeFacts::passed(PassedCheck check) {
 
 bool SafeFacts::is_tame(const Expr& data) const {
   const Convert* c = data.as<Convert>();
-  const bool narrow = c && is_integer(c->value.type()) && scalar_bytes(c->value.type()) < 8;
-  return narrow || (contains(at_least_, data) && contains(at_most_, data));
+  if (c && is_integer(c->value.type()) && scalar_bytes(c->value.type()) < 8) return true;
+  if (contains(open_, data)) return false;
+  const bool both = (contains(at_least_, data) || follows_bound(data, false)) && (contains(at_most_, data) || follows_bound(data, true));
+  if (!both) open_.push_back(data);
+  return both;
+}
+
+// By proof, from several facts: one of the values that data is compared with bounds it.
+bool SafeFacts::follows_bound(const Expr& data, bool upper) const {
+  std::vector<Expr> values{index_constant(0)};
+  for (const Expr& fact : facts_.conditions())
+    walk(fact, [&](const Expr& e) {
+      const Binary* b = e.as<Binary>();
+      if (!b || !is_comparison(b->op)) return e.type() == ScalarType::boolean;
+      const Expr left = as_index(b->left, false), right = as_index(b->right, false);
+      if (!left.known() || !right.known()) return false;
+      for (const auto& [from, value] : {std::pair(left, right), std::pair(right, left)})
+        if (touches_data(from) && !touches_data(value) && values.size() < most_values && !contains(values, value)) values.push_back(value);
+      return false;
+    });
+  for (const Expr& value : values)
+    if (prove(facts_, upper ? less_equal(data, value) : less_equal(value, data))) {
+      (upper ? at_most_ : at_least_).push_back(data);
+      return true;
+    }
+  return false;
 }
 
 bool SafeFacts::bounded(const Expr& index) const {
@@ -162,12 +189,13 @@ bool SafeFacts::usable(const Expr& e) const {
 }
 
 // The same value as data in index arithmetic; none when it has no such form.
-Expr SafeFacts::as_index(const Expr& e) const {
+Expr SafeFacts::as_index(const Expr& e, bool look_inside) const {
   if (e.type() == ScalarType::index) return e;
   if (!is_integer(e.type()) || e.type() == ScalarType::u64) return {};
   if (const int64_t* value = constant_value(e)) return index_constant(*value);
   const Convert* c = e.as<Convert>();
-  if (c && e.type() == ScalarType::i64 && c->value.type() == ScalarType::index && bounded(c->value)) return c->value;
+  const bool of_index = c && e.type() == ScalarType::i64 && c->value.type() == ScalarType::index;
+  if (of_index && (look_inside ? bounded(c->value) : !touches_data(c->value))) return c->value;
   return convert(ScalarType::index, e);
 }
 
@@ -221,6 +249,7 @@ void SafeFacts::forget(const std::set<BufferId>& written) {
       if (!speaks(c)) left.add(c);
     facts_ = std::move(left);
   }
+  open_.clear();
   std::erase_if(at_least_, speaks);
   std::erase_if(at_most_, speaks);
   std::erase_if(brought_, speaks);

@@ -46,16 +46,18 @@ class SafeFacts {
   bool usable(const Expr& condition) const;
   bool bounded(const Expr& index) const;
   bool is_tame(const Expr& data) const;
+  bool follows_bound(const Expr& data, bool upper) const;
   void note_bounds(const Expr& condition);
   bool lasting(const Expr& condition, const std::set<BufferId>& written = {}) const;
-  Expr as_index(const Expr& e) const;
+  Expr as_index(const Expr& e, bool look_inside = true) const;
   void bring_in_loads(const Expr& e, int depth);
   void bring_in(const Expr& load, int depth);
   void match(const PassedCheck& check, const Expr& pattern, const Expr& load, int depth);
 
   const Program* program_;
   Facts facts_;
-  std::vector<Expr> at_least_, at_most_;  ///< data with a lower, an upper bound
+  mutable std::vector<Expr> at_least_, at_most_;  ///< data with a lower, an upper bound
+  mutable std::vector<Expr> open_;                ///< data for which none was found, by these facts
   std::vector<SymbolId> wild_;            ///< loops over data
   std::vector<PassedCheck> checks_;
   std::vector<Expr> brought_;             ///< loads whose checks are in

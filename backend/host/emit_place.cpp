@@ -214,8 +214,7 @@ Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) 
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-template <class I>
-I* Emitter::tagged(I* access, const Storage& where) {
+llvm::Instruction* Emitter::tagged(llvm::Instruction* access, const Storage& where) {
   auto scope = scopes_.find(where.group);
   if (where.group >= 0 && scope != scopes_.end()) {
     access->setMetadata(llvm::LLVMContext::MD_alias_scope, scope->second.first);
@@ -250,16 +249,16 @@ Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
   }
   llvm::Type* lanes = arith_.with_lanes(element, true);
   Value* zero = llvm::Constant::getNullValue(lanes);
-  llvm::Instruction* read = nullptr;
+  Value* read = nullptr;
   if (at.shape == Spot::scattered) {
     Value* pointers = b_.CreateGEP(element, at.pointer, at.offsets);
-    read = b_.CreateMaskedGather(lanes, pointers, align, all_lanes(), zero);
+    read = tagged(b_.CreateMaskedGather(lanes, pointers, align, all_lanes(), zero), *at.storage);
   } else if (!mask_ || at.inside_slot) {
-    read = b_.CreateAlignedLoad(lanes, at.pointer, align);
+    read = tagged(b_.CreateAlignedLoad(lanes, at.pointer, align), *at.storage);
   } else {
-    read = b_.CreateMaskedLoad(lanes, at.pointer, align, mask_, zero);
+    read = masked_load(element, at.pointer, align, *at.storage);
   }
-  return arith_.from_memory(type, {tagged(read, *at.storage), true});
+  return arith_.from_memory(type, {read, true});
 }
 
 void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
@@ -288,7 +287,7 @@ void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
     Value* old = b_.CreateAlignedLoad(lanes->getType(), at.pointer, align);
     b_.CreateAlignedStore(b_.CreateSelect(mask_, lanes, old), at.pointer, align);
   } else {
-    tagged(b_.CreateMaskedStore(lanes, at.pointer, align, mask_), *at.storage);
+    masked_store(lanes, arith_.memory_type(type), at.pointer, align, *at.storage);
   }
 }
 

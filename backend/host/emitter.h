@@ -132,9 +132,13 @@ class Emitter {
   Val load(ir::BufferId buffer, const std::vector<Expr>& subs);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
   Value* readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs);
-  template <class I>
-  I* tagged(I* access, const Storage& where);
+  llvm::Instruction* tagged(llvm::Instruction* access, const Storage& where);
   Value* all_lanes();
+
+  // emit_masked.cpp
+  int masked_width(llvm::Type* element) const;
+  Value* masked_load(llvm::Type* element, Value* pointer, llvm::Align align, const Storage& where);
+  void masked_store(Value* lanes, llvm::Type* element, Value* pointer, llvm::Align align, const Storage& where);
 
   // emit_value.cpp
   Val value(const Expr& e);
