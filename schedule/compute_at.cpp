@@ -35,6 +35,22 @@ Result<Done> readers_below(const Step& step, const ProducerNest& nest, SymbolId 
   return Done{};
 }
 
+// What the producer reads is the same wherever it is computed.
+Result<Done> reads_nothing_updated(const Step& step, const ProducerNest& nest) {
+  const Program& p = step.program;
+  std::vector<BufferId> read;
+  for (const Access& a : accesses(p, {nest.chain.front()}))
+    if (a.reads && !a.combines) read.push_back(a.buffer);
+  for (const LeafSite& site : leaves(p.body))
+    for (const Assign& a : site.leaf().assigns) {
+      if (a.kind != AssignKind::update || std::find(read.begin(), read.end(), a.buffer) == read.end()) continue;
+      return step.refusal(codes::touched_producer, "`" + p.stage(nest.stage).name + "` reads `" + buffer_name(p, a.buffer) +
+                                                       "`, which is updated in place: it stays before or after the update")
+          .label(site.path.back()->place, "updated here");
+    }
+  return Done{};
+}
+
 // The box of cells that one iteration reads, over all fields of a state; own dims first, as in the field with the
 // fewest.
 TouchedBox box_read(const Program& p, const ProducerNest& nest, const Body& body, const Facts& at) {
@@ -186,6 +202,8 @@ Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::opti
   Result<Done> legal = can_hold(step, path);
   if (!legal) return legal;
   legal = readers_below(step, nest, loop);
+  if (!legal) return legal;
+  legal = reads_nothing_updated(step, nest);
   if (!legal) return legal;
 
   Facts at = facts_at(p, path);

@@ -116,6 +116,15 @@ bool writes_apart(const Program& p, const Leaf& leaf, const For& l) {
   return drives;
 }
 
+// `w[i] <- w[i] - g[i]`: a point reads the cell that it writes, and no other point does.
+bool own_cell(const Access& read, const Access& write) {
+  const Leaf* leaf = write.by ? as<Leaf>(write.by) : nullptr;
+  if (!leaf || read.by != write.by || leaf->recomputed || leaf->assigns.size() != 1) return false;
+  for (size_t d = 0; d < read.window.size(); ++d)
+    if (!same(read.window[d].lo, write.window[d].lo)) return false;
+  return true;
+}
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
@@ -126,7 +135,7 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
   for (const Access& w : list) {
     if (!w.writes || !outer(w.buffer)) continue;
     for (const Access& r : list) {
-      if (!r.reads || r.combines || r.buffer != w.buffer) continue;
+      if (!r.reads || r.combines || r.buffer != w.buffer || own_cell(r, w)) continue;
       Diagnostic d = step.refusal(
           codes::overlapping_writes,
           "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) + ", which others of them write");

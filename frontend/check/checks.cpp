@@ -18,7 +18,52 @@ bool has_load(const ir::Expr& e) {
   return found;
 }
 
+// The terms of a sum, with their signs.
+void terms_of(const ir::Expr& e, bool minus, std::vector<std::pair<ir::Expr, bool>>& out) {
+  const auto* b = e.as<ir::Binary>();
+  if (!b || (b->op != ir::BinaryOp::add && b->op != ir::BinaryOp::sub)) return out.emplace_back(e, minus), void();
+  terms_of(b->left, minus, out);
+  terms_of(b->right, minus != (b->op == ir::BinaryOp::sub), out);
+}
+
+// `data + rest` where only `data` comes from a tensor, as one number.
+bool split_data(const ir::Expr& sub, ir::Expr& data, ir::Expr& rest) {
+  std::vector<std::pair<ir::Expr, bool>> terms;
+  terms_of(sub, false, terms);
+  rest = ir::index_constant(0);
+  for (const auto& [term, minus] : terms) {
+    if (!has_load(term)) {
+      rest = minus ? rest - term : rest + term;
+      continue;
+    }
+    if (data.known() || minus || !term.as<ir::Convert>()) return false;
+    data = term;
+  }
+  return data.known();
+}
+
 }  // namespace
+
+// lo <= data + rest < hi with the data bare on one side, since sums with it could pass 64 bits; and where nothing else speaks of an
+// axis that only `rest` mentions, at the ends of that axis, so that the check needs no loop over it.
+ir::Expr OpChecker::inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, bool guarded) const {
+  ir::Expr data, rest;
+  if (!split_data(sub, data, rest)) return ir::both(ir::less_equal(box.lo, sub), ir::less(sub, box.hi));
+  ir::Expr low = rest, high = rest, empty = ir::bool_constant(false);
+  std::vector<ir::SymbolRange> ends;
+  ir::Facts facts = facts_;
+  for (const Index& i : scope_.indices) {
+    if (!i.lo.known()) continue;
+    facts.add_range(i.symbol, i.lo, i.hi);
+    if (guarded || ir::mentions(data, i.symbol) || !ir::mentions(rest, i.symbol) || has_load(i.lo) || has_load(i.hi)) continue;
+    ends.push_back({i.symbol, i.lo, i.hi});
+    if (!ir::prove(facts_, ir::less(i.lo, i.hi))) empty = ir::binary(ir::BinaryOp::logical_or, empty, ir::less_equal(i.hi, i.lo));
+  }
+  if (!ends.empty())
+    if (ir::Bounds b = ir::bounds_over(rest, ends, facts); b.ok) low = b.lo, high = b.hi;
+  ir::Expr inside = ir::both(ir::less_equal(ir::simplify(box.lo - low), data), ir::less(data, ir::simplify(box.hi - high)));
+  return ir::binary(ir::BinaryOp::logical_or, empty, inside);
+}
 
 bool OpChecker::depends_on_data(const ir::Expr& e) const {
   if (!e.known()) return false;
@@ -35,12 +80,12 @@ void OpChecker::check_data(const Access& access, size_t k) {
   const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
   const Index* whole = has_load(sub) ? nullptr : index_of(sub);
   bool by_range = whole && access.path.empty() && !scope_.where.known();
-  ir::Expr inside = ir::both(ir::less_equal(box.lo, sub), ir::less(sub, box.hi));
+  ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
+  for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
+  ir::Expr inside = inside_by_data(sub, box, guard.known());
   if (by_range)
     inside = ir::binary(ir::BinaryOp::logical_or, ir::less_equal(whole->hi, whole->lo),
                         ir::both(ir::less_equal(box.lo, whole->lo), ir::less_equal(whole->hi, box.hi)));
-  ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
-  for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
   if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
 
   add_check(inside, "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`", access.place);

@@ -37,6 +37,7 @@ void OpChecker::equation(const ast::Equation& eq) {
   }
   int target = target_of(eq);
   if (target < 0) return;
+  if (eq.kind == ast::AssignKind::update) return update(target, eq);
   tensors_[target].state = Tensor::State::pending;
   scope_.stage = tensors_[target].name;
   size_t before = found_.size();
@@ -94,18 +95,25 @@ int OpChecker::target_of(const ast::Equation& eq) {
     tensors_.push_back(std::move(t));
   }
   bool update = eq.kind == ast::AssignKind::update;
-  if (tensors_[id].input && !update) {
-    report(Diagnostic(codes::left_side, left.path.place, "`" + name + "` is an input: inputs are not written")
+  if (tensors_[id].input && !(update && tensors_[id].inout)) {
+    bool inout = tensors_[id].inout;
+    report(Diagnostic(codes::left_side, left.path.place,
+                      "`" + name + (inout ? "` is `inout`: its cells are updated by `<-`" : "` is an input: inputs are not written"))
                .label(tensors_[id].place, "it is declared here")
-               .with_help(
-                   "give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
+               .with_help(inout ? "write `" + excerpt(left.place) + " <- ..`"
+                                : "give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
     return -1;
   }
-  tensors_[id].defined = left.path.place;
-  tensors_[id].state = Tensor::State::broken;
-  const auto* call = eq.right.value ? eq.right.value->as<ast::Call>() : nullptr;
-  if (update) report(unsupported("an update `<-`", eq.place));
-  else if (call && module_.op(call->callee.text())) report(unsupported("a call of an op", call->callee.place));
+  if (update && !tensors_[id].inout) {
+    report(Diagnostic(codes::left_side, left.path.place, "`" + name + "` is no `inout` parameter, so it has no cells to update")
+               .with_help("write `" + excerpt(left.place) + " = ..`, or declare `inout " + name + ": ..`"));
+    return -1;
+  }
+  if (!update) {
+    tensors_[id].defined = left.path.place;
+    tensors_[id].state = Tensor::State::broken;
+  }
+  if (eq.right.value && op_called(*eq.right.value) && !update) report(unsupported("a call of an op", eq.right.value->place));
   else if (eq.left.size() != 1)
     report(Diagnostic(codes::left_side, eq.place, "only a call of an op has several left sides"));
   else if (eq.kind == ast::AssignKind::combine)
@@ -116,6 +124,11 @@ int OpChecker::target_of(const ast::Equation& eq) {
     report(Diagnostic(codes::left_side, left.place, "the left side is a name with subscripts"));
   else return id;
   return -1;
+}
+
+bool OpChecker::op_called(const ast::Expr& value) const {
+  const auto* call = value.as<ast::Call>();
+  return call && module_.op(call->callee.text());
 }
 
 int OpChecker::new_index(const std::string& name, const Place& place, ir::AxisClass cls) {
@@ -219,9 +232,13 @@ bool OpChecker::left_side(const ast::Ref& left, const Tensor& target, std::vecto
   }
   if (!ok) return false;
   if (std::all_of(groups.begin(), groups.end(), [](int g) { return g == 1; })) groups.clear();
-  if (!target.result) return true;
+  return !target.result || matches_shape(left, target, subs.size(), groups);
+}
+
+bool OpChecker::matches_shape(const ast::Ref& left, const Tensor& target, size_t subs, std::vector<int> groups) {
+  if (std::all_of(groups.begin(), groups.end(), [](int g) { return g == 1; })) groups.clear();
   const ir::Buffer& buffer = frame_.buffer(target.buffers[0]);
-  if (subs.size() == buffer.box.size() && groups == target.groups) return true;
+  if (subs == buffer.box.size() && groups == target.groups) return true;
   size_t axes = target.groups.empty() ? buffer.box.size() : target.groups.size();
   report(Diagnostic(codes::wrong_rank, left.place,
                     "the left side does not match the shape of `" + target.name + "`, which has " +
@@ -232,13 +249,13 @@ bool OpChecker::left_side(const ast::Ref& left, const Tensor& target, std::vecto
   return false;
 }
 
-// The left index of a declared result takes its dim as range.
+// The left index of a declared result, or of a tensor that is updated, takes its dim as range.
 void OpChecker::result_ranges(const Tensor& target, const std::vector<ir::Expr>& subs) {
-  if (!target.result) return;
+  if (!target.result && !target.inout) return;
   const ir::Buffer& buffer = frame_.buffer(target.buffers[0]);
   for (size_t i = 0; i < subs.size(); ++i)
     for (Index& index : scope_.indices)
-      if (index.symbol == subs[i].as<ir::Var>()->symbol && !index.lo.known()) {
+      if (const auto* v = subs[i].as<ir::Var>(); v && index.symbol == v->symbol && !index.lo.known()) {
         index.lo = buffer.box[i].lo;
         index.hi = buffer.box[i].hi;
         index.range_place = target.place;

@@ -46,7 +46,7 @@ class OpChecker : public Typing {
     std::string name;
     std::string type_text;  ///< of a parameter or result, as written
     State state = State::pending;
-    bool input = false, result = false;
+    bool input = false, result = false, inout = false;
     std::vector<ir::BufferId> buffers;
     const ast::ReducerItem* reducer = nullptr;  ///< of a state
     std::vector<int> groups;                    ///< logical dims of each axis; empty = all 1
@@ -153,6 +153,15 @@ class OpChecker : public Typing {
   bool bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place);
   std::string state_reducer(const ast::ReducerItem& item);
 
+  // --- update.cpp: `<-` ----------------------------------------------------------------------------------------------
+  void update(int target, const ast::Equation& eq);
+  bool is_index_name(const std::string& name) const;
+  bool written_cell(const ast::Ref& left, int target, Access& cell);
+  bool gives_axes(const ir::Expr& sub, std::vector<ir::SymbolId>& open) const;
+  bool injective(const Access& cell);
+  bool reads_own_cell(const Access& cell);
+  bool op_called(const ast::Expr& value) const;
+  bool matches_shape(const ast::Ref& left, const Tensor& target, size_t subs, std::vector<int> groups);
   // --- extremum.cpp: argmax and argmin -------------------------------------------------------------------------------
   ir::Expr extremum(const ast::Reduction& r, const Tensor& target);
   bool finish_extremum(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
@@ -187,6 +196,7 @@ class OpChecker : public Typing {
   // --- checks.cpp: checks on data ------------------------------------------------------------------------------------
   bool depends_on_data(const ir::Expr& e) const;
   void check_data(const Access& access, size_t sub);
+  ir::Expr inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, bool guarded) const;
   void add_check(const ir::Expr& condition, const std::string& text, const Place& place);
 
   const Module& module_;

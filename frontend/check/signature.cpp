@@ -208,7 +208,8 @@ void OpChecker::declare_tensors() {
   for (const ast::Param& p : item_.results) declare_tensor(p, ir::Role::out);
   for (const ast::Stmt& s : item_.body)
     if (const auto* eq = std::get_if<ast::Equation>(&s.form))
-      for (const ast::Ref& left : eq->left) later_.try_emplace(left.path.first(), left.path.place);
+      if (eq->kind != ast::AssignKind::update)
+        for (const ast::Ref& left : eq->left) later_.try_emplace(left.path.first(), left.path.place);
 }
 
 void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {
@@ -234,6 +235,7 @@ void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {
   t.place = p.name.place;
   t.input = role != ir::Role::out;
   t.result = role == ir::Role::out;
+  t.inout = role == ir::Role::inout;
   t.state = role == ir::Role::out ? Tensor::State::pending : Tensor::State::readable;
   const size_t at = tensors_.size();  // known before its shape is read: a dim may be named like it, which is refused
   if (!declare(t.name, {Named::Kind::tensor, {}, static_cast<int>(at), p.name.place})) return;

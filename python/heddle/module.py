@@ -220,14 +220,15 @@ class Op:
         return out
 
     def reference(self, *args, out, schedule="", **named):
-        """(value, bound) in float64 for each output, by the interpreter's bounded mode; `out` is written too. The bound is that of
+        """(value, bound) in float64 for each array that is written, `inout` ones and then outputs, by the interpreter's bounded mode; `out` is written too. The bound is that of
         docs/numerics.md: an answer within it is right."""
         arrays, scalars, consts = self._sort(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
         request = _heddle.request(described, consts, schedule, {}, {}, "auto", 0)
         outs = list(out) if isinstance(out, tuple) else [out]
         results = self._handle.reference(request, list(arrays.values()) + outs, self._scalar_list(scalars))
-        return [(v.reshape(o.shape), b.reshape(o.shape)) for (v, b), o in zip(results, outs)]
+        written = [arrays[p["name"]] for p in self._inputs if p["inout"]] + outs
+        return [(v.reshape(o.shape), b.reshape(o.shape)) for (v, b), o in zip(results, written)]
 
     def _scalar_list(self, scalars):
         """Values in declaration order up to the last one given; defaults fill the gaps."""
