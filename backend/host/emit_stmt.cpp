@@ -169,7 +169,12 @@ void Emitter::counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset
   i->addIncoming(from, before);
   f_.symbols[symbol.value] = {offset ? b_.CreateNSWAdd(i, offset) : i};
   depth_[symbol.value] = static_cast<int>(depth_.size()) + 1;
+  const ir::SymbolId outer = innermost_;
+  innermost_ = symbol;
+  fetched_.emplace_back();
   work();
+  fetched_.pop_back();
+  innermost_ = outer;
   depth_.erase(symbol.value);
   f_.symbols.erase(symbol.value);
   ranges_.forget(symbol);

@@ -69,6 +69,7 @@ class Emitter {
     enum Shape { one, contiguous, scattered } shape = one;
     Value* pointer = nullptr;       ///< of the element, or of lane 0
     Value* offsets = nullptr;       ///< scattered: elements from `pointer`, <width x i64>
+    int64_t step_bytes = 0;         ///< from one iteration of the innermost loop to the next; 0: not constant
     bool inside_slot = false;       ///< all lanes lie in a stack slot: masked access may touch the rest
     const Storage* storage = nullptr;
   };
@@ -131,6 +132,7 @@ class Emitter {
   int depth(ir::AffineContext& context, ir::Monomial m) const;
   Val load(ir::BufferId buffer, const std::vector<Expr>& subs);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
+  void prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs);
   Value* readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs);
   llvm::Instruction* tagged(llvm::Instruction* access, const Storage& where);
   Value* all_lanes();
@@ -188,6 +190,8 @@ class Emitter {
   std::vector<std::unordered_map<const ir::ExprNode*, std::pair<Expr, Val>>> known_;  ///< values already computed at this leaf, by scope of control
   std::unordered_map<int, std::pair<llvm::MDNode*, llvm::MDNode*>> scopes_;
   Value* nowhere_ = nullptr;
+  ir::SymbolId innermost_;                    ///< serial loop around, while nothing else stands between
+  std::vector<std::vector<uint64_t>> fetched_;  ///< what an iteration of each loop around already asks for
 
   // The reducer's combine block being written.
   struct State {
