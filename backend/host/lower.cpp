@@ -12,6 +12,7 @@ constexpr LoweringPass passes[] = {
     {"expand_calls", expand_calls, "instructions without machine code run as the loops that they mean"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
     // From here on register buffers are reached at constant places only, where their loops allow it.
+    {"outer_bounds", outer_bounds, "loops end where nothing below them runs"},
     {"guards_to_bounds", guards_to_bounds, "a guard that all leaves of a loop share becomes its bound"},
     {"explicit_padding", explicit_padding, "the cells that layouts add become cells of the box"},
     {"widen_windows", widen_windows, "windows of reductions end with their boxes, so that their extents are constant"},

@@ -18,6 +18,11 @@ ir::Program expand_calls(ir::Program program);
 /// Registers have no addresses: a small loop of constant extent that walks over them is written out.
 ir::Program unroll_registers(ir::Program program);
 
+/// before: for io in 0 .. 86  { for ii in 0 .. 6 unrolled { at t(i = 516*ib + 6*io + ii) where 516*ib + 6*io + ii < m { .. } } }
+/// after:  for io in 0 .. min(86, ceildiv(m - 516*ib, 6)) { the same }
+/// Only where every leaf below has such a condition.
+ir::Program outer_bounds(ir::Program program);
+
 /// before: for ri in 0 .. 4 { at y(r = 4*ro + ri) where 4*ro + ri < rows { .. } }
 /// after:  for ri in 0 .. min(4, rows - 4*ro) { at y(r = 4*ro + ri) { .. } }
 /// Only where every leaf below the loop has the conjunct, and the loop is the innermost that it mentions.

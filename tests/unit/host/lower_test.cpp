@@ -49,6 +49,43 @@ TEST(Lower, guards_to_bounds) {
 )");
 }
 
+TEST(Lower, outer_bounds) {
+  EXPECT_EQ(after(outer_bounds, R"(
+  for y.ib in 0 .. ceildiv(m, 512) {
+    for y.io in 0 .. 86 {
+      for y.ii in 0 .. 6 unrolled {
+        for y.j in 0 .. n {
+          at y(i = 512*ib + 6*io + ii, j = j) where 6*io + ii < 512 && 512*ib + 6*io + ii < m { y[i, j] = x[i, j] }
+        }
+      }
+    }
+  }
+)"),
+            R"(  for y.ib in 0 .. ceildiv(m, 512) {
+    for y.io in 0 .. min(86, ceildiv(m - 2*ib, 6) - 85*ib) {
+      for y.ii in 0 .. 6 unrolled {
+        for y.j in 0 .. n {
+          at y(i = 512*ib + 6*io + ii, j = j) where 6*io + ii < 512 && 512*ib + 6*io + ii < m { y[i, j] = x[i, j] }
+        }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, outer_bounds_only_where_all_leaves_end) {
+  const std::string body = R"(  for y.io in 0 .. 8 {
+    for t.ii in 0 .. 4 {
+      at t(i = 4*io + ii, j = 0) where 4*io + ii < m { t[i, j] = x[i, j] }
+    }
+    for y.ii in 0 .. 4 {
+      at y(i = 4*io + ii, j = 0) where 8*io + ii < m { y[i, j] = x[i, j] }
+    }
+  }
+)";
+  EXPECT_EQ(after(outer_bounds, "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body), "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body);
+}
+
 TEST(Lower, guards_of_vectors_stay) {
   const std::string body = R"(  for y.i in 0 .. m {
     for y.jv in 0 .. 4 vector {

@@ -1,0 +1,95 @@
+// See passes.h. A condition c*L + rest < 0 of every leaf below, at the values of the inner loops that make it weakest, says from
+// which iteration of L on no leaf runs. The conditions stay where they are: they still tell the cells of the last blocks.
+#include "backend/host/passes.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+
+using ir::Body;
+using ir::Expr;
+using ir::For;
+using ir::Leaf;
+using ir::LoopKind;
+using ir::StmtRef;
+
+namespace {
+
+struct Ends {
+  ir::SymbolId loop;
+  std::vector<const For*> inner;  ///< loops between it and the statement, outermost first
+  std::vector<Expr> common;       ///< where it may end, by conditions that all leaves so far have
+  bool first = true;
+};
+
+// `d < 0` at the inner loops' values where d is least; nothing where d is not linear in them.
+bool at_least(Expr& d, const std::vector<const For*>& inner) {
+  for (size_t i = inner.size(); i-- > 0;) {
+    if (!ir::mentions(d, inner[i]->loop)) continue;
+    const ir::AffineIn in = ir::affine_in(d, inner[i]->loop);
+    if (!in.ok) return false;
+    d = in.rest + (in.coefficient > 0 ? inner[i]->lo : inner[i]->hi - 1) * in.coefficient;
+  }
+  return true;
+}
+
+std::vector<Expr> ends_of(const Leaf& leaf, const Ends& ends) {
+  std::vector<Expr> out;
+  for (const Expr& e : conjuncts(leaf.predicate)) {
+    Expr left, right;
+    if (!as_less(e, left, right)) continue;
+    Expr d = left - right;
+    if (!at_least(d, ends.inner) || !ir::mentions(d, ends.loop)) continue;
+    const ir::AffineIn in = ir::affine_in(d, ends.loop);
+    if (!in.ok || in.coefficient <= 0) continue;
+    out.push_back(ir::simplify(ir::ceildiv(ir::index_constant(0) - in.rest, ir::index_constant(in.coefficient))));
+  }
+  return out;
+}
+
+// False where something stands below that is no loop, region, allocation or leaf.
+bool gather(const Body& body, Ends& ends) {
+  for (const StmtRef& s : body) {
+    if (std::holds_alternative<ir::Call>(s->form) || std::holds_alternative<ir::Check>(s->form)) return false;
+    if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
+      std::vector<Expr> own = ends_of(*leaf, ends);
+      if (ends.first) ends.common = own;
+      else std::erase_if(ends.common, [&](const Expr& e) { return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); }); });
+      ends.first = false;
+      if (ends.common.empty()) return false;
+    }
+    const auto* l = std::get_if<For>(&s->form);
+    if (l) ends.inner.push_back(l);
+    const bool fine = gather(ir::children(s), ends);
+    if (l) ends.inner.pop_back();
+    if (!fine) return false;
+  }
+  return true;
+}
+
+// Vectors of one row of a temporary: what reads the whole row computes with all of them, so they are filled, not left out.
+bool fills_a_row(const ir::Program& p, const For& l) {
+  const auto* below = l.body.size() == 1 ? std::get_if<For>(&l.body[0]->form) : nullptr;
+  const auto* leaf = below && below->kind == LoopKind::vector && below->body.size() == 1 ? std::get_if<Leaf>(&below->body[0]->form) : nullptr;
+  return leaf && ir::constant_value(ir::simplify(l.hi - l.lo)) && p.buffer(leaf->assigns[0].buffer).role == ir::Role::temporary;
+}
+
+}  // namespace
+
+ir::Program outer_bounds(ir::Program program) {
+  const ir::Program& p = program;
+  program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
+    const auto* l = std::get_if<For>(&s->form);
+    if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel) || fills_a_row(p, *l)) return {s};
+    bool nest = false;
+    for (const StmtRef& below : l->body) nest = nest || !ir::children(below).empty();
+    Ends ends{l->loop, {}, {}};
+    if (!nest || !gather(l->body, ends)) return {s};
+    For out = *l;
+    for (const Expr& end : ends.common) out.hi = ir::simplify(ir::min(out.hi, end));
+    if (same(out.hi, l->hi)) return {s};
+    return {ir::make_stmt(std::move(out), s->place)};
+  });
+  return program;
+}
+
+}  // namespace heddle::host
