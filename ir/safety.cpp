@@ -48,7 +48,7 @@ class SafetyChecker {
     if (++questions_ == most_questions)
       report(Diagnostic(codes::too_large_to_show, place,
                         quoted(p_.name) + " reads and writes at more than " + std::to_string(most_questions / 4) + " places"));
-    return questions_ >= most_questions || at.proves(condition);
+    return questions_ >= most_questions || at.proves(condition) || unreachable(at.facts());
   }
 
   std::string missing(const Expr& condition) const {
