@@ -178,47 +178,73 @@ void Emitter::write_back(const ir::Window& window, const Redirect& from, int wid
   });
 }
 
+namespace {
+
+// A leaf of which a short loop may be reduced as a tree: its cells do not move with the loop, its order is free.
+bool free_order(const ir::Program& p, const ir::For& loop, const ir::Leaf& leaf, const ir::Substitution& point) {
+  if (leaf.assigns.empty() || (leaf.predicate.known() && ir::mentions(leaf.predicate, loop.loop))) return false;
+  for (const ir::Assign& a : leaf.assigns) {
+    if (a.kind != ir::AssignKind::combine || !a.over.empty()) return false;
+    for (const ir::Expr& sub : a.subs)
+      if (ir::mentions(ir::substitute(sub, point), loop.loop)) return false;
+  }
+  const ir::Reducer& reducer = *p.reducer(leaf.reducer);
+  using R = ir::BuiltinReducer;
+  if (reducer.builtin == R::argmax || reducer.builtin == R::argmin) return false;
+  if (reducer.builtin == R::none)
+    for (const ir::ReducerField& f : reducer.fields)
+      if (!f.extents.empty()) return false;
+  return reducer.commutes && (ir::exact_on(reducer, p.buffer(leaf.assigns[0].buffer).type) || p.allow.reassociate);
+}
+
+}  // namespace
+
 bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
   const int64_t *lo = ir::constant_value(loop.lo), *hi = ir::constant_value(loop.hi);
   if (arith_.width > 1 || !lo || !hi || loop.body.size() != 1) return false;
   const int64_t n = *hi - *lo;
-  if (n < 4 || n > 64 || (n & (n - 1)) != 0) return false;
   const auto* leaf = std::get_if<ir::Leaf>(&loop.body[0]->form);
-  if (!leaf || leaf->assigns.size() != 1 || leaf->assigns[0].kind != ir::AssignKind::combine || !leaf->assigns[0].over.empty()) return false;
-  const ir::Assign& a = leaf->assigns[0];
-  const ir::Reducer& reducer = *p_.reducer(leaf->reducer);
-  const ir::ScalarType type = p_.buffer(a.buffer).type;
-  using R = ir::BuiltinReducer;
-  if (reducer.builtin == R::none || reducer.builtin == R::argmax || reducer.builtin == R::argmin) return false;
-  if (!ir::exact_on(reducer, type) && !p_.allow.reassociate) return false;
+  if (n < 4 || n > 64 || (n & (n - 1)) != 0 || !leaf) return false;
   const ir::Stage& stage = p_.stage(leaf->stage);
   ir::Substitution point;
   for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
-  std::vector<Expr> subs;
-  for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
-  for (const Expr& sub : subs)
-    if (ir::mentions(sub, loop.loop)) return false;
-  if (leaf->predicate.known() && ir::mentions(leaf->predicate, loop.loop)) return false;
-
+  if (!free_order(p_, loop, *leaf, point)) return false;
+  const ir::Reducer& reducer = *p_.reducer(leaf->reducer);
+  const ir::ScalarType type = p_.buffer(leaf->assigns[0].buffer).type;
+  const std::vector<const ir::Assign*> fields = state_fields(*leaf, reducer);
   known_.emplace_back();
   guarded({leaf->predicate}, [&] {
-    Val x;
+    std::vector<Val> x;
     known_.emplace_back();
-    with_lanes(loop.loop, *lo, static_cast<int>(n), [&] { x = {arith_.spread(value(ir::substitute(a.value, point))), true}; });
+    with_lanes(loop.loop, *lo, static_cast<int>(n), [&] {
+      for (const ir::Assign* a : fields) x.push_back({arith_.spread(value(ir::substitute(a->value, point))), true});
+    });
     known_.pop_back();
     for (int half = static_cast<int>(n) / 2; half >= 1; half /= 2) {
-      std::vector<int> low(static_cast<size_t>(half)), high(static_cast<size_t>(half));
-      for (int i = 0; i < half; ++i) low[static_cast<size_t>(i)] = i, high[static_cast<size_t>(i)] = half + i;
       arith_.width = half;
-      auto part = [&](const std::vector<int>& lanes) {
-        return half == 1 ? Val{b_.CreateExtractElement(x.v, static_cast<uint64_t>(lanes[0])), false}
-                         : Val{b_.CreateShuffleVector(x.v, lanes), true};
+      auto part = [&](int first) {
+        std::vector<int> lanes;
+        for (int i = 0; i < half; ++i) lanes.push_back(first + i);
+        std::vector<Val> out;
+        for (const Val& v : x)
+          out.push_back(half == 1 ? Val{b_.CreateExtractElement(v.v, static_cast<uint64_t>(first)), false}
+                                  : Val{b_.CreateShuffleVector(v.v, lanes), true});
+        return out;
       };
-      Val lower = part(low), upper = part(high);
-      x = arith_.combine(reducer.builtin, type, lower, upper);
+      const std::vector<Val> low = part(0), high = part(half);
+      x = combined(reducer, type, low, high);
     }
     arith_.width = 1;
-    store(a.buffer, subs, arith_.combine(reducer.builtin, type, load(a.buffer, subs), x));
+    std::vector<std::vector<Expr>> cells;
+    std::vector<Val> state;
+    for (const ir::Assign* a : fields) {
+      std::vector<Expr> subs;
+      for (const Expr& sub : a->subs) subs.push_back(ir::substitute(sub, point));
+      state.push_back(load(a->buffer, subs));
+      cells.push_back(std::move(subs));
+    }
+    state = combined(reducer, type, state, x);
+    for (size_t i = 0; i < fields.size(); ++i) store(fields[i]->buffer, cells[i], state[i]);
   });
   known_.pop_back();
   ++leaves_;
@@ -245,18 +271,45 @@ void Emitter::stmt(const ir::Reduce& region, const ir::StmtRef& s) {
   for (auto& [window, from] : held) write_back(*window, from, width);
 }
 
+// The assigns of a leaf in the order of the reducer's fields; the only one of a built-in reducer.
+std::vector<const ir::Assign*> Emitter::state_fields(const ir::Leaf& leaf, const ir::Reducer& reducer) {
+  if (reducer.builtin != ir::BuiltinReducer::none) return {&leaf.assigns[0]};
+  std::vector<const ir::Assign*> out(reducer.fields.size());
+  for (const ir::Assign& a : leaf.assigns)
+    for (size_t i = 0; i < reducer.fields.size(); ++i)
+      if (p_.buffer(a.buffer).field == reducer.fields[i].name) out[i] = &a;
+  return out;
+}
+
+std::vector<Val> Emitter::combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a, const std::vector<Val>& b) {
+  if (reducer.builtin != ir::BuiltinReducer::none) return {arith_.combine(reducer.builtin, type, a[0], b[0])};
+  State state;
+  state.before = a;
+  state.right = b;
+  state.after.resize(a.size());
+  State* outer = state_;
+  state_ = &state;
+  known_.emplace_back();
+  for (const ir::ReducerLine& line : reducer.combine) {
+    if (line.field < 0) f_.symbols[line.local.value] = value(line.value);
+    else state.after[static_cast<size_t>(line.field)] = value(line.value);
+  }
+  known_.pop_back();
+  state_ = outer;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (!state.after[i].v) state.after[i] = a[i];
+  return state.after;
+}
+
 // state = combine(state, new): every line reads the old state, whose cells change only after the last line. A field with axes of
 // its own is written line by line in place, so nothing may read its old cells afterwards or beside their own place.
 void Emitter::combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point) {
   State state;
   state.leaf = &leaf;
   state.point = point;
-  state.fields.resize(reducer.fields.size());
   state.before.resize(reducer.fields.size());
   state.after.resize(reducer.fields.size());
-  for (const ir::Assign& a : leaf.assigns)
-    for (size_t i = 0; i < reducer.fields.size(); ++i)
-      if (p_.buffer(a.buffer).field == reducer.fields[i].name) state.fields[i] = &a;
+  state.fields = state_fields(leaf, reducer);
   State* outer = state_;
   state_ = &state;
   auto cell = [&](const ir::Assign& a) {

@@ -79,23 +79,26 @@ bool Emitter::can_vectorize(const ir::For& loop) const {
         if (!ir::is_constant(ir::simplify(r.hi - r.lo), 1)) fits = false;
       }
   };
+  auto lane_wise = [&](const ir::Reducer& reducer) {
+    return std::none_of(reducer.fields.begin(), reducer.fields.end(), [](const ir::ReducerField& f) { return !f.extents.empty(); });
+  };
   auto leaf_fits = [&](const ir::Leaf& l) {
-    if (l.assigns.size() != 1 || !l.assigns[0].over.empty()) fits = false;
-    if (l.assigns[0].kind == ir::AssignKind::combine && p_.reducer(l.reducer)->builtin == ir::BuiltinReducer::none) fits = false;
-    // A cell that is not one for each lane would be written by all of them.
-    bool bound = false;
     const ir::Stage& stage = p_.stage(l.stage);
-    for (const Expr& sub : l.assigns[0].subs)
-      for (size_t i = 0; i < stage.axes.size(); ++i)
-        bound |= ir::mentions(sub, stage.axes[i].symbol) && ir::mentions(l.bindings[i], loop.loop);
-    fits = fits && bound;
+    for (const ir::Assign& a : l.assigns) {
+      // A cell that is not one for each lane would be written by all of them.
+      bool bound = false;
+      for (const Expr& sub : a.subs)
+        for (size_t i = 0; i < stage.axes.size(); ++i)
+          bound |= ir::mentions(sub, stage.axes[i].symbol) && ir::mentions(l.bindings[i], loop.loop);
+      fits = fits && bound && a.over.empty() && (a.kind != ir::AssignKind::combine || lane_wise(*p_.reducer(l.reducer)));
+    }
   };
   ir::walk(loop.body, [&](const ir::StmtRef& s) {
     if (const auto* f = std::get_if<ir::For>(&s->form))
       fits = fits && f->kind != LoopKind::vector && !ir::mentions(f->lo, loop.loop) && !ir::mentions(f->hi, loop.loop);
     else if (const auto* r = std::get_if<ir::Reduce>(&s->form)) {
       unit_if_bound(r->windows);
-      fits = fits && p_.reducer(r->reducer)->builtin != ir::BuiltinReducer::none;
+      fits = fits && lane_wise(*p_.reducer(r->reducer));
     }
     else if (const auto* l = std::get_if<ir::Leaf>(&s->form)) leaf_fits(*l);
     else fits = false;

@@ -76,9 +76,10 @@ Val Emitter::form(const Expr& e, const ir::Load& l) {
 
 Val Emitter::form(const Expr& e, const ir::StateField& f) {
   if (!state_) return fail(codes::broken_code, {}, "a field of a state outside a combine block", e.type());
-  const ir::Assign& a = *state_->fields[static_cast<size_t>(f.field)];
+  if (f.side == 1 && !state_->right.empty()) return state_->right[static_cast<size_t>(f.field)];
   if (f.subs.empty() && f.side == 0) return state_->before[static_cast<size_t>(f.field)];
   if (f.subs.empty() && f.side == 2) return state_->after[static_cast<size_t>(f.field)];
+  const ir::Assign& a = *state_->fields[static_cast<size_t>(f.field)];
   ir::Substitution at = state_->point;
   for (size_t i = 0; i < f.subs.size(); ++i) at.emplace_back(a.over[i].symbol, f.subs[i]);
   if (f.side == 1) return value(ir::substitute(a.value, at));

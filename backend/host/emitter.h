@@ -113,6 +113,9 @@ class Emitter {
 
   // emit_region.cpp
   void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
+  std::vector<const ir::Assign*> state_fields(const ir::Leaf& leaf, const ir::Reducer& reducer);
+  /// combine(a, b) of states whose fields have no axes of their own.
+  std::vector<Val> combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a, const std::vector<Val>& b);
   void identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef& s);
   bool redirect(const ir::Window& window, Redirect& out);
   void write_back(const ir::Window& window, const Redirect& from, int width);
@@ -198,6 +201,7 @@ class Emitter {
     const ir::Leaf* leaf = nullptr;
     std::vector<const ir::Assign*> fields;
     std::vector<Val> before, after;
+    std::vector<Val> right;  ///< where its fields are values already
     ir::Substitution point;
   };
   State* state_ = nullptr;

@@ -169,6 +169,23 @@ op attention(q: f32[n, d], k: f32[t, d], v: f32[t, d], scale: f32) -> y: f32[n, 
   expect_op(text, "attention", "y.e", {{{{"n", 5}, {"t", 7}, {"d", 8}}, {{"n", 3}, {"t", 3}, {"d", 1}}}, {{0.5, 0}}});
 }
 
+// States of several fields, a lane for each column or each partial result.
+TEST(Compiled, user_reducers_in_lanes) {
+  const std::string text = R"(
+op first(x: f32[n, m]) -> y: i64[n] {
+  require m >= 1, "a row holds something"
+  y[i] = argmax[j] x[i, j]
+}
+op columns(x: f32[m, n]) -> y: i64[n] {
+  require m >= 1, "a column holds something"
+  y[i] = argmin[j] x[j, i]
+}
+)";
+  const Cases cases = {{{{"n", 3}, {"m", 100}}, {{"n", 33}, {"m", 5}}, {{"n", 16}, {"m", 16}}}, {}, {Data::gentle, Data::wild}};
+  expect_op(text, "first", "rfactor y_best.j by 16 as part; vectorize part.jv", cases);
+  expect_op(text, "columns", "reorder y_best.j, y_best.i; vectorize y_best.i by 16", cases);
+}
+
 // Schedules of the standard library. Where they leave the order of additions free, compiled code may differ from the interpreter by
 // rounding: a relative error of 1e-5 of the largest value.
 void expect_near(const ir::Program& p, const ir::Target& target, const std::vector<Dims>& dims, const std::vector<ir::ScalarValue>& scalars = {}) {
