@@ -323,7 +323,13 @@ class Partition {
     }
     if (gone.empty()) return {s};
     // Without the help of loops: what comes later must see at once that the rest begins inside.
-    const Expr from = ir::prove(ir::facts_of(p_), ir::less_equal(l.lo, full)) ? full : ir::max(l.lo, full);
+    std::set<uint32_t> symbols;
+    ir::walk(full, [&](const Expr& e) {
+      if (const auto* v = e.as<ir::Var>()) symbols.insert(v->symbol.value);
+      return true;
+    });
+    const bool plain = symbols.size() <= 1 && ir::prove(ir::facts_of(p_), ir::less_equal(l.lo, full));
+    const Expr from = plain ? full : ir::max(l.lo, full);
     For main = l, rest = l;
     main.hi = full;
     main.body = without(l.body, gone);
