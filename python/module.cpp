@@ -99,6 +99,19 @@ py::tuple describe(py::handle object, const std::string& name) {
   return py::make_tuple(std::string(ir::scalar_type_name(b.type)), b.extents, unit);
 }
 
+// Any array as one of NumPy's, over the same memory.
+py::object as_numpy(const py::object& object, const std::string& name) {
+  if (is_ndarray(object.ptr())) return object;
+  Keep keep;
+  Buffer b = buffer_of(object, name, keep);
+  std::vector<py::ssize_t> strides;
+  for (int64_t s : b.strides) strides.push_back(s * ir::scalar_bytes(b.type));
+  py::array out(py::reinterpret_borrow<py::dtype>(dtypes().dtype(b.type)), std::vector<py::ssize_t>(b.extents.begin(), b.extents.end()), strides,
+                b.data, py::make_tuple(object, py::cast(keep)));
+  if (b.readonly) out.attr("setflags")(py::arg("write") = false);
+  return out;
+}
+
 py::dict parameter(const ParameterInfo& p) {
   py::dict d;
   d["name"] = p.name;
@@ -129,6 +142,16 @@ void add_op(py::module_& m) {
       .def_property_readonly("doc", &Op::doc)
       .def_property_readonly("schedules", &Op::schedules)
       .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
+      .def("schedule_text",
+           [](const Op& op, const std::string& schedule, const std::string& name, const std::map<std::string, int64_t>& choices) {
+             return op.schedule_text(schedule, name, choices);
+           })
+      .def("tune_variables",
+           [](const Op& op, const std::string& schedule, const std::string& target) {
+             py::list out;
+             for (const TuneVariable& t : value_or_raise(op.tune_variables(schedule, target))) out.append(py::make_tuple(t.name, t.value, t.choices));
+             return out;
+           })
       .def_property_readonly("parameters",
                              [](const Op& op) {
                                py::list out;
@@ -226,6 +249,7 @@ PYBIND11_MODULE(_heddle, m) {
         py::arg("threads"));
   m.def("describe", &describe);
   m.def("set_recipe", &set_recipe);
+  m.def("as_numpy", &as_numpy);
   m.def("set_threads", &set_threads);
   m.def("threads", &threads);
   m.def("targets", &targets);

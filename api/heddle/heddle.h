@@ -108,6 +108,13 @@ struct StateInfo {
   std::vector<std::string> certificate;  ///< what the step relied on
 };
 
+/// One declaration `tune block = 4 in [1, 2, 4, 8]`.
+struct TuneVariable {
+  std::string name;
+  int64_t value = 0;             ///< the default
+  std::vector<int64_t> choices;
+};
+
 namespace api {
 struct KernelImpl;
 struct ModuleImpl;
@@ -149,6 +156,10 @@ class Op {
   std::vector<std::string> schedules() const;
   /// The lines of a schedule as written: steps, `tune`, `let` and branches; empty when there is no such schedule.
   std::vector<std::string> schedule_lines(std::string_view schedule) const;
+  /// A schedule as text under a new name, with the values of `choices` in place of its `tune` lines: `let block = 8`.
+  std::string schedule_text(std::string_view schedule, std::string_view name, const std::map<std::string, int64_t>& choices) const;
+  /// The `tune` variables of a schedule on a target, in the order of the text, those of branches not taken by default left out.
+  Result<std::vector<TuneVariable>> tune_variables(std::string_view schedule, const std::string& target = "auto") const;
   Result<Kernel> compile(const CompileOptions& options) const;
   /// The canonical program and the program after each step; when a step is refused, those before it, and `refusal` is set.
   struct States {

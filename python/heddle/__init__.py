@@ -11,6 +11,7 @@ from . import _heddle, std
 from ._heddle import Kernel
 from .errors import Error
 from .module import Module, Op, Schedule, Spec, State, load, parse, spec
+from .tune import Trial, TuneResult, tune
 
 __version__ = _heddle.version()
 
@@ -31,5 +32,6 @@ def targets():
 
 
 __all__ = [
-    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "load", "parse", "set_threads", "spec", "std", "targets", "threads",
+    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "Trial", "TuneResult", "load", "parse", "set_threads", "spec", "std",
+    "targets", "threads", "tune",
 ]
