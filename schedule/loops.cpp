@@ -6,6 +6,7 @@
 #include "ir/region.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
+#include "schedule/parts.h"
 
 namespace heddle::schedule {
 
@@ -147,6 +148,26 @@ SymbolId new_loop(Program& program, const std::string& owner, const std::string&
 
 }  // namespace
 
+Expr extent_of(const For& l, const Facts& facts) {
+  Expr extent = simplify(l.hi - l.lo, facts);
+  return simplify(ir::max(extent, index_constant(0)), facts);
+}
+
+namespace {
+
+// The iterations that whole blocks leave over, as the part `@tail`: for L@tail in 0 .. extent % n.
+StmtRef peeled_tail(Step& step, const For& l, const std::string& owner, const std::string& name, const Expr& extent,
+                    const Expr& size) {
+  Expr blocks = binary(BinaryOp::div, extent, size);
+  SymbolId loop = step.program.add(Symbol{name, SymbolKind::loop, ScalarType::index, owner, step.call.place});
+  Part tail = copy_part(step, l.body, "tail", owner, {{l.loop, simplify(l.lo + size * blocks + var(loop))}});
+  step.program.symbols[loop.value].owner = part_name(owner, tail.name);
+  For rest{loop, index_constant(0), simplify(extent - size * blocks), LoopKind::serial, {}, 0, std::move(tail.body)};
+  return make_stmt(std::move(rest), step.call.place);
+}
+
+}  // namespace
+
 Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner,
                               Tail tail) {
   Program& p = step.program;
@@ -178,6 +199,22 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
   SplitLoops made{new_loop(p, symbol.owner, outer, step.call.place), new_loop(p, symbol.owner, inner, step.call.place)};
   Expr point = simplify(l.lo + (size * var(made.outer) + var(made.inner)));
   Facts inside = facts;
+  StmtRef rest;
+  if (tail == Tail::peel && !exact) {
+    extent = extent_of(l, facts);
+    bool counts_blocks = false;  // a quotient of a quotient: where it ends cannot be followed later
+    walk(extent, [&](const Expr& e) {
+      const Binary* b = e.as<Binary>();
+      counts_blocks |= b && b->op != BinaryOp::add && b->op != BinaryOp::sub && b->op != BinaryOp::mul &&
+                       b->op != BinaryOp::max && b->op != BinaryOp::min;
+      return true;
+    });
+    if (counts_blocks)
+      return step.refusal(codes::not_shown, "cannot show where the whole blocks of `" + name + "` end")
+          .with_help("leave out `with peel`, or split the outer loop with it first");
+    rest = peeled_tail(step, l, symbol.owner, inner, extent, size);
+    exact = true;  // what is left is
+  }
   Expr count = simplify(exact ? binary(BinaryOp::div, extent, size) : ceildiv(extent, size), facts);
   inside.add_range(made.outer, index_constant(0), count);
   inside.add_range(made.inner, index_constant(0), size);
@@ -186,7 +223,9 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
 
   For in{made.inner, index_constant(0), size, LoopKind::serial, {}, 0, *std::move(body)};
   For out{made.outer, index_constant(0), count, LoopKind::serial, {}, 0, {make_stmt(std::move(in), step.call.place)}};
-  replace(p, path.back(), {make_stmt(std::move(out), step.call.place)});
+  Body both{make_stmt(std::move(out), step.call.place)};
+  if (rest) both.push_back(rest);
+  replace(p, path.back(), both);
   consume(step, name, "split into `" + outer + "`, `" + inner + "`");
   return made;
 }

@@ -6,7 +6,7 @@
 
 namespace heddle::schedule {
 
-enum class Tail { guard, exact };
+enum class Tail { guard, exact, peel };
 
 struct SplitLoops {
   ir::SymbolId outer, inner;
@@ -15,6 +15,9 @@ struct SplitLoops {
 /// The rewriting of `split` (its before -> after stands in steps/split.cpp), for a loop that may be rewritten.
 Result<SplitLoops> split_loop(Step& step, ir::SymbolId loop, int64_t n, const std::string& outer,
                               const std::string& inner, Tail tail);
+
+/// lo .. hi of a loop as 0 .. extent, where the extent is not negative: what blocks are counted of.
+ir::Expr extent_of(const ir::For& loop, const ir::Facts& facts);
 
 /// `L by n`: splits and gives the inner loop, whose name ends in `suffix`; without `by` the loop itself.
 Result<ir::SymbolId> split_off(Step& step, ir::SymbolId loop, int64_t n, const std::string& suffix);

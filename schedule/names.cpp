@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "schedule/parts.h"
 #include "schedule/tree.h"
 #include "support/limits.h"
 
@@ -78,6 +79,13 @@ Result<SymbolId> find_loop(const Step& step, const Term& term) {
     if (loop_name(step.program, id) == term.text) return id;
     if (step.program.symbol(id).name == term.text) found.push_back(id);
   }
+  // A plain name means the main part.
+  if (found.size() > 1) {
+    std::vector<SymbolId> main;
+    for (SymbolId id : found)
+      if (step.program.symbol(id).owner.find('@') == std::string::npos) main.push_back(id);
+    if (main.size() == 1) return main[0];
+  }
   if (found.size() == 1) return found[0];
   if (found.empty()) return unknown_loop(step, term);
   std::vector<std::string> names;
@@ -86,14 +94,36 @@ Result<SymbolId> find_loop(const Step& step, const Term& term) {
       .with_help("write the stage too, as in `" + names[0] + "`");
 }
 
+namespace {
+
+// `y@*.ri`: the loop in every part of the nest.
+std::vector<SymbolId> loops_of_all_parts(const Step& step, const Term& term) {
+  std::vector<SymbolId> out;
+  size_t star = term.text.find("@*.");
+  if (term.kind != Term::Kind::path || star == std::string::npos) return out;
+  for (SymbolId id : all_loops(step.program)) {
+    const Symbol& s = step.program.symbol(id);
+    if (main_part(s.owner) == term.text.substr(0, star) && s.name == term.text.substr(star + 3)) out.push_back(id);
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<std::vector<SymbolId>> find_loops(const Step& step, const std::vector<Term>& terms) {
   std::vector<SymbolId> out;
   for (const Term& t : terms) {
-    Result<SymbolId> one = find_loop(step, t);
-    if (!one) return one.errors();
-    if (std::find(out.begin(), out.end(), *one) != out.end())
-      return Diagnostic(codes::wrong_operands, t.place, "`" + loop_name(step.program, *one) + "` stands here twice");
-    out.push_back(*one);
+    std::vector<SymbolId> named = loops_of_all_parts(step, t);
+    if (named.empty()) {
+      Result<SymbolId> one = find_loop(step, t);
+      if (!one) return one.errors();
+      named.push_back(*one);
+    }
+    for (SymbolId one : named) {
+      if (std::find(out.begin(), out.end(), one) != out.end())
+        return Diagnostic(codes::wrong_operands, t.place, "`" + loop_name(step.program, one) + "` stands here twice");
+      out.push_back(one);
+    }
   }
   return out;
 }

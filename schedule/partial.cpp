@@ -48,6 +48,11 @@ Result<Path> combining_path(const Step& step, const Path& path, bool open) {
   }
   std::string name = "`" + loop_name(p, loop) + "`";
   if (carried == 1) {
+    // The stage's row gets other axes, and it is the row of every part.
+    const StageId stage = std::get<Leaf>(whole.back()->form).stage;
+    if (leaves_of(p, stage).size() != 1)
+      return step.refusal(codes::touched_producer, "`" + p.stage(stage).name + "` has several parts")
+          .with_help("move this line above the step that copied its nest");
     if (region_of(whole) >= 0) return whole;
     return step.refusal(codes::not_a_reduction, name + " scatters; its cells are not known before it runs");
   }

@@ -1,4 +1,4 @@
-// split L by n [into o, i] [with guard|exact]
+// split L by n [into o, i] [with guard|exact|peel]
 //
 //   for L in lo .. hi { S }
 //     ->  for o in 0 .. ceildiv(hi - lo, n) { for i in 0 .. n { S[L := lo + n*o + i] where lo + n*o + i < hi } }
@@ -6,6 +6,9 @@
 // The condition goes to the leaves below; there is none where n is shown to divide hi - lo, and then the outer loop has
 // (hi - lo)/n iterations. A window of a reduction that a new iteration would reset is cut to nothing unless it lies
 // outside its buffer.
+//
+//   with peel:  for o in 0 .. (hi - lo)/n { for i in 0 .. n { S[L := lo + n*o + i] } }
+//               for i@tail in 0 .. (hi - lo)%n { S@tail[L := lo + (hi - lo)/n*n + i@tail] }
 //
 // Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial
 // block.
@@ -28,12 +31,13 @@ Result<Done> split_step(Step& step) {
   if (has(step.call, "with")) {
     const Term& word = step.call.with.at("with")[0];
     if (word.text == "exact") tail = Tail::exact;
-    else if (word.text == "peel" || word.text == "shift")
+    else if (word.text == "peel") tail = Tail::peel;
+    else if (word.text == "shift")
       return Diagnostic(codes::step_not_built, word.place, "the tail `" + word.text + "` is not built yet")
-          .with_help("leave it out (the last block is guarded), or write `with exact`");
+          .with_help("leave it out (the last block is guarded), or write `with peel` or `with exact`");
     else if (word.text != "guard")
       return Diagnostic(codes::wrong_operands, word.place, "there is no tail `" + word.text + "`")
-          .with_help("the tails are `guard` and `exact`");
+          .with_help("the tails are `guard`, `exact` and `peel`");
   }
   Result<SplitLoops> made = split_loop(step, *loop, *n, (*names)[0], (*names)[1], tail);
   if (!made) return made.errors();

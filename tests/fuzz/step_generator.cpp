@@ -67,7 +67,7 @@ class Generator {
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(14)) {
+    switch (r_.below(15)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -81,6 +81,7 @@ class Generator {
       case 10:
       case 11: return rfactor();
       case 12: return cache();
+      case 13: return with_by("peel");
       default: return fix();
     }
   }
@@ -105,7 +106,7 @@ class Generator {
   StepCall split() {
     StepCall c = with_by("split");
     if (r_.chance(50)) c.with["into"] = {path(fresh("o")), path(fresh("i"))};
-    if (r_.chance(10)) c.with["with"] = {path("exact")};
+    if (r_.chance(30)) c.with["with"] = {path(r_.chance(30) ? "exact" : "peel")};
     return c;
   }
   StepCall reorder() {
