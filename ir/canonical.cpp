@@ -1,4 +1,6 @@
 // The canonical program of an op: one nest per equation, in order. Everything that a schedule does starts from here.
+#include <algorithm>
+
 #include "ir/op.h"
 #include "ir/visit.h"
 
@@ -36,6 +38,67 @@ std::vector<Window> windows_of(const Program& program, const Equation& eq, const
     windows.push_back(std::move(w));
   }
   return windows;
+}
+
+bool scatters(const Stage& stage) {
+  return std::any_of(stage.axes.begin(), stage.axes.end(), [](const Axis& a) { return a.cls == AxisClass::scatter; });
+}
+
+// Positions of the axes of a scatter in the order of their loops: as the left side mentions them, then the others, each after those
+// that its range speaks of.
+std::vector<size_t> scatter_order(const Stage& stage, const Assign& assign) {
+  std::vector<size_t> wanted, order;
+  for (const Expr& sub : assign.subs)
+    for (size_t i = 0; i < stage.axes.size(); ++i)
+      if (mentions(sub, stage.axes[i].symbol) && std::find(wanted.begin(), wanted.end(), i) == wanted.end()) wanted.push_back(i);
+  for (size_t i = 0; i < stage.axes.size(); ++i)
+    if (std::find(wanted.begin(), wanted.end(), i) == wanted.end()) wanted.push_back(i);
+  while (!wanted.empty()) {
+    auto ready = std::find_if(wanted.begin(), wanted.end(), [&](size_t i) {
+      return std::none_of(wanted.begin(), wanted.end(), [&](size_t j) {
+        return j != i && (mentions(stage.axes[i].lo, stage.axes[j].symbol) || mentions(stage.axes[i].hi, stage.axes[j].symbol));
+      });
+    });
+    order.push_back(*ready);
+    wanted.erase(ready);
+  }
+  return order;
+}
+
+// reduce the whole of y { for .. { y[id[i], e] R= .. } }: cells that no point hits keep the identity.
+StmtRef scatter_nest(Program& program, const Equation& eq) {
+  const Stage stage = program.stage(eq.stage);
+  Nest make{program, stage};
+  Substitution loops;
+  Leaf leaf;
+  leaf.stage = eq.stage;
+  leaf.reducer = eq.reducer;
+  leaf.assigns = eq.assigns;
+  leaf.bindings.resize(stage.axes.size());
+  std::vector<For> nests;
+  for (size_t i : scatter_order(stage, eq.assigns[0])) {
+    const Axis& axis = stage.axes[i];
+    For l;
+    l.loop = make.loop_for(axis);
+    l.lo = over_loops(axis.lo, loops);
+    l.hi = over_loops(axis.hi, loops);
+    loops.emplace_back(axis.symbol, var(l.loop));
+    leaf.bindings[i] = var(l.loop);
+    nests.push_back(std::move(l));
+  }
+  leaf.predicate = over_loops(stage.where, loops);
+  Window whole{eq.assigns[0].buffer, {}};
+  for (const BoxDim& d : program.buffer(whole.buffer).box) whole.ranges.push_back({d.lo, d.hi});
+  StmtRef inner = make_stmt(std::move(leaf), stage.place);
+  for (auto l = nests.rbegin(); l != nests.rend(); ++l) {
+    l->body = {inner};
+    inner = make_stmt(std::move(*l), stage.place);
+  }
+  Reduce region;
+  region.windows = {std::move(whole)};
+  region.reducer = eq.reducer;
+  region.body = {inner};
+  return make_stmt(std::move(region), stage.place);
 }
 
 StmtRef nest(Program& program, const Equation& eq) {
@@ -87,7 +150,7 @@ Program canonical(const Op& op) {
     for (const Assign& a : eq.assigns)
       if (program.buffer(a.buffer).role == Role::temporary) fresh.push_back(a.buffer);
     if (!fresh.empty()) program.body.push_back(make_stmt(Alloc{fresh}, program.stage(eq.stage).place));
-    program.body.push_back(nest(program, eq));
+    program.body.push_back(scatters(program.stage(eq.stage)) ? scatter_nest(program, eq) : nest(program, eq));
   }
   return program;
 }

@@ -244,7 +244,7 @@ class Verifier {
     const OpenRegion* region = region_of(a.buffer, l.reducer);
     if (!region) return broken("regions", "`" + b.name + "` is combined into outside a region of `" + l.reducer + "`", place);
     for (size_t i = 0; i < row.axes.size(); ++i)
-      if (row.axes[i].cls == AxisClass::reduce) serial_inside(l.bindings[i], region->loops_outside, row, place);
+      if (row.axes[i].cls != AxisClass::map) serial_inside(l.bindings[i], region->loops_outside, row, place);
   }
 
   // The loops that a reduce axis is bound to, between the region and the leaf, run in order.

@@ -58,15 +58,19 @@ Result<Done> carries_no_reduction(const Step& step, const Path& loop, const Leaf
   if (!carries_reduction(p, path, id)) return Done{};
   const Stage& stage = p.stage(site.leaf().stage);
   std::string name = loop_name(p, id), at;
+  AxisClass cls = AxisClass::reduce;
   for (size_t i = 0; i < stage.axes.size(); ++i)
-    if (stage.axes[i].cls != AxisClass::map && mentions(site.leaf().bindings[i], id))
+    if (stage.axes[i].cls != AxisClass::map && mentions(site.leaf().bindings[i], id)) {
       at = p.symbol(stage.axes[i].symbol).name;
+      cls = stage.axes[i].cls;
+    }
   Diagnostic d =
       step.refusal(codes::runs_a_reduction, quoted(name) + " carries the reduction of " + quoted(stage.name) +
                                                 ": its iterations combine into the same cells");
   if (stage.place.known())
     d.labels.push_back({stage.place, quoted(stage.name) + " is reduced over " + quoted(at) + " here"});
-  d.help = "make partial results first: `rfactor " + name + " by ..`";
+  d.help = cls == AxisClass::scatter ? "several of its iterations may hit one cell: run a loop of another index at once"
+                                     : "make partial results first: `rfactor " + name + " by ..`";
   return d;
 }
 

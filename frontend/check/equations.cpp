@@ -38,6 +38,7 @@ void OpChecker::equation(const ast::Equation& eq) {
   int target = target_of(eq);
   if (target < 0) return;
   if (eq.kind == ast::AssignKind::update) return update(target, eq);
+  if (scatters(eq)) return scatter(target, eq);
   tensors_[target].state = Tensor::State::pending;
   scope_.stage = tensors_[target].name;
   size_t before = found_.size();
@@ -194,8 +195,9 @@ bool OpChecker::left_index(const ast::Entry& e, std::vector<ir::Expr>& subs) {
   const ast::Name name = e.bound ? *e.bound : word ? ast::Name{*word, e.place} : ast::Name{};
   bool range = e.kind == ast::Entry::Kind::range;
   if (name.text.empty() || (range && !e.bound)) {
-    report(Diagnostic(codes::not_supported, e.place, "a left subscript that is no bare index is not supported yet")
-               .with_help("each subscript of the left side is an index of its own, such as `i` or `i in 0 .. n`"));
+    report(Diagnostic(codes::left_side, e.place, "a left subscript that is no bare index needs a reduction on the right")
+               .with_help("each subscript of the left side is an index of its own, such as `i` or `i in 0 .. n`; contributions to "
+                          "computed cells are combined: `y[id[i]] = sum[i] ..`"));
     return false;
   }
   int at = add_index(name, ir::AxisClass::map);

@@ -87,6 +87,12 @@ class OpChecker : public Typing {
     size_t visible = 0;          ///< indices whose ranges hold here
     Place place;
   };
+  /// The cell that a point of an update or scatter writes, while its left side is read.
+  struct Cell {
+    Access access;
+    std::vector<std::pair<const ast::Entry*, size_t>> later;  ///< composite subscripts and their positions
+    std::vector<int> groups;
+  };
   struct Scope {
     std::string stage;
     std::vector<Index> indices;
@@ -156,12 +162,16 @@ class OpChecker : public Typing {
   // --- update.cpp: `<-` ----------------------------------------------------------------------------------------------
   void update(int target, const ast::Equation& eq);
   bool is_index_name(const std::string& name) const;
-  bool written_cell(const ast::Ref& left, int target, Access& cell);
+  bool start_cell(const ast::Ref& left, int target, bool all_names, Cell& cell);
+  bool finish_cell(Cell& cell);
   bool gives_axes(const ir::Expr& sub, std::vector<ir::SymbolId>& open) const;
   bool injective(const Access& cell);
   bool reads_own_cell(const Access& cell);
   bool op_called(const ast::Expr& value) const;
   bool matches_shape(const ast::Ref& left, const Tensor& target, size_t subs, std::vector<int> groups);
+  // --- scatter.cpp: left subscripts that are no bare indices ---------------------------------------------------------
+  bool scatters(const ast::Equation& eq) const;
+  void scatter(int target, const ast::Equation& eq);
   // --- extremum.cpp: argmax and argmin -------------------------------------------------------------------------------
   ir::Expr extremum(const ast::Reduction& r, const Tensor& target);
   bool finish_extremum(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,

@@ -43,51 +43,55 @@ bool OpChecker::is_index_name(const std::string& name) const {
   return std::none_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) { return i.active && i.name == name; });
 }
 
-// The cell that a point writes, as an access of the target; its names become indices.
-bool OpChecker::written_cell(const ast::Ref& left, int target, Access& cell) {
-  std::vector<std::pair<const ast::Entry*, size_t>> later;  // composite subscripts, read once all indices exist
+// The cell that a point writes, as an access of the target: bare names become indices; composite subscripts are read by `finish_cell`,
+// once all indices exist. With `all_names`, names inside them become indices too.
+bool OpChecker::start_cell(const ast::Ref& left, int target, bool all_names, Cell& cell) {
   const Tensor& t = tensors_[target];
-  cell.tensor = target;
-  cell.buffer = t.buffers[0];
-  cell.place = left.place;
-  cell.visible = SIZE_MAX;
+  Access& at = cell.access;
+  at.tensor = target;
+  at.buffer = t.buffers[0];
+  at.place = left.place;
+  at.visible = SIZE_MAX;
   auto one = [&](const ast::Entry& e) {
     const std::string* word = e.kind == ast::Entry::Kind::value && e.value ? e.value->as_name() : nullptr;
-    cell.sub_places.push_back(e.place);
-    if (e.bound || (word && is_index_name(*word))) return left_index(e, cell.subs);
+    at.sub_places.push_back(e.place);
+    if (e.bound || (word && is_index_name(*word))) return left_index(e, at.subs);
     if (e.kind != ast::Entry::Kind::value || !e.value) {
       report(Diagnostic(codes::left_side, e.place, "a subscript of the left side is one index"));
       return false;
     }
     bool ok = true;
-    names_in(*e.value, [&](const ast::Name& n) {
-      if (is_index_name(n.text)) ok &= add_index(n, ir::AxisClass::map) >= 0;
-    });
-    later.emplace_back(&e, cell.subs.size());
-    cell.subs.emplace_back();
+    if (all_names)
+      names_in(*e.value, [&](const ast::Name& n) {
+        if (is_index_name(n.text)) ok &= add_index(n, ir::AxisClass::map) >= 0;
+      });
+    cell.later.emplace_back(&e, at.subs.size());
+    at.subs.emplace_back();
     return ok;
   };
   bool ok = true;
-  std::vector<int> groups;
   for (const ast::Entry& e : left.subs) {
     const auto* tuple = e.value ? e.value->as<ast::Tuple>() : nullptr;
     if (e.kind == ast::Entry::Kind::pack) {
-      size_t before = cell.subs.size();
-      ok &= left_pack(e, cell.subs);
-      for (size_t i = before; i < cell.subs.size(); ++i) groups.push_back(1), cell.sub_places.push_back(e.place);
+      size_t before = at.subs.size();
+      ok &= left_pack(e, at.subs);
+      for (size_t i = before; i < at.subs.size(); ++i) cell.groups.push_back(1), at.sub_places.push_back(e.place);
       continue;
     }
     if (!tuple) ok &= one(e);
     else
       for (const ast::Entry& part : tuple->entries) ok &= one(part);
-    groups.push_back(tuple ? static_cast<int>(tuple->entries.size()) : 1);
+    cell.groups.push_back(tuple ? static_cast<int>(tuple->entries.size()) : 1);
   }
-  if (!ok) return false;
-  for (const auto& [entry, at] : later) {
-    cell.subs[at] = index(*entry->value);
-    if (!cell.subs[at].known()) return false;
+  return ok && matches_shape(left, t, at.subs.size(), cell.groups);
+}
+
+bool OpChecker::finish_cell(Cell& cell) {
+  for (const auto& [entry, at] : cell.later) {
+    cell.access.subs[at] = index(*entry->value);
+    if (!cell.access.subs[at].known()) return false;
   }
-  return matches_shape(left, t, cell.subs.size(), std::move(groups));
+  return true;
 }
 
 // Axis by axis: a subscript that is affine in some axes that are still open, and otherwise made of axes already found, gives those
@@ -169,8 +173,9 @@ void OpChecker::update(int target, const ast::Equation& eq) {
                           " a stage of its own, and update with its cells"));
     return;
   }
-  Access cell;
-  if (!written_cell(left, target, cell)) return;
+  Cell written;
+  if (!start_cell(left, target, true, written) || !finish_cell(written)) return;
+  const Access cell = std::move(written.access);
   result_ranges(tensors_[target], cell.subs);
   ir::Expr v = value_of_type(*eq.right.value, buffer.type, "`" + name + "`", tensors_[target].place, tensors_[target].type_text);
   scope_.accesses.push_back(cell);

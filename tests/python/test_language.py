@@ -265,3 +265,69 @@ def test_steps_keep_reads_on_their_side_of_an_update(steps, word):
     with pytest.raises(hd.Error) as e:
         op(np.ones(3, np.float32), schedule="s")
     assert word in str(e.value)
+
+
+# --- reductions into computed cells ---------------------------------------------------------------------------------------------
+
+SCATTER = """
+op embed_grad(dy: f32[n, d], id: i64[n], const vocab: int) -> dt: f32[vocab, d] { dt[id[i], e] = sum[i] dy[i, e] }
+op histogram(x: i32[b, n], const bins: int) -> h: i64[b, bins] { h[r, x[r, i]] = sum[i] 1 }
+op convolve(a: f32[n], b: f32[m]) -> c: f32[n + m] { c[i + j] = sum[i, j] a[i] * b[j] }
+op greatest(v: f32[n], id: i64[n], const k: int) -> m: f32[k] {
+  m[id[i]] = max[i where id[i] >= 0 && id[i] < k] v[i]
+}
+op seen(id: u8[n], const k: int) -> s: bool[k] { s[i32(id[i]) % k] = any[i] id[i] > 0 }
+schedule embed_grad.lanes on cpu { vectorize dt.e by 8 }
+schedule embed_grad.columns on cpu allow reassociate { reorder dt.e, dt.i; parallel dt.e }
+schedule histogram.rows on cpu { parallel h.r }
+schedule convolve.blocks on cpu allow reassociate { split c.i by 4 into io, ii; reorder c.j, c.ii }
+schedule greatest.blocks on cpu { split m.i by 4; unroll m.ii }
+"""
+
+
+@pytest.fixture(scope="module")
+def scatter():
+    return hd.parse(SCATTER)
+
+
+@pytest.mark.parametrize("n,d,vocab", [(1, 1, 1), (7, 9, 5), (33, 16, 3), (0, 4, 6), (5, 0, 2), (100, 17, 1)])
+def test_scatter_sum(scatter, rng, n, d, vocab):
+    dy, id = rng.standard_normal((n, d), dtype=np.float32), rng.integers(0, vocab, n)
+    dy[::7] = np.inf
+    dy[3::7] = np.nan
+    want = np.zeros((vocab, d))
+    with np.errstate(invalid="ignore"):
+        np.add.at(want, id, dy.astype(np.float64))
+    everywhere(scatter.embed_grad, dy, id, vocab=vocab, out=np.zeros((vocab, d), np.float32), expected=want)
+
+
+@pytest.mark.parametrize("b,n", [(1, 1), (3, 50), (0, 4), (4, 0)])
+def test_scatter_counts(scatter, rng, b, n):
+    x = rng.integers(0, 9, (b, n)).astype(np.int32)
+    want = np.stack([np.bincount(row, minlength=9) for row in x]) if b else np.zeros((0, 9))
+    everywhere(scatter.histogram, x, bins=9, out=np.zeros((b, 9), np.int64), expected=want.astype(np.int64))
+
+
+def test_scatter_into_affine_cells(scatter, rng):
+    a, b = rng.standard_normal(9, dtype=np.float32), rng.standard_normal(17, dtype=np.float32)
+    want = np.append(np.convolve(a.astype(np.float64), b), 0)
+    everywhere(scatter.convolve, a, b, out=np.zeros(26, np.float32), expected=want)
+
+
+def test_cells_not_hit_hold_the_identity(scatter, rng):
+    v, id = rng.standard_normal(40, dtype=np.float32), rng.integers(-3, 9, 40)
+    id[id == 2] = 3
+    want = np.array([v[id == c].max(initial=-np.inf) for c in range(6)])
+    everywhere(scatter.greatest, v, id, k=6, out=np.zeros(6, np.float32), expected=want)
+    assert want[2] == -np.inf
+    flags = np.array([0, 3, 8, 255], np.uint8)
+    everywhere(scatter.seen, flags, k=5, out=np.zeros(5, bool), expected=np.array([True, False, False, True, False]))
+
+
+def test_scatter_outside_writes_nothing(scatter):
+    dy = np.ones((3, 4), np.float32)
+    for bad in (-1, 5, 2**63 - 1, -2**63):
+        out = np.full((5, 4), 7, np.float32)
+        with pytest.raises(hd.Error) as e:
+            scatter.embed_grad(dy, np.array([0, bad, 1]), vocab=5, out=out)
+        assert e.value.code == "HD0509" and "id[i]" in str(e.value) and (out == 7).all()

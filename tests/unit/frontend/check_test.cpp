@@ -125,7 +125,7 @@ const Refusal refusals[] = {
      "made of 2 parts", "(r, q)"},
     {"wrong_read_rank", "op f(x: f32[n, m]) -> y: f32[n] { y[i] = x[i] }", "HD0117", 1, 42, "takes 2 subscripts, not 1",
      ""},
-    {"constant_left_subscript", "op f(x: f32[n]) -> y: f32[n] { y[0] = x[0] }", "HD0121", 1, 34, "not supported yet",
+    {"constant_left_subscript", "op f(x: f32[n]) -> y: f32[n] { y[0] = x[0] }", "HD0122", 1, 34, "no bare index",
      ""},
     {"reads_a_later_stage", "op f(x: f32[n]) -> y: f32[n] {\n  y[i] = t[i]\n  t[i] = x[i]\n}", "HD0116", 2, 10,
      "read before it is defined", "move its equation up"},
