@@ -30,8 +30,8 @@ struct EngineState {
   std::string broken;
 
   EngineState() {
-    auto control = llvm::orc::SelfExecutorProcessControl::Create(
-        nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
+    auto control =
+        llvm::orc::SelfExecutorProcessControl::Create(nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
     if (!control) {
       broken = llvm::toString(control.takeError());
       return;
@@ -71,7 +71,9 @@ Engine::~Engine() = default;
 
 Result<std::shared_ptr<LoadedKernel>> Engine::load(const std::vector<char>& object) {
   std::lock_guard lock(state_->mutex);
-  auto refused = [](const std::string& why) { return Diagnostic(codes::cannot_link, {}, "compiled code cannot be loaded: " + why); };
+  auto refused = [](const std::string& why) {
+    return Diagnostic(codes::cannot_link, {}, "compiled code cannot be loaded: " + why);
+  };
   if (!state_->broken.empty()) return refused(state_->broken);
   ExecutionSession& session = *state_->session;
   std::shared_ptr<LoadedKernel> out(new LoadedKernel);

@@ -16,7 +16,7 @@
 namespace heddle::host {
 
 struct CheckReport {
-  int64_t check = -1;            ///< index into Compiled::checks
+  int64_t check = -1;  ///< index into Compiled::checks
   int64_t coordinates[8] = {};
   int64_t count = 0;
 };
@@ -28,11 +28,11 @@ using ParallelBody = int64_t (*)(Context*, void* closure, int64_t thread, int64_
 struct Context {
   /// Splits [0, n) over the threads, runs the body, returns the first nonzero status. Nested calls run in place.
   int64_t (*parallel_for)(Context*, ParallelBody body, void* closure, int64_t n);
-  void* pool;             ///< of parallel_for
-  unsigned char* arena;   ///< thread t owns [t * arena_stride, (t + 1) * arena_stride); 64-byte aligned
+  void* pool;            ///< of parallel_for
+  unsigned char* arena;  ///< thread t owns [t * arena_stride, (t + 1) * arena_stride); 64-byte aligned
   int64_t arena_stride;
   int64_t threads;
-  CheckReport report;     ///< filled by the first failing check
+  CheckReport report;  ///< filled by the first failing check
 };
 
 using KernelFunction = int64_t (*)(Context*, const uint64_t* args);
@@ -44,10 +44,10 @@ enum Status : int64_t { status_ok = 0, status_check_failed = 1, status_cancelled
 struct ArgLayout {
   struct Array {
     ir::BufferId buffer;
-    int word = 0;   ///< of the pointer; strides follow
+    int word = 0;  ///< of the pointer; strides follow
     int rank = 0;
   };
-  std::vector<Array> arrays;             ///< in parameter order
+  std::vector<Array> arrays;                          ///< in parameter order
   std::vector<std::pair<ir::SymbolId, int>> dims;     ///< symbol, word
   std::vector<std::pair<ir::SymbolId, int>> scalars;  ///< symbol, word
   int words = 0;

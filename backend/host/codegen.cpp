@@ -48,8 +48,8 @@ std::unique_ptr<llvm::TargetMachine> machine() {
   const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
   llvm::TargetOptions options;
   // Features stand on each function: see Emitter::declare.
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(triple, "x86-64", "", options, llvm::Reloc::PIC_,
-                                                                          llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, "x86-64", "", options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
 }
 
 // Few passes, because the code arrives clean: accumulators become values (sroa), repeated loads and address sums meet (early-cse),
@@ -76,7 +76,8 @@ void optimize(llvm::Module& module, llvm::TargetMachine& tm) {
     if (!f.isDeclaration()) passes.run(f, functions);
 }
 
-bool generate(llvm::Module& module, llvm::TargetMachine& tm, llvm::CodeGenFileType type, llvm::SmallVectorImpl<char>& out) {
+bool generate(llvm::Module& module, llvm::TargetMachine& tm, llvm::CodeGenFileType type,
+              llvm::SmallVectorImpl<char>& out) {
   llvm::legacy::PassManager passes;
   llvm::raw_svector_ostream stream(out);
   if (tm.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true)) return false;
@@ -102,7 +103,8 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
 #ifdef HEDDLE_VERIFY
   std::string broken;
   llvm::raw_string_ostream report(broken);
-  if (llvm::verifyModule(module, &report)) return Diagnostic(codes::broken_code, {}, "LLVM refuses the module: " + broken);
+  if (llvm::verifyModule(module, &report))
+    return Diagnostic(codes::broken_code, {}, "LLVM refuses the module: " + broken);
 #endif
 
   Compiled out;

@@ -13,7 +13,8 @@ namespace heddle::host {
 struct CompileOptions {
   bool keep_llvm = false;      ///< text of the module after the passes
   bool keep_assembly = false;  ///< text of the machine code
-  bool zero_registers = false; ///< registers that a program may read before it writes them hold 0: nothing that LLVM may make up
+  bool zero_registers =
+      false;  ///< registers that a program may read before it writes them hold 0: nothing that LLVM may make up
 };
 
 struct Compiled {

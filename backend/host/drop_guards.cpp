@@ -83,7 +83,8 @@ class DropGuards {
   bool inside(ir::BufferId buffer, const std::vector<Expr>& subs, const ir::Facts& facts) const {
     const auto& box = p_.buffer(buffer).box;
     for (size_t i = 0; i < subs.size(); ++i)
-      if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi))) return false;
+      if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi)))
+        return false;
     return true;
   }
 
@@ -94,15 +95,16 @@ class DropGuards {
       for (const ir::Window& w : region->windows) {
         if (w.buffer != assign.buffer) continue;
         for (size_t i = 0; i < assign.subs.size(); ++i)
-          if (!ir::prove(facts, ir::less_equal(w.ranges[i].lo, assign.subs[i])) || !ir::prove(facts, ir::less(assign.subs[i], w.ranges[i].hi)))
+          if (!ir::prove(facts, ir::less_equal(w.ranges[i].lo, assign.subs[i])) ||
+              !ir::prove(facts, ir::less(assign.subs[i], w.ranges[i].hi)))
             return false;
       }
     return true;
   }
 
   // Moves a guard whose axis the subscripts mention to `mode`; false when there is none in `from`.
-  bool retreat(std::vector<Guard>& guards, const Leaf& leaf, const std::vector<Expr>& subs, Guard::Mode from, Guard::Mode to,
-               bool in_lanes) const {
+  bool retreat(std::vector<Guard>& guards, const Leaf& leaf, const std::vector<Expr>& subs, Guard::Mode from,
+               Guard::Mode to, bool in_lanes) const {
     for (Guard& g : guards) {
       if (g.mode != from || g.in_lanes != in_lanes) continue;
       const ir::SymbolId axis = p_.stage(leaf.stage).axes[g.axis].symbol;
@@ -190,7 +192,8 @@ class DropGuards {
     const ir::Stage& stage = p_.stage(leaf.stage);
     for (const Guard& g : guards) {
       if (g.mode == Guard::kept) kept.push_back(g.condition);
-      if (g.mode == Guard::filled) in_range = ir::both(in_range, ir::less(ir::var(stage.axes[g.axis].symbol), stage.axes[g.axis].hi));
+      if (g.mode == Guard::filled)
+        in_range = ir::both(in_range, ir::less(ir::var(stage.axes[g.axis].symbol), stage.axes[g.axis].hi));
     }
     if (kept.size() == guards.size()) return s;
     out.predicate = conjunction(kept);
@@ -202,7 +205,8 @@ class DropGuards {
       return ir::load(e.type(), l->buffer, clamped(l->subs, guards, leaf));
     });
     if (!ir::is_constant(in_range, 1)) {
-      const Expr zero = ir::is_float(a.value.type()) ? ir::real_constant(a.value.type(), 0) : ir::integer_constant(a.value.type(), 0);
+      const Expr zero =
+          ir::is_float(a.value.type()) ? ir::real_constant(a.value.type(), 0) : ir::integer_constant(a.value.type(), 0);
       a.value = ir::select(in_range, a.value, zero);
     }
     return ir::make_stmt(std::move(out), s->place);

@@ -15,7 +15,8 @@ class Module;
 namespace heddle::host {
 
 /// The program must have passed `lower`. The checks are in the order of their numbers in reports.
-Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan, const ir::Target& target,
-                                    const std::vector<ArgTraits>& traits, bool zero_registers = false);
+Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan,
+                                    const ir::Target& target, const std::vector<ArgTraits>& traits,
+                                    bool zero_registers = false);
 
 }  // namespace heddle::host

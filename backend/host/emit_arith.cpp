@@ -30,7 +30,9 @@ llvm::Type* Arith::with_lanes(llvm::Type* element, bool lanes) const {
   return lanes ? static_cast<llvm::Type*>(llvm::FixedVectorType::get(element, static_cast<unsigned>(width))) : element;
 }
 
-Value* Arith::spread(Val x) const { return x.lanes || width == 1 ? x.v : b.CreateVectorSplat(static_cast<unsigned>(width), x.v); }
+Value* Arith::spread(Val x) const {
+  return x.lanes || width == 1 ? x.v : b.CreateVectorSplat(static_cast<unsigned>(width), x.v);
+}
 
 Value* Arith::iota(llvm::Type* element, int64_t first) const {
   if (width == 1) return llvm::ConstantInt::getSigned(element, first);
@@ -86,7 +88,8 @@ Val Arith::select(Val condition, Val yes, Val no) const {
 Val Arith::compare(BinaryOp op, ScalarType type, Val x, Val y) const {
   using P = llvm::CmpInst;
   const int row = static_cast<int>(op) - static_cast<int>(BinaryOp::eq);
-  static constexpr P::Predicate floats[] = {P::FCMP_OEQ, P::FCMP_UNE, P::FCMP_OLT, P::FCMP_OLE, P::FCMP_OGT, P::FCMP_OGE};
+  static constexpr P::Predicate floats[] = {P::FCMP_OEQ, P::FCMP_UNE, P::FCMP_OLT,
+                                            P::FCMP_OLE, P::FCMP_OGT, P::FCMP_OGE};
   static constexpr P::Predicate signs[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_SLT, P::ICMP_SLE, P::ICMP_SGT, P::ICMP_SGE};
   static constexpr P::Predicate plain[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_ULT, P::ICMP_ULE, P::ICMP_UGT, P::ICMP_UGE};
   return lift(x, y, [&](Value* l, Value* r) {

@@ -23,7 +23,8 @@ struct Val {
 
 class Arith {
  public:
-  Arith(llvm::IRBuilder<>& builder, const ir::Target& target, bool contract) : b(builder), target_(target), contract_(contract) {}
+  Arith(llvm::IRBuilder<>& builder, const ir::Target& target, bool contract)
+      : b(builder), target_(target), contract_(contract) {}
 
   int width = 1;  ///< lanes of the vector loop around; 1 outside of one
 

@@ -27,7 +27,8 @@ Value* Arith::odd_f32(Value* x) const {
   Value* near = b.CreateFPTrunc(x, f32);
   Value* back = b.CreateFPExt(near, x->getType());
   Value* bits = b.CreateBitCast(near, bits_type);
-  Value* past = b.CreateFCmpOGT(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, back), b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x));
+  Value* past = b.CreateFCmpOGT(b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, back),
+                                b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x));
   Value* inexact = b.CreateFCmpONE(back, x);
   Value* toward_zero = b.CreateSub(bits, b.CreateZExt(past, bits_type));
   Value* odd = b.CreateOr(toward_zero, b.CreateZExt(inexact, bits_type));
@@ -111,7 +112,8 @@ Value* Arith::decode_narrow(ScalarType type, Value* stored) const {
     code = b.CreateSelect(b.CreateICmpUGE(magnitude, integer(bits_type, top)), integer(bits_type, 0x7f800000u), code);
     code = b.CreateSelect(b.CreateICmpUGT(magnitude, integer(bits_type, top)), integer(bits_type, 0x7fc00000u), code);
   } else {
-    code = b.CreateSelect(b.CreateICmpUGE(magnitude, integer(bits_type, top - 1)), integer(bits_type, 0x7fc00000u), code);
+    code =
+        b.CreateSelect(b.CreateICmpUGE(magnitude, integer(bits_type, top - 1)), integer(bits_type, 0x7fc00000u), code);
   }
   return b.CreateBitCast(b.CreateOr(code, sign), f32);
 }
@@ -130,7 +132,8 @@ Val Arith::to_memory(ScalarType type, Val value) const {
 
 Val Arith::round_float(ScalarType to, ScalarType from, Val x) const {
   if (to == from || to == ScalarType::f64) {
-    if (to == ScalarType::f64 && from != ScalarType::f64) return {b.CreateFPExt(x.v, with_lanes(b.getDoubleTy(), x.lanes)), x.lanes};
+    if (to == ScalarType::f64 && from != ScalarType::f64)
+      return {b.CreateFPExt(x.v, with_lanes(b.getDoubleTy(), x.lanes)), x.lanes};
     return x;
   }
   if (to == ScalarType::f32) {
@@ -178,7 +181,8 @@ Val Arith::saturate(ScalarType to, ScalarType from, Val x) const {
     }
     const double greatest = ir::scalar_row(to).max_finite;
     const bool wide = from == ScalarType::f64;
-    if (!wide && greatest > ir::scalar_row(ScalarType::f32).max_finite) return round_float(to, from, x);  // f64 holds all
+    if (!wide && greatest > ir::scalar_row(ScalarType::f32).max_finite)
+      return round_float(to, from, x);  // f64 holds all
     Value* top = real(x.lanes, greatest, wide);
     Value* bottom = real(x.lanes, -greatest, wide);
     Value* v = b.CreateSelect(b.CreateFCmpOGT(x.v, top), top, x.v);

@@ -43,7 +43,8 @@ Result<std::vector<ir::Check>> Emitter::run() {
   for (size_t i = 0; i < groups.size(); ++i) {
     std::vector<llvm::Metadata*> others = all;
     others.erase(others.begin() + static_cast<ptrdiff_t>(i));
-    scopes_[groups[i]] = {llvm::MDNode::get(module_.getContext(), {all[i]}), llvm::MDNode::get(module_.getContext(), others)};
+    scopes_[groups[i]] = {llvm::MDNode::get(module_.getContext(), {all[i]}),
+                          llvm::MDNode::get(module_.getContext(), others)};
   }
   kernel();
   if (errors_.empty()) arena_size();
@@ -53,7 +54,8 @@ Result<std::vector<ir::Check>> Emitter::run() {
 
 llvm::Function* Emitter::declare(const char* name, std::vector<llvm::Type*> parameters, bool external) {
   auto* type = llvm::FunctionType::get(b_.getInt64Ty(), parameters, false);
-  auto* fn = llvm::Function::Create(type, external ? llvm::GlobalValue::ExternalLinkage : llvm::GlobalValue::InternalLinkage, name, module_);
+  auto* fn = llvm::Function::Create(
+      type, external ? llvm::GlobalValue::ExternalLinkage : llvm::GlobalValue::InternalLinkage, name, module_);
   fn->setDoesNotThrow();
   std::string features;
   for (const std::string& word : target_.features) features += (features.empty() ? "" : ",") + word;
@@ -99,7 +101,8 @@ Value* Emitter::counted_size(const Expr& e, Value*& wrapped) {
   if (!op) return value(e).v;
   Value *left = counted_size(op->left, wrapped), *right = counted_size(op->right, wrapped);
   const bool add = op->op == ir::BinaryOp::add, sub = op->op == ir::BinaryOp::sub;
-  if (!add && !sub && op->op != ir::BinaryOp::mul) return arith_.binary(op->op, ir::ScalarType::index, {left}, {right}).v;
+  if (!add && !sub && op->op != ir::BinaryOp::mul)
+    return arith_.binary(op->op, ir::ScalarType::index, {left}, {right}).v;
   const auto id = add   ? llvm::Intrinsic::sadd_with_overflow
                   : sub ? llvm::Intrinsic::ssub_with_overflow
                         : llvm::Intrinsic::smul_with_overflow;
@@ -157,7 +160,8 @@ Val Emitter::argument(ir::SymbolId symbol) {
       out = arith_.from_memory(type, {argument_word(word, arith_.memory_type(type))});
     }
   });
-  if (!out.v) return fail(codes::broken_code, p_.symbol(symbol).place, "`" + p_.symbol(symbol).name + "` has no value here");
+  if (!out.v)
+    return fail(codes::broken_code, p_.symbol(symbol).place, "`" + p_.symbol(symbol).name + "` has no value here");
   f_.symbols[symbol.value] = out;
   return out;
 }
@@ -182,14 +186,11 @@ Value* Emitter::stack_slot(llvm::Type* element, int64_t count) {
   return slot;
 }
 
-// The body becomes a function of its own over a range of iterations; what it uses of the scope around it crosses in a closure of
-// 8-byte words.
-void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
-  Value* lo = value(loop.lo).v;
-  Value* n = b_.CreateSub(value(loop.hi).v, lo);
-
-  std::vector<uint32_t> symbols, bases;
-  std::vector<Value*> words = {f_.args, lo};
+// What a parallel body uses of the scope around it: loop variables, and buffers that were allocated outside.
+Emitter::Captured Emitter::captured(const ir::For& loop, Value* lo) {
+  Captured out;
+  auto& [symbols, bases, words] = out;
+  words = {f_.args, lo};
   for (const auto& [id, val] : f_.symbols) {
     const ir::SymbolKind kind = p_.symbols[id].kind;
     if (kind != ir::SymbolKind::loop && kind != ir::SymbolKind::local) continue;
@@ -206,8 +207,19 @@ void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
     bases.push_back(id);
     words.push_back(base);
   }
+  return out;
+}
+
+// The body becomes a function of its own over a range of iterations; what it uses of the scope around it crosses in a closure of
+// 8-byte words.
+void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
+  Value* lo = value(loop.lo).v;
+  Value* n = b_.CreateSub(value(loop.hi).v, lo);
+
+  const auto [symbols, bases, words] = captured(loop, lo);
   Value* closure = stack_slot(b_.getInt64Ty(), static_cast<int64_t>(words.size()));
-  for (size_t i = 0; i < words.size(); ++i) b_.CreateStore(words[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), closure, i));
+  for (size_t i = 0; i < words.size(); ++i)
+    b_.CreateStore(words[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), closure, i));
 
   Function outer = std::move(f_);
   auto outer_storages = std::move(storages_);
@@ -225,7 +237,9 @@ void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
   Value* low = nullptr;
   at_entry([&] {
     size_t at = 0;
-    auto next = [&](llvm::Type* type) { return b_.CreateLoad(type, b_.CreateConstGEP1_64(word, f_.fn->getArg(1), at++)); };
+    auto next = [&](llvm::Type* type) {
+      return b_.CreateLoad(type, b_.CreateConstGEP1_64(word, f_.fn->getArg(1), at++));
+    };
     f_.args = next(pointer);
     low = next(word);
     for (uint32_t id : symbols) f_.symbols[id] = {next(word)};
@@ -266,8 +280,9 @@ Val Emitter::fail(const Code& code, const Place& place, const std::string& text,
 
 Val Emitter::poison(ir::ScalarType type) { return {llvm::PoisonValue::get(arith_.value_type(type)), false}; }
 
-Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan, const ir::Target& target,
-                                    const std::vector<ArgTraits>& traits, bool zero_registers) {
+Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan,
+                                    const ir::Target& target, const std::vector<ArgTraits>& traits,
+                                    bool zero_registers) {
   return Emitter(module, program, plan, target, traits, zero_registers).run();
 }
 

@@ -29,10 +29,18 @@ struct MathBuilder {
   void far_quadrant(M near, V x, V& r, I& q) const { a.far_quadrant(near, x, r, q); }
   V constant(double value) const { return {llvm::ConstantFP::get(float_type(false), value), false}; }
   I integer(uint64_t value) const { return {a.integer(integer_type(false), value), false}; }
-  V add(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFAdd(l, r); }); }
-  V sub(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFSub(l, r); }); }
-  V mul(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFMul(l, r); }); }
-  V div(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFDiv(l, r); }); }
+  V add(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFAdd(l, r); });
+  }
+  V sub(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFSub(l, r); });
+  }
+  V mul(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFMul(l, r); });
+  }
+  V div(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFDiv(l, r); });
+  }
   V mad(V x, V y, V z) const {
     if (!a.target_.has_fma) return add(mul(x, y), z);
     bool lanes = x.lanes || y.lanes || z.lanes;
@@ -52,17 +60,33 @@ struct MathBuilder {
   V max_of(V x, V y) const {
     return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSelect(b.CreateFCmpOGT(l, r), l, r); });
   }
-  M less(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOLT(l, r); }); }
-  M equal(V x, V y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOEQ(l, r); }); }
-  M is_nan(V x) const { return a.lift(x, [&](Value* v) { return b.CreateFCmpUNO(v, v); }); }
-  M both(M x, M y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); }); }
+  M less(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOLT(l, r); });
+  }
+  M equal(V x, V y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateFCmpOEQ(l, r); });
+  }
+  M is_nan(V x) const {
+    return a.lift(x, [&](Value* v) { return b.CreateFCmpUNO(v, v); });
+  }
+  M both(M x, M y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); });
+  }
   V select(M m, V x, V y) const { return a.select(m, x, y); }
   I to_bits(V x) const { return {b.CreateBitCast(x.v, integer_type(x.lanes)), x.lanes}; }
   V from_bits(I x) const { return {b.CreateBitCast(x.v, float_type(x.lanes)), x.lanes}; }
-  I iadd(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAdd(l, r); }); }
-  I isub(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSub(l, r); }); }
-  I iand(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); }); }
-  I ior(I x, I y) const { return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateOr(l, r); }); }
+  I iadd(I x, I y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAdd(l, r); });
+  }
+  I isub(I x, I y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateSub(l, r); });
+  }
+  I iand(I x, I y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAnd(l, r); });
+  }
+  I ior(I x, I y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateOr(l, r); });
+  }
   I shift_left(I x, int n) const {
     return a.lift(x, [&](Value* v) { return b.CreateShl(v, a.integer(v->getType(), static_cast<uint64_t>(n))); });
   }
@@ -77,7 +101,8 @@ struct MathBuilder {
   V scale(V p, V n) const {
     Value *x = a.spread(p), *y = a.spread(n);
     const int part = scale_lanes();
-    const auto id = f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512;
+    const auto id =
+        f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512;
     Value* all = llvm::Constant::getAllOnesValue(b.getIntNTy(static_cast<unsigned>(part)));
     std::vector<Value*> parts;
     for (int from = 0; from < a.width; from += part) {
@@ -120,7 +145,8 @@ Val Arith::math(MathOp op, ScalarType type, Val x, Val y) const {
     llvm::FastMathFlags flags;
     flags.setNoSignedZeros();
     b.setFastMathFlags(flags);
-    return {b.CreateBinaryIntrinsic(op == MathOp::min ? llvm::Intrinsic::minimum : llvm::Intrinsic::maximum, x.v, y.v), x.lanes};
+    return {b.CreateBinaryIntrinsic(op == MathOp::min ? llvm::Intrinsic::minimum : llvm::Intrinsic::maximum, x.v, y.v),
+            x.lanes};
   }
   Val out = ir::math::apply(builder, op, x, y);
   const bool wide = type == ScalarType::f64 || type == ScalarType::f32;

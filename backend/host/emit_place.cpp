@@ -151,8 +151,24 @@ Value* Emitter::advance(Value* pointer, ir::BufferId buffer, ir::AffineContext& 
   for (const ir::AffineTerm& t : offset.terms) (depth(context, t.m) < deepest ? outer : inner).terms.push_back(t);
   if (!outer.terms.empty()) pointer = b_.CreateGEP(element, pointer, affine(context, outer));
   if (!inner.terms.empty()) pointer = b_.CreateGEP(element, pointer, affine(context, inner));
-  if (offset.constant != 0) pointer = b_.CreateGEP(element, pointer, b_.getInt64(static_cast<uint64_t>(offset.constant)));
+  if (offset.constant != 0)
+    pointer = b_.CreateGEP(element, pointer, b_.getInt64(static_cast<uint64_t>(offset.constant)));
   return pointer;
+}
+
+// An offset too large for the normal form: by plain arithmetic.
+Emitter::Spot Emitter::plain_spot(ir::BufferId buffer, const Storage& at, const std::vector<Expr>& coordinates) {
+  Val sum = arith_.index(0);
+  for (size_t i = 0; i < coordinates.size(); ++i) {
+    Val c = value(at.layout ? coordinates[i] : coordinates[i] - at.origin[i]);
+    sum = arith_.add(sum, arith_.mul(c, value(at.strides[i]), false), false);
+  }
+  Spot out;
+  out.storage = &at;
+  out.shape = sum.lanes ? Spot::scattered : Spot::one;
+  out.pointer = sum.lanes ? at.base : b_.CreateGEP(arith_.memory_type(p_.buffer(buffer).type), at.base, sum.v);
+  out.offsets = sum.lanes ? sum.v : nullptr;
+  return out;
 }
 
 Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) {
@@ -174,20 +190,8 @@ Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) 
   }
   Spot out;
   out.storage = &at;
-  llvm::Type* element = arith_.memory_type(p_.buffer(buffer).type);
   const bool varies = arith_.width > 1;
-  if (!offset.ok) {
-    // Too large for the normal form: plain arithmetic.
-    Val sum = arith_.index(0);
-    for (size_t i = 0; i < coordinates.size(); ++i) {
-      Val c = value(at.layout ? coordinates[i] : coordinates[i] - at.origin[i]);
-      sum = arith_.add(sum, arith_.mul(c, value(at.strides[i]), false), false);
-    }
-    out.shape = sum.lanes ? Spot::scattered : Spot::one;
-    out.pointer = sum.lanes ? at.base : b_.CreateGEP(element, at.base, sum.v);
-    out.offsets = sum.lanes ? sum.v : nullptr;
-    return out;
-  }
+  if (!offset.ok) return plain_spot(buffer, at, coordinates);
   ir::Affine same(offset.constant), lanes;
   for (const ir::AffineTerm& t : offset.terms) {
     ir::Affine one;
@@ -211,7 +215,8 @@ Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) 
             context.atom(ir::factor(t.m, 0)).expr.as<ir::Var>()->symbol == innermost_)
           out.step_bytes = t.c * ir::scalar_bytes(p_.buffer(buffer).type);
     }
-    out.inside_slot = at.elements && same.is_constant() && same.constant >= 0 && same.constant + arith_.width <= at.elements;
+    out.inside_slot =
+        at.elements && same.is_constant() && same.constant >= 0 && same.constant + arith_.width <= at.elements;
     out.pointer = advance(at.base, buffer, context, same);
     return out;
   }
@@ -233,7 +238,9 @@ llvm::Instruction* Emitter::tagged(llvm::Instruction* access, const Storage& whe
 }
 
 Value* Emitter::all_lanes() {
-  return mask_ ? mask_ : llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(arith_.width)));
+  return mask_ ? mask_
+               : llvm::Constant::getAllOnesValue(
+                     llvm::FixedVectorType::get(b_.getInt1Ty(), static_cast<unsigned>(arith_.width)));
 }
 
 // An address that all lanes share is read once. Where some lane may be off, all may be: then the read must be shown to be inside, or
@@ -261,7 +268,8 @@ void Emitter::prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Ex
   const int64_t length = arith_.width * ir::scalar_bytes(p_.buffer(buffer).type);
   for (int64_t from = 0; from < length; from += line) {
     Value* to = b_.CreateConstGEP1_64(b_.getInt8Ty(), at.pointer, static_cast<uint64_t>(bytes + from));
-    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()}, {to, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
+                       {to, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
   }
 }
 

@@ -15,7 +15,8 @@ constexpr const char* name = "heddle.far_quadrant";
 
 llvm::GlobalVariable* bits_table(llvm::Module& module) {
   auto* data = llvm::ConstantDataArray::get(module.getContext(), llvm::ArrayRef<uint64_t>(ir::math::two_over_pi_bits));
-  auto* table = new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data, "two_over_pi");
+  auto* table =
+      new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data, "two_over_pi");
   table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
   return table;
 }
@@ -45,7 +46,8 @@ llvm::Function* make_function(llvm::Module& module, const llvm::Function& like) 
   Value* m = b.CreateOr(b.CreateAnd(bits, word((uint64_t{1} << 52) - 1)), word(uint64_t{1} << 52));
   Value* start = b.CreateSub(exponent, word(1075 + 1 - 63));
   start = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, start, word(0));
-  start = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, start, word(64 * (ir::math::two_over_pi_bits.size() - 4) + 63));
+  start =
+      b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, start, word(64 * (ir::math::two_over_pi_bits.size() - 4) + 63));
   Value* first = b.CreateLShr(start, word(6));
   Value* shift = b.CreateAnd(start, word(63));
   llvm::GlobalVariable* table = bits_table(module);
@@ -54,7 +56,9 @@ llvm::Function* make_function(llvm::Module& module, const llvm::Function& like) 
     return b.CreateLoad(i64, b.CreateInBoundsGEP(table->getValueType(), table, {word(0), index}));
   };
   Value* words[] = {at(0), at(1), at(2), at(3)};
-  auto window = [&](size_t i) { return b.CreateIntrinsic(llvm::Intrinsic::fshl, {i64}, {words[i], words[i + 1], shift}); };
+  auto window = [&](size_t i) {
+    return b.CreateIntrinsic(llvm::Intrinsic::fshl, {i64}, {words[i], words[i + 1], shift});
+  };
   Value* product = b.CreateShl(widened(b.CreateMul(window(0), m)), llvm::ConstantInt::get(wide, 64));
   product = b.CreateAdd(product, b.CreateMul(widened(window(1)), widened(m)));
   product = b.CreateAdd(product, widened(upper(b.CreateMul(widened(window(2)), widened(m)))));

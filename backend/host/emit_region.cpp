@@ -28,6 +28,23 @@ int lanes_below(const ir::Body& body) {
   return lanes;
 }
 
+// Whether a line reads old cells of a field; with `own`, at another place than its own.
+bool reads_before(const ir::Expr& e, int field, const std::vector<ir::SymbolId>* own) {
+  bool found = false;
+  ir::walk(e, [&](const ir::Expr& node) {
+    const ir::StateField* f = node.as<ir::StateField>();
+    if (!f || f->side != 0 || f->field != field) return true;
+    bool beside = !own;
+    for (size_t i = 0; own && i < f->subs.size(); ++i) {
+      const ir::Var* v = f->subs[i].as<ir::Var>();
+      beside |= !v || v->symbol != (*own)[i];
+    }
+    found |= beside;
+    return true;
+  });
+  return found;
+}
+
 }  // namespace
 
 void Emitter::over_axes(const std::vector<ir::Axis>& axes, size_t at, const ir::Substitution& point, const Work& work) {
@@ -54,15 +71,16 @@ std::vector<ir::Expr> Emitter::not_shown_inside(ir::BufferId buffer, const std::
   return open;
 }
 
-void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
-                    const std::function<void(std::vector<Expr>)>& work) {
+void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies,
+                    std::vector<Expr>& subs, const std::function<void(std::vector<Expr>)>& work) {
   if (dim == window.size()) return work(subs);
   const ir::Range& r = window[dim];
   const Expr extent = ir::simplify(r.hi - r.lo);
   const int64_t* n = ir::constant_value(extent);
   // Lanes run along the last dim of more than one cell.
   bool last = true;
-  for (size_t later = dim + 1; later < window.size(); ++later) last = last && ir::is_constant(ir::simplify(window[later].hi - window[later].lo), 1);
+  for (size_t later = dim + 1; later < window.size(); ++later)
+    last = last && ir::is_constant(ir::simplify(window[later].hi - window[later].lo), 1);
   auto at = [&](const Expr& sub, int64_t more) {
     subs.push_back(sub);
     cells(window, dim + 1, width, copies * more, subs, work);
@@ -143,7 +161,8 @@ void Emitter::identity(const ir::Reduce& region, const ir::Reducer& reducer, con
 }
 
 bool Emitter::redirect(const ir::Window& window, Redirect& out) {
-  if (redirects_.count(window.buffer.value) || plan_.buffers[window.buffer.value].kind == Placement::Kind::registers) return false;
+  if (redirects_.count(window.buffer.value) || plan_.buffers[window.buffer.value].kind == Placement::Kind::registers)
+    return false;
   int64_t cells = 1;
   for (const ir::Range& r : window.ranges) {
     const int64_t* n = ir::constant_value(ir::simplify(r.hi - r.lo));
@@ -281,7 +300,8 @@ std::vector<const ir::Assign*> Emitter::state_fields(const ir::Leaf& leaf, const
   return out;
 }
 
-std::vector<Val> Emitter::combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a, const std::vector<Val>& b) {
+std::vector<Val> Emitter::combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a,
+                                   const std::vector<Val>& b) {
   if (reducer.builtin != ir::BuiltinReducer::none) return {arith_.combine(reducer.builtin, type, a[0], b[0])};
   State state;
   state.before = a;
@@ -317,24 +337,10 @@ void Emitter::combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, co
     for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
     return subs;
   };
-  auto reads_before = [](const Expr& e, int field, const std::vector<ir::SymbolId>* own) {
-    bool found = false;
-    ir::walk(e, [&](const Expr& node) {
-      const ir::StateField* f = node.as<ir::StateField>();
-      if (!f || f->side != 0 || f->field != field) return true;
-      bool beside = !own;
-      for (size_t i = 0; own && i < f->subs.size(); ++i) {
-        const ir::Var* v = f->subs[i].as<ir::Var>();
-        beside |= !v || v->symbol != (*own)[i];
-      }
-      found |= beside;
-      return true;
-    });
-    return found;
-  };
   for (size_t i = 0; i < reducer.fields.size(); ++i) {
     if (!state.fields[i]) {
-      fail(codes::broken_code, {}, "a leaf of the reducer `" + reducer.name + "` lacks the field `" + reducer.fields[i].name + "`");
+      fail(codes::broken_code, {},
+           "a leaf of the reducer `" + reducer.name + "` lacks the field `" + reducer.fields[i].name + "`");
       return;
     }
     if (reducer.fields[i].extents.empty()) state.before[i] = load(state.fields[i]->buffer, cell(*state.fields[i]));
@@ -355,7 +361,8 @@ void Emitter::combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, co
       clobbers |= reads_before(reducer.combine[later].value, line.field, nullptr);
     if (clobbers) {
       fail(codes::unsupported_on_host, reducer.place,
-           "`" + reducer.name + "` reads old cells of `" + reducer.fields[static_cast<size_t>(line.field)].name + "` after they change");
+           "`" + reducer.name + "` reads old cells of `" + reducer.fields[static_cast<size_t>(line.field)].name +
+               "` after they change");
       return;
     }
     over_axes(a.over, 0, point, [&] {

@@ -80,7 +80,8 @@ bool Emitter::can_vectorize(const ir::For& loop) const {
       }
   };
   auto lane_wise = [&](const ir::Reducer& reducer) {
-    return std::none_of(reducer.fields.begin(), reducer.fields.end(), [](const ir::ReducerField& f) { return !f.extents.empty(); });
+    return std::none_of(reducer.fields.begin(), reducer.fields.end(),
+                        [](const ir::ReducerField& f) { return !f.extents.empty(); });
   };
   auto leaf_fits = [&](const ir::Leaf& l) {
     const ir::Stage& stage = p_.stage(l.stage);
@@ -90,7 +91,8 @@ bool Emitter::can_vectorize(const ir::For& loop) const {
       for (const Expr& sub : a.subs)
         for (size_t i = 0; i < stage.axes.size(); ++i)
           bound |= ir::mentions(sub, stage.axes[i].symbol) && ir::mentions(l.bindings[i], loop.loop);
-      fits = fits && bound && a.over.empty() && (a.kind != ir::AssignKind::combine || lane_wise(*p_.reducer(l.reducer)));
+      fits =
+          fits && bound && a.over.empty() && (a.kind != ir::AssignKind::combine || lane_wise(*p_.reducer(l.reducer)));
     }
   };
   ir::walk(loop.body, [&](const ir::StmtRef& s) {
@@ -99,8 +101,7 @@ bool Emitter::can_vectorize(const ir::For& loop) const {
     else if (const auto* r = std::get_if<ir::Reduce>(&s->form)) {
       unit_if_bound(r->windows);
       fits = fits && lane_wise(*p_.reducer(r->reducer));
-    }
-    else if (const auto* l = std::get_if<ir::Leaf>(&s->form)) leaf_fits(*l);
+    } else if (const auto* l = std::get_if<ir::Leaf>(&s->form)) leaf_fits(*l);
     else fits = false;
     return fits;
   });
@@ -128,7 +129,8 @@ void Emitter::vector_loop(const ir::For& loop, const ir::StmtRef& s) {
 void Emitter::unrolled(const ir::For& loop, const ir::StmtRef&) {
   const int64_t extent = *ir::constant_value(ir::simplify(loop.hi - loop.lo));
   if (extent > limits::unroll_product) {
-    fail(codes::code_too_large, p_.symbol(loop.loop).place, "the loop `" + p_.symbol(loop.loop).name + "` is unrolled " + std::to_string(extent) + " times");
+    fail(codes::code_too_large, p_.symbol(loop.loop).place,
+         "the loop `" + p_.symbol(loop.loop).name + "` is unrolled " + std::to_string(extent) + " times");
     return;
   }
   for (int64_t i = 0; i < extent && errors_.empty(); ++i) {
@@ -227,10 +229,13 @@ void Emitter::stmt(const ir::Check& check, const ir::StmtRef&) {
   b_.CreateCondBr(holds, next, failed);
   b_.SetInsertPoint(failed);
   // Threads may fail at the same time: the first one writes the report.
-  auto field = [&](size_t offset) { return b_.CreateConstGEP1_64(b_.getInt8Ty(), f_.context, offsetof(Context, report) + offset); };
+  auto field = [&](size_t offset) {
+    return b_.CreateConstGEP1_64(b_.getInt8Ty(), f_.context, offsetof(Context, report) + offset);
+  };
   Value* number = b_.getInt64(checks_.size());
-  auto* first = b_.CreateAtomicCmpXchg(field(offsetof(CheckReport, check)), b_.getInt64(static_cast<uint64_t>(-1)), number, llvm::Align(8),
-                                       llvm::AtomicOrdering::Monotonic, llvm::AtomicOrdering::Monotonic);
+  auto* first =
+      b_.CreateAtomicCmpXchg(field(offsetof(CheckReport, check)), b_.getInt64(static_cast<uint64_t>(-1)), number,
+                             llvm::Align(8), llvm::AtomicOrdering::Monotonic, llvm::AtomicOrdering::Monotonic);
   b_.CreateCondBr(b_.CreateExtractValue(first, 1), report, stop);
   b_.SetInsertPoint(report);
   known_.emplace_back();
@@ -308,7 +313,8 @@ void Emitter::guarded(const std::vector<Expr>& given, const Work& work) {
 
 void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
   if (++leaves_ > most_leaves) {
-    fail(codes::code_too_large, s->place, "unrolling makes more than " + std::to_string(most_leaves) + " copies of leaves");
+    fail(codes::code_too_large, s->place,
+         "unrolling makes more than " + std::to_string(most_leaves) + " copies of leaves");
     return;
   }
   const ir::Stage& stage = p_.stage(leaf.stage);

@@ -50,7 +50,9 @@ Val Emitter::compute(const Expr& e) {
   return std::visit([&](const auto& f) { return form(e, f); }, e->form);
 }
 
-bool Emitter::depends_on_lane(const Expr& e) const { return arith_.width > 1 && vector_.known() && ir::mentions(e, vector_); }
+bool Emitter::depends_on_lane(const Expr& e) const {
+  return arith_.width > 1 && vector_.known() && ir::mentions(e, vector_);
+}
 
 Val Emitter::form(const Expr& e, const ir::Constant& c) { return arith_.constant(e.type(), c); }
 
@@ -71,7 +73,8 @@ Val Emitter::form(const Expr& e, const ir::Load& l) {
       if (known < 0) inside = ir::both(inside, c);
     }
   if (ir::is_constant(inside, 1)) return load(l.buffer, l.subs);
-  return choose(condition(inside), false, e.type(), [&] { return load(l.buffer, l.subs); }, [&] { return value(l.otherwise); });
+  return choose(
+      condition(inside), false, e.type(), [&] { return load(l.buffer, l.subs); }, [&] { return value(l.otherwise); });
 }
 
 Val Emitter::form(const Expr& e, const ir::StateField& f) {
@@ -98,7 +101,8 @@ Val Emitter::form(const Expr& e, const ir::Binary& b) {
         return arith_.binary(BinaryOp::div, b.left.type(), value(b.left + (*d - 1)), arith_.index(*d));
     Val left = value(b.left), right = value(b.right);
     const bool wide = target_.has_masks && arith_.width % 16 == 0;
-    if (wide && b.op == BinaryOp::div && e.type() == ScalarType::f32 && left.lanes && !right.lanes) return divide_by_uniform(left, right);
+    if (wide && b.op == BinaryOp::div && e.type() == ScalarType::f32 && left.lanes && !right.lanes)
+      return divide_by_uniform(left, right);
     return arith_.binary(b.op, b.left.type(), left, right);
   }
   const bool both = b.op == BinaryOp::logical_and;
@@ -112,7 +116,9 @@ Val Emitter::form(const Expr& e, const ir::Binary& b) {
 
 Val Emitter::form(const Expr& e, const ir::Select& s) {
   if (const int known = ranges_.decide(s.condition); known >= 0) return value(known ? s.yes : s.no);
-  return choose(condition(s.condition), plain(s.yes) && plain(s.no), e.type(), [&] { return value(s.yes); }, [&] { return value(s.no); });
+  return choose(
+      condition(s.condition), plain(s.yes) && plain(s.no), e.type(), [&] { return value(s.yes); },
+      [&] { return value(s.no); });
 }
 
 Val Emitter::form(const Expr& e, const ir::MathCall& m) {
@@ -122,7 +128,9 @@ Val Emitter::form(const Expr& e, const ir::MathCall& m) {
   return arith_.math(row->op, e.type(), x, m.args.size() > 1 ? value(m.args[1]) : x);
 }
 
-Val Emitter::form(const Expr& e, const ir::Convert& c) { return arith_.convert(c.mode, e.type(), c.value.type(), value(c.value)); }
+Val Emitter::form(const Expr& e, const ir::Convert& c) {
+  return arith_.convert(c.mode, e.type(), c.value.type(), value(c.value));
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -137,7 +145,8 @@ Val Emitter::under(Val condition, const std::function<Val()>& work) {
 }
 
 // `plain_arms`: cheap, without reads: both are evaluated.
-Val Emitter::choose(Val condition, bool plain_arms, ScalarType type, const std::function<Val()>& yes, const std::function<Val()>& no) {
+Val Emitter::choose(Val condition, bool plain_arms, ScalarType type, const std::function<Val()>& yes,
+                    const std::function<Val()>& no) {
   if (plain_arms) {
     Val a = yes(), b = no();
     return arith_.select(condition, a, b);
@@ -181,12 +190,14 @@ Val Emitter::divide_by_uniform(Val x, Val d) {
   auto bits_of = [](int exponent) { return static_cast<uint64_t>(127 + exponent) << 23; };
   Value* one = llvm::ConstantFP::get(f32, 1.0);
   Value* z = b_.CreateFDiv(one, d.v);
-  Value* fits = b_.CreateAnd(b_.CreateFCmpOGE(d.v, llvm::ConstantFP::get(f32, 0x1p-26)), b_.CreateFCmpOLE(d.v, llvm::ConstantFP::get(f32, 0x1p26)));
+  Value* fits = b_.CreateAnd(b_.CreateFCmpOGE(d.v, llvm::ConstantFP::get(f32, 0x1p-26)),
+                             b_.CreateFCmpOLE(d.v, llvm::ConstantFP::get(f32, 0x1p26)));
   llvm::Type* lanes = arith_.with_lanes(b_.getInt32Ty(), true);
   auto all = [&](uint64_t value) { return llvm::ConstantInt::get(lanes, value); };
   Value* bits = b_.CreateBitCast(x.v, lanes);
   Value* above = b_.CreateSub(b_.CreateAnd(bits, all(0x7fffffff)), all(bits_of(-100)));
-  Value* inside = b_.CreateOr(b_.CreateICmpULE(above, all(bits_of(100) - bits_of(-100))), b_.CreateICmpEQ(bits, all(0)));
+  Value* inside =
+      b_.CreateOr(b_.CreateICmpULE(above, all(bits_of(100) - bits_of(-100))), b_.CreateICmpEQ(bits, all(0)));
   fits = b_.CreateAnd(fits, b_.CreateAndReduce(inside));
 
   auto* fast = llvm::BasicBlock::Create(c, "multiply", f_.fn);

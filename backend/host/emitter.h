@@ -24,8 +24,8 @@ namespace heddle::host {
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target, const std::vector<ArgTraits>& traits,
-          bool zero_registers);
+  Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target,
+          const std::vector<ArgTraits>& traits, bool zero_registers);
   /// The checks of the program, in the order of their numbers in reports.
   Result<std::vector<ir::Check>> run();
 
@@ -67,10 +67,10 @@ class Emitter {
   /// Where an element is, or one for each lane.
   struct Spot {
     enum Shape { one, contiguous, scattered } shape = one;
-    Value* pointer = nullptr;       ///< of the element, or of lane 0
-    Value* offsets = nullptr;       ///< scattered: elements from `pointer`, <width x i64>
-    int64_t step_bytes = 0;         ///< from one iteration of the innermost loop to the next; 0: not constant
-    bool inside_slot = false;       ///< all lanes lie in a stack slot: masked access may touch the rest
+    Value* pointer = nullptr;  ///< of the element, or of lane 0
+    Value* offsets = nullptr;  ///< scattered: elements from `pointer`, <width x i64>
+    int64_t step_bytes = 0;    ///< from one iteration of the innermost loop to the next; 0: not constant
+    bool inside_slot = false;  ///< all lanes lie in a stack slot: masked access may touch the rest
     const Storage* storage = nullptr;
   };
 
@@ -85,6 +85,11 @@ class Emitter {
   Value* context_field(size_t offset, llvm::Type* type);
   Value* slice();
   Value* stack_slot(llvm::Type* element, int64_t count);
+  struct Captured {
+    std::vector<uint32_t> symbols, bases;
+    std::vector<Value*> words;  ///< the arguments, the loop's lower bound, the symbols, the bases
+  };
+  Captured captured(const ir::For& loop, Value* lo);
   void parallel(const ir::For& loop, const ir::StmtRef& s);
   Value* counted_size(const Expr& e, Value*& wrapped);
   Value* size_or_too_large(const Expr& e);
@@ -115,12 +120,14 @@ class Emitter {
   void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
   std::vector<const ir::Assign*> state_fields(const ir::Leaf& leaf, const ir::Reducer& reducer);
   /// combine(a, b) of states whose fields have no axes of their own.
-  std::vector<Val> combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a, const std::vector<Val>& b);
+  std::vector<Val> combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a,
+                            const std::vector<Val>& b);
   void identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef& s);
   bool redirect(const ir::Window& window, Redirect& out);
   void write_back(const ir::Window& window, const Redirect& from, int width);
   /// Runs `work` at each cell of a window, several lanes at a time along the last dim.
-  void each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width, const std::function<void(std::vector<Expr>)>& work);
+  void each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width,
+                 const std::function<void(std::vector<Expr>)>& work);
   void cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
              const std::function<void(std::vector<Expr>)>& work);
   std::vector<Expr> not_shown_inside(ir::BufferId buffer, const std::vector<Expr>& subs);
@@ -129,6 +136,7 @@ class Emitter {
   // emit_place.cpp
   const Storage& storage(ir::BufferId buffer);
   Spot spot(ir::BufferId buffer, const std::vector<Expr>& subs);
+  Spot plain_spot(ir::BufferId buffer, const Storage& at, const std::vector<Expr>& coordinates);
   Value* advance(Value* pointer, ir::BufferId buffer, ir::AffineContext& context, const ir::Affine& offset);
   Value* affine(ir::AffineContext& context, const ir::Affine& a);
   Value* affine_lanes(ir::AffineContext& context, const ir::Affine& a);
@@ -157,7 +165,8 @@ class Emitter {
   Val form(const Expr& e, const ir::Select& s);
   Val form(const Expr& e, const ir::MathCall& m);
   Val form(const Expr& e, const ir::Convert& c);
-  Val choose(Val condition, bool plain, ir::ScalarType type, const std::function<Val()>& yes, const std::function<Val()>& no);
+  Val choose(Val condition, bool plain, ir::ScalarType type, const std::function<Val()>& yes,
+             const std::function<Val()>& no);
   Val under(Val condition, const std::function<Val()>& work);
   Val condition(const Expr& e);
   bool lane_compare(const ir::Binary& c, Val& out);
@@ -183,17 +192,19 @@ class Emitter {
   ir::SymbolId vector_;
   int64_t vector_lo_ = 0;
   Value* mask_ = nullptr;
-  std::vector<ir::StmtRef> path_;   ///< loops around, for facts
-  std::vector<Expr> conditions_;    ///< that hold here, for facts
+  std::vector<ir::StmtRef> path_;            ///< loops around, for facts
+  std::vector<Expr> conditions_;             ///< that hold here, for facts
   std::unordered_map<uint32_t, int> depth_;  ///< of loop variables
-  std::unordered_map<uint32_t, std::pair<int, Expr>> strides_;  ///< of symbols that stand for strides: array word, or value
+  std::unordered_map<uint32_t, std::pair<int, Expr>>
+      strides_;  ///< of symbols that stand for strides: array word, or value
   std::unordered_map<uint32_t, std::vector<ir::SymbolId>> stride_symbols_;
   std::unordered_map<uint32_t, Redirect> redirects_;
   std::unordered_map<uint32_t, Storage> storages_;
-  std::vector<std::unordered_map<const ir::ExprNode*, std::pair<Expr, Val>>> known_;  ///< values already computed at this leaf, by scope of control
+  std::vector<std::unordered_map<const ir::ExprNode*, std::pair<Expr, Val>>>
+      known_;  ///< values already computed at this leaf, by scope of control
   std::unordered_map<int, std::pair<llvm::MDNode*, llvm::MDNode*>> scopes_;
   Value* nowhere_ = nullptr;
-  ir::SymbolId innermost_;                    ///< serial loop around, while nothing else stands between
+  ir::SymbolId innermost_;                      ///< serial loop around, while nothing else stands between
   std::vector<std::vector<uint64_t>> fetched_;  ///< what an iteration of each loop around already asks for
 
   // The reducer's combine block being written.

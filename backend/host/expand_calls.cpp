@@ -67,7 +67,8 @@ class ExpandCalls {
     return out;
   }
 
-  StmtRef nest(const ir::Call& call, const ir::Instr& instr, const ir::InstrLine& line, const ir::Substitution& dims, const Place& place) {
+  StmtRef nest(const ir::Call& call, const ir::Instr& instr, const ir::InstrLine& line, const ir::Substitution& dims,
+               const Place& place) {
     ir::Stage stage;
     stage.name = instr.name;
     stage.reducer = line.reducer;
@@ -87,7 +88,8 @@ class ExpandCalls {
     ir::Substitution at = dims;
     for (const ir::Axis& own : line.axes) {
       ir::For loop;
-      loop.loop = p_.add(ir::Symbol{p_.symbol(own.symbol).name, ir::SymbolKind::loop, ir::ScalarType::index, instr.name});
+      loop.loop =
+          p_.add(ir::Symbol{p_.symbol(own.symbol).name, ir::SymbolKind::loop, ir::ScalarType::index, instr.name});
       loop.lo = ir::substitute(own.lo, at);
       loop.hi = ir::substitute(own.hi, at);
       at.emplace_back(own.symbol, ir::var(loop.loop));
@@ -108,7 +110,8 @@ class ExpandCalls {
     assign.subs = moved(static_cast<size_t>(line.operand), line.subs);
     assign.value = ir::rewrite(line.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
-      return l ? ir::load(e.type(), call.windows[l->buffer.value].buffer, moved(l->buffer.value, l->subs), l->otherwise) : e;
+      return l ? ir::load(e.type(), call.windows[l->buffer.value].buffer, moved(l->buffer.value, l->subs), l->otherwise)
+               : e;
     });
     leaf.assigns = {std::move(assign)};
     leaf.stage = p_.add(std::move(stage));

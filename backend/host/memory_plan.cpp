@@ -152,7 +152,8 @@ class Planner {
     const ir::Buffer& buffer = p_.buffer(id);
     Placement& q = plan_.buffers[id.value];
     if (q.kind != Placement::Kind::none) {
-      errors_.push_back(Diagnostic(codes::unbounded_memory, where, "`" + buffer.name + "` is allocated in two places: each needs a name of its own"));
+      errors_.push_back(Diagnostic(codes::unbounded_memory, where,
+                                   "`" + buffer.name + "` is allocated in two places: each needs a name of its own"));
       return false;
     }
     std::vector<Expr> extents;
@@ -167,7 +168,8 @@ class Planner {
     }
     q.extents = buffer.layout ? physical_extents(*buffer.layout, extents, facts_) : extents;
     if (q.extents.empty() && !extents.empty()) {
-      errors_.push_back(Diagnostic(codes::unbounded_memory, where, "the layout of `" + buffer.name + "` has no bounds"));
+      errors_.push_back(
+          Diagnostic(codes::unbounded_memory, where, "the layout of `" + buffer.name + "` has no bounds"));
       return false;
     }
     int64_t elements = 1;
@@ -197,7 +199,9 @@ class Planner {
     int64_t bound = 0;
     if (ir::constant_upper_bound(extent, facts, bound) && bound <= largest_stack_slot)
       return ir::index_constant(std::max<int64_t>(bound, 0));
-    if (!loops) return ir::prove(facts_, ir::less_equal(ir::index_constant(0), extent)) ? extent : ir::max(extent, ir::index_constant(0));
+    if (!loops)
+      return ir::prove(facts_, ir::less_equal(ir::index_constant(0), extent)) ? extent
+                                                                              : ir::max(extent, ir::index_constant(0));
     ir::Bounds bounds = ir::bounds_over(extent, loops_, facts_);
     if (!bounds.ok) return {};
     for (const ir::SymbolRange& r : loops_)

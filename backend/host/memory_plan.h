@@ -15,10 +15,11 @@ namespace heddle::host {
 
 struct Placement {
   enum class Kind { none, parameter, registers, arena } kind = Kind::none;
-  std::vector<ir::Expr> extents;   ///< physical, row-major; constants, or over dims: bounds where the box varies in loops
-  int64_t elements = 0;            ///< of registers
-  ir::Expr offset;                 ///< of the arena, in bytes
-  int group = -1;                  ///< buffers of one group may share bytes
+  std::vector<ir::Expr>
+      extents;           ///< physical, row-major; constants, or over dims: bounds where the box varies in loops
+  int64_t elements = 0;  ///< of registers
+  ir::Expr offset;       ///< of the arena, in bytes
+  int group = -1;        ///< buffers of one group may share bytes
 };
 
 struct MemoryPlan {

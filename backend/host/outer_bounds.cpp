@@ -53,7 +53,10 @@ bool gather(const Body& body, Ends& ends) {
     if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
       std::vector<Expr> own = ends_of(*leaf, ends);
       if (ends.first) ends.common = own;
-      else std::erase_if(ends.common, [&](const Expr& e) { return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); }); });
+      else
+        std::erase_if(ends.common, [&](const Expr& e) {
+          return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); });
+        });
       ends.first = false;
       if (ends.common.empty()) return false;
     }
@@ -69,8 +72,11 @@ bool gather(const Body& body, Ends& ends) {
 // Vectors of one row of a temporary: what reads the whole row computes with all of them, so they are filled, not left out.
 bool fills_a_row(const ir::Program& p, const For& l) {
   const auto* below = l.body.size() == 1 ? std::get_if<For>(&l.body[0]->form) : nullptr;
-  const auto* leaf = below && below->kind == LoopKind::vector && below->body.size() == 1 ? std::get_if<Leaf>(&below->body[0]->form) : nullptr;
-  return leaf && ir::constant_value(ir::simplify(l.hi - l.lo)) && p.buffer(leaf->assigns[0].buffer).role == ir::Role::temporary;
+  const auto* leaf = below && below->kind == LoopKind::vector && below->body.size() == 1
+                         ? std::get_if<Leaf>(&below->body[0]->form)
+                         : nullptr;
+  return leaf && ir::constant_value(ir::simplify(l.hi - l.lo)) &&
+         p.buffer(leaf->assigns[0].buffer).role == ir::Role::temporary;
 }
 
 }  // namespace

@@ -117,7 +117,10 @@ bool shared_conjuncts(const Body& body, std::vector<Expr>& shared, bool& first) 
     if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
       std::vector<Expr> own = conjuncts(leaf->predicate);
       if (first) shared = own;
-      else std::erase_if(shared, [&](const Expr& e) { return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); }); });
+      else
+        std::erase_if(shared, [&](const Expr& e) {
+          return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(e, o); });
+        });
       first = false;
     }
     if (!shared_conjuncts(ir::children(s), shared, first)) return false;
@@ -131,7 +134,9 @@ Body without(const Body& body, const std::vector<Expr>& gone) {
     if (!leaf || !leaf->predicate.known()) return {s};
     std::vector<Expr> left = conjuncts(leaf->predicate);
     const size_t before = left.size();
-    std::erase_if(left, [&](const Expr& e) { return std::any_of(gone.begin(), gone.end(), [&](const Expr& g) { return same(e, g); }); });
+    std::erase_if(left, [&](const Expr& e) {
+      return std::any_of(gone.begin(), gone.end(), [&](const Expr& g) { return same(e, g); });
+    });
     if (left.size() == before) return {s};
     Leaf out = *leaf;
     out.predicate = conjunction(left);
@@ -186,7 +191,8 @@ ir::Program bounds(ir::Program program, bool tiles) {
       if (in.coefficient > 0) {
         out.hi = ir::min(out.hi, ir::simplify(ir::ceildiv(zero - in.rest, ir::index_constant(in.coefficient))));
       } else {
-        out.lo = ir::max(out.lo, ir::simplify(ir::binary(ir::BinaryOp::div, in.rest, ir::index_constant(-in.coefficient)) + 1));
+        out.lo = ir::max(out.lo,
+                         ir::simplify(ir::binary(ir::BinaryOp::div, in.rest, ir::index_constant(-in.coefficient)) + 1));
       }
       gone.push_back(e);
     }
@@ -303,7 +309,8 @@ class Partition {
     ir::walk(l.body, [&](const StmtRef& at) {
       if (const auto* leaf = std::get_if<Leaf>(&at->form))
         for (const Expr& e : conjuncts(leaf->predicate))
-          if (ir::mentions(e, l.loop) && std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, e); }))
+          if (ir::mentions(e, l.loop) &&
+              std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, e); }))
             guards.push_back(e);
       return true;
     });
@@ -317,7 +324,8 @@ class Partition {
       if (!in.ok || in.coefficient <= 0) continue;
       const ir::Bounds worst = ir::bounds_over(in.rest, inner_, facts);
       if (!worst.ok) continue;
-      const Expr until = ir::simplify(ir::ceildiv(ir::index_constant(0) - worst.hi, ir::index_constant(in.coefficient)));
+      const Expr until =
+          ir::simplify(ir::ceildiv(ir::index_constant(0) - worst.hi, ir::index_constant(in.coefficient)));
       full = ir::prove(facts, ir::less_equal(until, full)) ? until : ir::min(full, until);
       gone.push_back(e);
     }

@@ -3,8 +3,8 @@
 
 #include <string_view>
 
-#include "ir/prove.h"
 #include "ir/program.h"
+#include "ir/prove.h"
 
 namespace heddle::host {
 

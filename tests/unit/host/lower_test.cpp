@@ -83,7 +83,8 @@ TEST(Lower, outer_bounds_only_where_all_leaves_end) {
     }
   }
 )";
-  EXPECT_EQ(after(outer_bounds, "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body), "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body);
+  EXPECT_EQ(after(outer_bounds, "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body),
+            "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body);
 }
 
 TEST(Lower, guards_of_vectors_stay) {
@@ -209,7 +210,8 @@ TEST(Lower, explicit_padding) {
     }
   }
 )"));
-  EXPECT_NE(ir::print(p, p.body[0], 0).find("j in 0 .. 16*ceildiv(n, 16)"), std::string::npos) << ir::print(p, p.body[0], 0);
+  EXPECT_NE(ir::print(p, p.body[0], 0).find("j in 0 .. 16*ceildiv(n, 16)"), std::string::npos)
+      << ir::print(p, p.body[0], 0);
   // A read with `or` ends at the box, which therefore stays.
   const ir::Program q = explicit_padding(program_of(R"(
   alloc t: f32[i in 0 .. m, j in 0 .. n] in l2 layout(i, j) -> (j/16, i, j%16)

@@ -30,14 +30,14 @@ program scale(in x: f32[rows, cols] in dram, out y: f32[rows, cols] in dram) fac
   expect_same(p, cases);
 }
 
-
 // An op of a module on f32 (or another type): canonical, and with its stages' innermost loops as masked vectors of 16 lanes.
 // `loops`: "y.i, z.i", or whole steps.
 void expect_op(const std::string& text, const std::string& op, const std::string& loops, const Cases& cases,
                ir::ScalarType type = ir::ScalarType::f32) {
   SCOPED_TRACE(op + " " + std::string(ir::scalar_type_name(type)));
   const bool steps = loops.find("vectorize") != std::string::npos;
-  const std::string vectors = "schedule " + op + ".v on cpu { " + (steps ? loops : "vectorize " + (loops.empty() ? "none" : loops) + " by 16") + " }\n";
+  const std::string vectors = "schedule " + op + ".v on cpu { " +
+                              (steps ? loops : "vectorize " + (loops.empty() ? "none" : loops) + " by 16") + " }\n";
   for (const std::string& schedule : {std::string(), std::string("v")}) {
     if (!schedule.empty() && loops.empty()) continue;
     SCOPED_TRACE(schedule);
@@ -68,7 +68,8 @@ op p<T: number>(a: T[n]) -> y: T[n] { y[i] = max[j in 0 .. n] a[j] + a[i] }
 
 // Every pair of types, on every kind of number: one op for each source, one output for each target.
 TEST(Compiled, conversions) {
-  const std::vector<std::string> types = {"f64", "f32", "bf16", "f16", "f8e4m3fn", "f8e4m3", "f8e5m2", "i8", "i32", "i64", "u8", "u64", "bool"};
+  const std::vector<std::string> types = {"f64", "f32", "bf16", "f16", "f8e4m3fn", "f8e4m3", "f8e5m2",
+                                          "i8",  "i32", "i64",  "u8",  "u64",      "bool"};
   for (const std::string& from : types) {
     std::string outputs, body, loops;
     int count = 0;
@@ -120,7 +121,8 @@ op h(x: f32[2*n + 1]) -> y: f32[n] { y[i] = x[2*i] - x[2*n - i] * f32(i % 3 - i 
   expect_op(text, "f", "", few);
   expect_op(text, "h", "y.i", few);
   expect_op(text, "c", "y.i", {{{{"n", 5}, {"m", 9}}, {{"n", 0}, {"m", 3}}, {{"n", 20}, {"m", 0}}}});
-  expect_op(text, "d", "reorder s.c, s.r; vectorize y.r, s.r by 16", {{{{"rows", 5}, {"cols", 9}}, {{"rows", 21}, {"cols", 3}}}});
+  expect_op(text, "d", "reorder s.c, s.r; vectorize y.r, s.r by 16",
+            {{{{"rows", 5}, {"cols", 9}}, {{"rows", 21}, {"cols", 3}}}});
   expect_op(text, "g", "y.j", {{{{"n", 21}, {"m", 3}}, {{"n", 5}, {"m", 7}}}});
   expect_op(text, "g", "reorder y.j, y.i; vectorize y.i by 16", {{{{"n", 21}, {"m", 3}}, {{"n", 5}, {"m", 7}}}});
 }
@@ -129,7 +131,8 @@ TEST(Compiled, scalars_and_composite_dims) {
   const std::string text = R"(
 op a(x: f32[n, (g, c)], w: f32[g, c], eps: f32, k: i32) -> y: f32[n, (c, g)] { y[i, (a, b)] = x[i, (b, a)] * eps + w[b, a] * f32(k) }
 )";
-  expect_op(text, "a", "reorder y.b, y.a; vectorize y.a by 16", {{{{"n", 3}, {"g", 2}, {"c", 5}}}, {{0.25, 0}, {0, -3}}});
+  expect_op(text, "a", "reorder y.b, y.a; vectorize y.a by 16",
+            {{{{"n", 3}, {"g", 2}, {"c", 5}}}, {{0.25, 0}, {0, -3}}});
 }
 
 TEST(Compiled, user_reducers) {
@@ -181,14 +184,16 @@ op columns(x: f32[m, n]) -> y: i64[n] {
   y[i] = argmin[j] x[j, i]
 }
 )";
-  const Cases cases = {{{{"n", 3}, {"m", 100}}, {{"n", 33}, {"m", 5}}, {{"n", 16}, {"m", 16}}}, {}, {Data::gentle, Data::wild}};
+  const Cases cases = {
+      {{{"n", 3}, {"m", 100}}, {{"n", 33}, {"m", 5}}, {{"n", 16}, {"m", 16}}}, {}, {Data::gentle, Data::wild}};
   expect_op(text, "first", "rfactor y_best.j by 16 as part; vectorize part.jv", cases);
   expect_op(text, "columns", "reorder y_best.j, y_best.i; vectorize y_best.i by 16", cases);
 }
 
 // Schedules of the standard library. Where they leave the order of additions free, compiled code may differ from the interpreter by
 // rounding: a relative error of 1e-5 of the largest value.
-void expect_near(const ir::Program& p, const ir::Target& target, const std::vector<Dims>& dims, const std::vector<ir::ScalarValue>& scalars = {}) {
+void expect_near(const ir::Program& p, const ir::Target& target, const std::vector<Dims>& dims,
+                 const std::vector<ir::ScalarValue>& scalars = {}) {
   const Built built(p, target);
   ASSERT_TRUE(built.ok());
   for (const Dims& d : dims) {
@@ -221,11 +226,18 @@ TEST(Compiled, schedules_of_the_standard_library) {
   for (const char* name : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512"}) {
     Result<ir::Target> target = host::target_named(name);
     if (!target) continue;
-    const std::vector<Dims> rows = {{{"r_0", 3}, {"cols", 200}}, {{"r_0", 2}, {"cols", 64}}, {{"r_0", 5}, {"cols", 1}}, {{"r_0", 0}, {"cols", 9}}};
-    expect_near(program_of_op(text_of("stdlib/nn/softmax.hd"), "softmax", ir::ScalarType::f32, "rows", *target), *target, rows);
-    expect_near(program_of_op(text_of("stdlib/nn/layernorm.hd"), "layernorm", ir::ScalarType::f32, "rows", *target), *target, rows, {{1e-3, 0}});
-    expect_near(program_of_op(text_of("stdlib/linalg/matmul.hd"), "matmul", ir::ScalarType::f32, "blocked", *target), *target,
-                {{{"m", 13}, {"n", 70}, {"k", 19}}, {{"m", 12}, {"n", 64}, {"k", 16}}, {{"m", 1}, {"n", 1}, {"k", 0}}, {{"m", 0}, {"n", 5}, {"k", 3}}});
+    const std::vector<Dims> rows = {
+        {{"r_0", 3}, {"cols", 200}}, {{"r_0", 2}, {"cols", 64}}, {{"r_0", 5}, {"cols", 1}}, {{"r_0", 0}, {"cols", 9}}};
+    expect_near(program_of_op(text_of("stdlib/nn/softmax.hd"), "softmax", ir::ScalarType::f32, "rows", *target),
+                *target, rows);
+    expect_near(program_of_op(text_of("stdlib/nn/layernorm.hd"), "layernorm", ir::ScalarType::f32, "rows", *target),
+                *target, rows, {{1e-3, 0}});
+    expect_near(program_of_op(text_of("stdlib/linalg/matmul.hd"), "matmul", ir::ScalarType::f32, "blocked", *target),
+                *target,
+                {{{"m", 13}, {"n", 70}, {"k", 19}},
+                 {{"m", 12}, {"n", 64}, {"k", 16}},
+                 {{"m", 1}, {"n", 1}, {"k", 0}},
+                 {{"m", 0}, {"n", 5}, {"k", 3}}});
   }
 }
 
@@ -243,8 +255,9 @@ TEST(Compiled, the_proofs) {
 
 // Reads of data: inside it gives the same bits, outside the check's number and coordinates.
 TEST(Compiled, checks_on_data) {
-  const ir::Program p = program_of_op("op embed(table: f32[vocab, d], id: i64[n]) -> y: f32[n, d] { y[i, e] = table[id[i], e] }", "embed",
-                                      ir::ScalarType::f32, "", {});
+  const ir::Program p =
+      program_of_op("op embed(table: f32[vocab, d], id: i64[n]) -> y: f32[n, d] { y[i, e] = table[id[i], e] }", "embed",
+                    ir::ScalarType::f32, "", {});
   const Dims dims = {{"vocab", 9}, {"d", 5}, {"n", 6}};
   std::vector<Array> arrays = arguments(p, dims, 1);
   const Result<ir::Target> target = host::target_named("cpu");

@@ -14,7 +14,8 @@ namespace heddle::jit::testing {
 namespace {
 
 host::Compiled twice() {
-  const ir::Program p = program_of_op("op twice(x: f32[n]) -> y: f32[n] { y[i] = x[i] + x[i] }", "twice", ir::ScalarType::f32, "", {});
+  const ir::Program p =
+      program_of_op("op twice(x: f32[n]) -> y: f32[n] { y[i] = x[i] + x[i] }", "twice", ir::ScalarType::f32, "", {});
   Result<host::Compiled> c = host::compile(p, host::host_target(), {{true, false}, {true, false}});
   EXPECT_TRUE(c.ok());
   return *c;
@@ -42,7 +43,9 @@ int mappings(bool* writable_code = nullptr) {
 TEST(Engine, loads_and_frees_without_growing) {
   const host::Compiled c = twice();
   Engine engine;
-  { Result<std::shared_ptr<LoadedKernel>> first = engine.load(c.object); }
+  {
+    Result<std::shared_ptr<LoadedKernel>> first = engine.load(c.object);
+  }
   const int before = mappings();
   for (int i = 0; i < 2000; ++i) {
     Result<std::shared_ptr<LoadedKernel>> kernel = engine.load(c.object);

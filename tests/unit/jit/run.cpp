@@ -27,7 +27,8 @@ int64_t evaluate(const ir::Program& p, const ir::Expr& e, const Dims& dims) {
     return at == dims.end() ? 1 : at->second;
   }
   const auto* b = e.as<ir::Binary>();
-  const ir::Expr folded = ir::binary(b->op, ir::index_constant(evaluate(p, b->left, dims)), ir::index_constant(evaluate(p, b->right, dims)));
+  const ir::Expr folded = ir::binary(b->op, ir::index_constant(evaluate(p, b->left, dims)),
+                                     ir::index_constant(evaluate(p, b->right, dims)));
   return *ir::constant_value(folded);
 }
 
@@ -54,8 +55,9 @@ ir::Program program_of(const std::string& text) {
   return p.ok() ? *p : ir::Program{};
 }
 
-ir::Program program_of_op(const std::string& text, const std::string& op, ir::ScalarType type, const std::string& schedule,
-                          const ir::Target& target, const std::map<std::string, int64_t>& tune) {
+ir::Program program_of_op(const std::string& text, const std::string& op, ir::ScalarType type,
+                          const std::string& schedule, const ir::Target& target,
+                          const std::map<std::string, int64_t>& tune) {
   Result<frontend::Module> module = frontend::read_module(Source::make("<module>", text));
   EXPECT_TRUE(module.ok()) << (module.ok() ? "" : render(module.errors()));
   if (!module.ok()) return {};
@@ -82,7 +84,8 @@ double Array::at(int64_t i) const {
   const uint64_t bits = bits_at(*this, i);
   if (ir::is_float(type)) return ir::decode_float(type, bits);
   const int spare = 64 - 8 * ir::scalar_bytes(type);
-  return ir::is_signed(type) ? static_cast<double>(static_cast<int64_t>(bits << spare) >> spare) : static_cast<double>(bits);
+  return ir::is_signed(type) ? static_cast<double>(static_cast<int64_t>(bits << spare) >> spare)
+                             : static_cast<double>(bits);
 }
 
 std::vector<Array> arguments(const ir::Program& p, const Dims& dims, uint64_t seed, bool strided, Data data) {
@@ -133,7 +136,8 @@ Built::Built(const ir::Program& p, const ir::Target& target, bool strided) : pro
   if (loaded.ok()) kernel_ = *loaded;
 }
 
-Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars, int threads) const {
+Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars,
+                   int threads) const {
   Outcome out;
   out.status = -1;
   if (!kernel_) return out;
@@ -144,7 +148,8 @@ Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vect
     words[at.word] = reinterpret_cast<uint64_t>(arrays[i].bytes.data());
     for (int k = 0; k < at.rank; ++k) words[at.word + 1 + k] = static_cast<uint64_t>(arrays[i].strides[k]);
   }
-  for (const auto& [dim, word] : layout.dims) words[word] = static_cast<uint64_t>(evaluate(program_, ir::var(dim), dims));
+  for (const auto& [dim, word] : layout.dims)
+    words[word] = static_cast<uint64_t>(evaluate(program_, ir::var(dim), dims));
   size_t next = 0;
   for (const auto& [scalar, word] : layout.scalars) {
     const ir::ScalarType type = program_.symbol(scalar).type;
@@ -160,7 +165,8 @@ Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vect
   context.threads = threads;
   out.status = kernel_->kernel()(&context, words.data());
   out.report = context.report;
-  for (const unsigned char* at = context.arena + each * threads; at < memory.data() + memory.size(); ++at) EXPECT_EQ(*at, 0xA5);
+  for (const unsigned char* at = context.arena + each * threads; at < memory.data() + memory.size(); ++at)
+    EXPECT_EQ(*at, 0xA5);
   return out;
 }
 
@@ -181,10 +187,11 @@ void expect_same_on(const ir::Program& p, const ir::Target& target, const Built&
   for (size_t k = 0; k < expected.size(); ++k) {
     int shown = 0;
     for (int64_t i = 0; i < expected[k].count() && shown < 5; ++i) {
-      const bool nan = ir::is_float(expected[k].type) && expected[k].at(i) != expected[k].at(i) && seen[k].at(i) != seen[k].at(i);
+      const bool nan =
+          ir::is_float(expected[k].type) && expected[k].at(i) != expected[k].at(i) && seen[k].at(i) != seen[k].at(i);
       if (nan || bits_at(expected[k], i) == bits_at(seen[k], i)) continue;
-      ADD_FAILURE() << target.name << (strided ? " strided" : "") << " array " << k << " element " << i << ": interpreted "
-                    << expected[k].at(i) << ", compiled " << seen[k].at(i);
+      ADD_FAILURE() << target.name << (strided ? " strided" : "") << " array " << k << " element " << i
+                    << ": interpreted " << expected[k].at(i) << ", compiled " << seen[k].at(i);
       ++shown;
     }
   }

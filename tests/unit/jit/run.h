@@ -17,8 +17,9 @@ using Dims = std::map<std::string, int64_t>;
 
 ir::Program program_of(const std::string& text);
 /// The first op of a module: canonical, for the given element type of its generics; then its schedule, if named.
-ir::Program program_of_op(const std::string& text, const std::string& op, ir::ScalarType type, const std::string& schedule,
-                          const ir::Target& target, const std::map<std::string, int64_t>& tune = {});
+ir::Program program_of_op(const std::string& text, const std::string& op, ir::ScalarType type,
+                          const std::string& schedule, const ir::Target& target,
+                          const std::map<std::string, int64_t>& tune = {});
 
 struct Array {
   ir::ScalarType type = ir::ScalarType::f32;
@@ -32,7 +33,8 @@ struct Array {
 /// gentle: floats in -2 .. 2, small integers. wild: any bits, so every kind of number.
 enum class Data { gentle, wild };
 /// Arguments for a program, all of them random.
-std::vector<Array> arguments(const ir::Program& program, const Dims& dims, uint64_t seed, bool strided = false, Data data = Data::gentle);
+std::vector<Array> arguments(const ir::Program& program, const Dims& dims, uint64_t seed, bool strided = false,
+                             Data data = Data::gentle);
 
 struct Outcome {
   int64_t status = 0;
@@ -44,7 +46,8 @@ class Built {
  public:
   Built(const ir::Program& program, const ir::Target& target, bool strided = false);
   bool ok() const { return kernel_ != nullptr; }
-  Outcome run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars = {}, int threads = 3) const;
+  Outcome run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars = {},
+              int threads = 3) const;
   const host::Compiled& compiled() const { return compiled_; }
 
  private:
