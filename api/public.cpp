@@ -233,6 +233,7 @@ std::vector<ParameterInfo> Program::parameters() const {
 
 const std::string& Op::name() const { return impl_->name; }
 const std::string& Op::doc() const { return impl_->doc; }
+std::string Op::text() const { return std::string(impl_->module->module.op(impl_->name)->item->place.text()); }
 
 std::vector<ParameterInfo> Op::parameters() const { return api::parameters_of(*impl_); }
 

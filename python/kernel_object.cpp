@@ -323,7 +323,12 @@ PyObject* reduce(PyObject* o, PyObject*) {
   return nullptr;
 }
 
+PyObject* html(PyObject* o, PyObject*) {
+  return guarded([&] { return py::module_::import("heddle.display").attr("kernel_html")(py::handle(o)); });
+}
+
 PyMethodDef methods[] = {
+    {"_repr_html_", html, METH_NOARGS, "The loops of the kernel, for notebooks."},
     {"__reduce__", reduce, METH_NOARGS, "The texts and the request that make this kernel again."},
     {nullptr, nullptr, 0, nullptr},
 };

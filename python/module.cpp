@@ -140,6 +140,7 @@ void add_op(py::module_& m) {
   py::class_<Op>(m, "Op")
       .def_property_readonly("name", &Op::name)
       .def_property_readonly("doc", &Op::doc)
+      .def_property_readonly("text", &Op::text)
       .def_property_readonly("schedules", &Op::schedules)
       .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
       .def("schedule_text",
@@ -213,6 +214,7 @@ PYBIND11_MODULE(_heddle, m) {
   py::class_<Program>(m, "Program", "A printed program read back.")
       .def_property_readonly("name", &Program::name)
       .def_property_readonly("text", &Program::text)
+      .def("_repr_html_", [](const Program& p) { return py::module_::import("heddle.display").attr("program_html")(p.text()); })
       .def("__reduce__",
            [](const Program& p) {
              return py::make_tuple(py::module_::import("heddle.module").attr("_rebuild_program"), py::make_tuple(p.text(), p.name()));

@@ -152,6 +152,7 @@ class Op {
   explicit Op(std::shared_ptr<api::OpImpl> impl) : impl_(std::move(impl)) {}
   const std::string& name() const;
   const std::string& doc() const;
+  std::string text() const;  ///< the definition as written
   std::vector<ParameterInfo> parameters() const;
   std::vector<std::string> schedules() const;
   /// The lines of a schedule as written: steps, `tune`, `let` and branches; empty when there is no such schedule.

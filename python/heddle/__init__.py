@@ -10,7 +10,7 @@
 from . import _heddle, std
 from ._heddle import Kernel
 from .errors import Error
-from .module import Module, Op, Schedule, Spec, State, load, parse, spec
+from .module import Module, Op, Schedule, Spec, State, States, load, parse, spec
 from .tune import Trial, TuneResult, tune
 
 __version__ = _heddle.version()
@@ -31,7 +31,14 @@ def targets():
     return _heddle.targets()
 
 
+def load_ipython_extension(shell):
+    """`%load_ext heddle` adds the cell magic `%%heddle`."""
+    from .notebook import register
+
+    register(shell)
+
+
 __all__ = [
-    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "Trial", "TuneResult", "load", "parse", "set_threads", "spec", "std",
+    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "load", "parse", "set_threads", "spec", "std",
     "targets", "threads", "tune",
 ]

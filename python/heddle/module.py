@@ -4,7 +4,8 @@ import functools
 import inspect
 import os
 
-from . import _heddle
+from . import _heddle, display
+from .errors import Error, make
 
 
 class Spec:
@@ -44,6 +45,27 @@ class State:
     def __repr__(self):
         return f"<heddle.State after {self.step!r}>" if self.step else "<heddle.State canonical>"
 
+    def _repr_html_(self):
+        return display.program_html(self.program)
+
+
+class States(list):
+    """The states of a schedule in order. In a notebook they can be stepped through; as text, `str`. `refusal` is the error of the step
+    that was refused, None where all were applied."""
+
+    def __init__(self, states, title, refusal=None):
+        super().__init__(states)
+        self.title, self.refusal = title, refusal
+
+    def __str__(self):
+        return display.states_text(self)
+
+    def _repr_html_(self):
+        return display.states_html(self)
+
+    def __reduce__(self):
+        return States, (list(self), self.title, self.refusal)
+
 
 class Schedule:
     """One schedule of an op."""
@@ -58,6 +80,20 @@ class Schedule:
         """The canonical program and the program after each step. A refused step raises, after the states before it are kept in
         the error's `states`."""
         return self.op._states(arrays, schedule=self.name, **options)
+
+    def show(self, *arrays, **options):
+        """As `states`, but a refusal is kept in `.refusal` and shown in its place. Without arrays: for f32 arrays of any size."""
+        if not arrays and not options:
+            arrays, options = self.op._typical()
+        try:
+            return self.states(*arrays, **options)
+        except Error as error:
+            if not hasattr(error, "states"):
+                raise
+            return error.states
+
+    def _repr_html_(self):
+        return self.show()._repr_html_()
 
     @property
     def steps(self):
@@ -201,14 +237,33 @@ class Op:
         described = [_describe(n, a) for n, a in arrays.items()]
         request = _heddle.request(described, consts, schedule, tune or {}, fix or {}, target, 0)
         states, refusal, rendered = self._handle.states(request)
-        made = [State(*s) for s in states]
+        made = States([State(*s) for s in states], f"{self.name}.{schedule}" if schedule else self.name)
         if refusal:
-            from .errors import make
-
             error = make(refusal, rendered)
-            error.states = made
+            error.states, made.refusal = made, error
             raise error
         return made
+
+    def _typical(self):
+        """Specs and consts for a call with arrays of any size: f32 where the type is generic, or the first type that the op takes."""
+        known = {"bool", "bf16", "f8e4m3fn", "f8e4m3", "f8e5m2"} | {f"f{n}" for n in (16, 32, 64)} | {f"{s}{n}" for s in "iu" for n in (8, 16, 32, 64)}
+        consts = {p["name"]: 1 if p["default"] is None else int(p["default"]) for p in self._inputs if p["kind"] == "const"}
+        for generic in ("f32", "i32", "bool"):
+            specs = {p["name"]: Spec(p["type"] if p["type"] in known else generic, *p["dims"]) for p in self._inputs if p["kind"] == "array"}
+            try:
+                self._handle.chooser(_heddle.request([s._describe() for s in specs.values()], consts, None, {}, {}, "auto", 0))
+                break
+            except Error:
+                continue
+        return (), {**specs, **consts}
+
+    @property
+    def text(self):
+        """The definition as written."""
+        return self._handle.text
+
+    def _repr_html_(self):
+        return display.op_html(self)
 
     def interpret(self, *args, out, schedule="", seed=1, tune=None, fix=None, target="auto", **named):
         """Runs the reference interpreter, on the canonical program or a scheduled one, into `out` (an array or a tuple)."""
@@ -256,6 +311,9 @@ class Module:
         if name.startswith("_"):
             raise AttributeError(name)
         return self.op(name)
+
+    def _repr_html_(self):
+        return "".join(display.op_html(self.op(name)) for name in self.ops)
 
     @property
     def ops(self):

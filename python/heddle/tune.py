@@ -49,6 +49,11 @@ class TuneResult:
         gain = self.default.us / self.best.us if self.default.us and self.best.us else 1
         return f"<heddle.TuneResult {self.op.name}: {len(self.trials)} tried in {self.seconds:.1f} s, {self.best!r}, {gain:.2f}x the default>"
 
+    def _repr_html_(self):
+        from .display import tune_html
+
+        return tune_html(self)
+
 
 def tune(op, args, schedule=None, budget_s=60.0, target="auto", threads=1, name=None, seed=0, progress=None, **named):
     """The fastest values of the `tune` variables of a schedule for these arguments (arrays and scalars of the op).
