@@ -63,7 +63,8 @@ ir::StepCall fix_call(const std::string& dim, int64_t value) {
 
 std::string names_of(const OpImpl& op) {
   std::string list;
-  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name)) list += (list.empty() ? "`" : ", `") + s->name + "`";
+  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+    list += (list.empty() ? "`" : ", `") + s->name + "`";
   return list.empty() ? "none" : list;
 }
 
@@ -126,7 +127,8 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
   return program;
 }
 
-std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options, const ir::Target& target) {
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
+                                                const ir::Target& target) {
   std::vector<const ir::ScheduleText*> fitting;
   // Where a pack has no axis, the loops named after it do not exist: schedules that need none of them serve.
   std::vector<std::string> missing;
@@ -134,7 +136,8 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
     for (const auto& [name, rank] : instance->packs)
       if (rank == 0) missing.push_back(name);
   for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
-    if (runs_on(s->target, target) && std::none_of(missing.begin(), missing.end(), [&](const std::string& r) { return names_loop(s->lines, r); }))
+    if (runs_on(s->target, target) &&
+        std::none_of(missing.begin(), missing.end(), [&](const std::string& r) { return names_loop(s->lines, r); }))
       fitting.push_back(s);
   return fitting;
 }
@@ -144,8 +147,8 @@ Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& 
   return schedule::schedule_where(canonical, text);
 }
 
-Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options, const ir::Target& target,
-                                 std::vector<schedule::State>* states) {
+Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
+                                 const ir::Target& target, std::vector<schedule::State>* states) {
   Lowered out;
   const ir::ScheduleText* chosen = nullptr;
   if (options.schedule && !options.schedule->empty()) {
@@ -156,7 +159,8 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
           .with_help("its schedules: " + names_of(op));
     if (!runs_on(chosen->target, target))
       return Diagnostic(codes::schedule_target, chosen->place,
-                        "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target + "`, not for `" + target.name + "`");
+                        "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target +
+                            "`, not for `" + target.name + "`");
   } else if (!options.schedule) {
     for (const ir::ScheduleText* s : candidates(op, options, target)) {
       Result<ir::Expr> where = where_of(canonical, *s);
@@ -198,11 +202,13 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   uint64_t strided = 0;
   for (size_t i = 0; i < options.arrays.size(); ++i)
     if (!options.arrays[i].unit_inner_stride) strided |= uint64_t{1} << i;
-  return compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads, strided, times);
+  return compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads, strided,
+                         times);
 }
 
-Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
-                                                    uint64_t strided, Times times, bool printed) {
+Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
+                                                    const std::string& schedule, int threads, uint64_t strided,
+                                                    Times times, bool printed) {
   auto kernel = std::make_shared<KernelImpl>();
   kernel->program_text = ir::print(program);
   kernel->key = target.name + "\n" + std::to_string(threads) + "\n" + schedule + "\n" + kernel->program_text;

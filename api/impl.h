@@ -38,7 +38,7 @@ struct Variant {
 };
 
 struct KernelImpl {
-  ir::Program program;         ///< after all steps
+  ir::Program program;  ///< after all steps
   std::string program_text;
   std::string schedule;
   ir::Target target;
@@ -46,10 +46,11 @@ struct KernelImpl {
   int threads = 0;
   Times times;
   std::string key;
-  bool printed = false;        ///< read from a printed program: not the result of steps alone
+  bool printed = false;  ///< read from a printed program: not the result of steps alone
 
   /// Runs the kernel. `arrays` are all array parameters; on failure the error says which argument. `report` is filled for a failed check.
-  jit::CallError run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report, int threads_wanted);
+  jit::CallError run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report,
+                     int threads_wanted);
   /// A failed run as a diagnostic.
   Diagnostic explain(const jit::CallError& error, const jit::ArrayArg* arrays, const host::CheckReport& report) const;
   /// Machine code for arrays of which those in the mask `strided` have no unit inner stride; compiled on first use.
@@ -77,17 +78,19 @@ std::vector<ParameterInfo> parameters_of(const OpImpl& op);
 /// Text -> op for the request's types: instantiated, canonical, dims fixed.
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options);
 /// The schedules of an op that may run on the target, in the order of the file; none for packs without axes.
-std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options, const ir::Target& target);
+std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
+                                                const ir::Target& target);
 /// The schedule's `where` on the canonical program's dims; none when it has no `where`.
 Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& schedule);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.
-Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options, const ir::Target& target,
-                                 std::vector<schedule::State>* states = nullptr);
+Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
+                                 const ir::Target& target, std::vector<schedule::State>* states = nullptr);
 /// A request with a type for each array, for checking a schedule without arrays.
 CompileOptions typical_request(const OpImpl& op);
 /// Program -> kernel; `times` holds what came before.
-Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target, const std::string& schedule, int threads,
-                                                    uint64_t strided, Times times, bool printed = false);
+Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
+                                                    const std::string& schedule, int threads, uint64_t strided,
+                                                    Times times, bool printed = false);
 /// The whole story: request -> kernel.
 Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options);
 

@@ -14,14 +14,16 @@ using Kind = frontend::SignatureParam::Kind;
 Result<Done> bind_type(const frontend::SignatureParam& p, const Spec& spec, frontend::Instance& out) {
   if (p.type) {
     if (*p.type == spec.type) return Done{};
-    return Diagnostic(jit::codes::wrong_type, p.place, "the argument `" + p.name + "` has elements of type `" +
-                                                           std::string(ir::scalar_type_name(spec.type)) + "`, declared `" + p.type_text + "`");
+    return Diagnostic(jit::codes::wrong_type, p.place,
+                      "the argument `" + p.name + "` has elements of type `" +
+                          std::string(ir::scalar_type_name(spec.type)) + "`, declared `" + p.type_text + "`");
   }
   auto [at, fresh] = out.types.try_emplace(p.type_text, spec.type);
   if (fresh || at->second == spec.type) return Done{};
-  return Diagnostic(jit::codes::wrong_type, p.place, "the argument `" + p.name + "` has elements of type `" +
-                                                         std::string(ir::scalar_type_name(spec.type)) + "`, but `" + p.type_text + "` is `" +
-                                                         std::string(ir::scalar_type_name(at->second)) + "` from an argument before");
+  return Diagnostic(jit::codes::wrong_type, p.place,
+                    "the argument `" + p.name + "` has elements of type `" +
+                        std::string(ir::scalar_type_name(spec.type)) + "`, but `" + p.type_text + "` is `" +
+                        std::string(ir::scalar_type_name(at->second)) + "` from an argument before");
 }
 
 Result<Done> bind_rank(const frontend::SignatureParam& p, const Spec& spec, frontend::Instance& out) {
@@ -35,7 +37,9 @@ Result<Done> bind_rank(const frontend::SignatureParam& p, const Spec& spec, fron
     fits = fresh || at->second == rest;
   }
   if (fits) return Done{};
-  return Diagnostic(jit::codes::wrong_rank, p.place, "the argument `" + p.name + "` has " + std::to_string(rank) + " axes; it is declared [" + dims + "]");
+  return Diagnostic(
+      jit::codes::wrong_rank, p.place,
+      "the argument `" + p.name + "` has " + std::to_string(rank) + " axes; it is declared [" + dims + "]");
 }
 
 }  // namespace
@@ -51,7 +55,8 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
       auto given = options.consts.find(p.name);
       if (given != options.consts.end()) out.consts[p.name] = given->second;
       else if (p.default_text.empty())
-        return Diagnostic(codes::wrong_arguments, p.place, "the const `" + p.name + "` is not given and has no default");
+        return Diagnostic(codes::wrong_arguments, p.place,
+                          "the const `" + p.name + "` is not given and has no default");
     }
     if (p.kind != Kind::array && p.kind != Kind::inout) continue;
     if (next == options.arrays.size())
@@ -61,7 +66,9 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
     if (Result<Done> r = bind_rank(p, spec, out); !r) return r.errors();
   }
   if (next != options.arrays.size())
-    return Diagnostic(codes::wrong_arguments, {}, std::to_string(options.arrays.size()) + " arrays are given; `" + op.name + "` takes " + std::to_string(next));
+    return Diagnostic(
+        codes::wrong_arguments, {},
+        std::to_string(options.arrays.size()) + " arrays are given; `" + op.name + "` takes " + std::to_string(next));
   for (const auto& [name, value] : options.consts)
     if (std::find(consts.begin(), consts.end(), name) == consts.end())
       return Diagnostic(codes::wrong_arguments, {}, "`" + op.name + "` has no const `" + name + "`");
@@ -93,7 +100,9 @@ std::vector<ParameterInfo> parameters_of(const OpImpl& op) {
   auto add = [&](const frontend::SignatureParam& p, bool output) {
     ParameterInfo info;
     info.name = p.name;
-    info.kind = p.kind == Kind::scalar ? ParameterInfo::Kind::scalar : p.kind == Kind::constant ? ParameterInfo::Kind::constant : ParameterInfo::Kind::array;
+    info.kind = p.kind == Kind::scalar     ? ParameterInfo::Kind::scalar
+                : p.kind == Kind::constant ? ParameterInfo::Kind::constant
+                                           : ParameterInfo::Kind::array;
     info.type = p.type_text;
     info.dims = p.dims;
     info.output = output;

@@ -31,7 +31,8 @@ Result<const Variant*> KernelImpl::variant(uint64_t strided) {
   return v;
 }
 
-CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report, int threads_wanted) {
+CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report,
+                          int threads_wanted) {
   constexpr int stack_words = 256;
   uint64_t word_space[stack_words];
   int64_t dim_space[stack_words];
@@ -62,7 +63,8 @@ CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* sca
   if (each != 0) {
     int64_t bytes;
     context.arena_stride = each < 0 || each > largest_arena ? 0 : (each + 63) / 64 * 64;
-    if (context.arena_stride > 0 && !__builtin_mul_overflow(context.arena_stride, context.threads, &bytes)) arena = s.arenas.take(bytes);
+    if (context.arena_stride > 0 && !__builtin_mul_overflow(context.arena_stride, context.threads, &bytes))
+      arena = s.arenas.take(bytes);
     if (!arena.data) return {CallError::check, -3, -1, -1, 0, 0};
     context.arena = arena.data;
   }
@@ -80,7 +82,8 @@ Diagnostic KernelImpl::explain(const CallError& e, const jit::ArrayArg* arrays, 
     return Diagnostic(jit::codes::no_memory, {}, "the temporaries of `" + program.name + "` do not fit in memory");
   std::string text = "a check on data failed";
   const Variant* v = dense_.load();
-  if (v && report.check >= 0 && report.check < static_cast<int64_t>(v->checks.size())) text = v->checks[report.check].text;
+  if (v && report.check >= 0 && report.check < static_cast<int64_t>(v->checks.size()))
+    text = v->checks[report.check].text;
   return plan.explain_check(text, report);
 }
 

@@ -43,11 +43,14 @@ Result<std::vector<jit::ScalarArg>> scalar_args(const jit::CallPlan& plan, const
     const auto& row = plan.scalars()[i];
     if (i < given.size()) out.push_back({given[i].real, given[i].integer});
     else if (row.has_default) out.push_back(row.default_value);
-    else return Diagnostic(api::codes::wrong_arguments, {}, "the scalar `" + row.name + "` is not given and has no default");
+    else
+      return Diagnostic(api::codes::wrong_arguments, {},
+                        "the scalar `" + row.name + "` is not given and has no default");
   }
   if (given.size() > plan.scalars().size())
-    return Diagnostic(api::codes::wrong_arguments, {}, std::to_string(given.size()) + " scalars are given; the op takes " +
-                                                           std::to_string(plan.scalars().size()));
+    return Diagnostic(
+        api::codes::wrong_arguments, {},
+        std::to_string(given.size()) + " scalars are given; the op takes " + std::to_string(plan.scalars().size()));
   return out;
 }
 
@@ -60,7 +63,8 @@ std::vector<jit::ArrayArg> array_args(const std::vector<Buffer>& buffers) {
 
 Diagnostic wrong_count(size_t seen, int expected) {
   return Diagnostic(api::codes::wrong_arguments, {},
-                    std::to_string(seen) + " arrays are given; the op takes " + std::to_string(expected) + ", inputs and then outputs");
+                    std::to_string(seen) + " arrays are given; the op takes " + std::to_string(expected) +
+                        ", inputs and then outputs");
 }
 
 // The program that the interpreter runs for a request, and its arguments checked by the same plan as compiled code.
@@ -99,7 +103,9 @@ Buffer Buffer::dense(void* data, ScalarType type, std::vector<int64_t> extents, 
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-Result<Module> Module::parse(std::string text, std::string name) { return make_module(std::move(text), std::move(name), nullptr); }
+Result<Module> Module::parse(std::string text, std::string name) {
+  return make_module(std::move(text), std::move(name), nullptr);
+}
 
 Result<Module> Module::load(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -190,7 +196,8 @@ Result<Kernel> Program::compile(const std::string& target, int threads) const {
   return Kernel(*kernel);
 }
 
-Result<Done> Program::interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars, uint64_t seed) const {
+Result<Done> Program::interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars,
+                                uint64_t seed) const {
   Result<jit::CallPlan> plan = jit::CallPlan::make(impl_->program);
   if (!plan) return plan.errors();
   if (static_cast<int>(arrays.size()) != plan->array_count()) return wrong_count(arrays.size(), plan->array_count());
@@ -215,7 +222,8 @@ std::vector<ParameterInfo> Program::parameters() const {
       info.name = s.name;
       info.kind = ParameterInfo::Kind::scalar;
       info.type = ir::scalar_type_name(s.type);
-      if (const ir::Constant* c = q.default_value.as<ir::Constant>()) info.default_value = ir::is_float(s.type) ? c->real : double(c->integer);
+      if (const ir::Constant* c = q.default_value.as<ir::Constant>())
+        info.default_value = ir::is_float(s.type) ? c->real : double(c->integer);
     } else {
       const ir::Buffer& b = impl_->program.buffer(q.buffer);
       info.name = b.name;
@@ -272,8 +280,8 @@ Result<Op::States> Op::states(const CompileOptions& options) const {
   return out;
 }
 
-Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars,
-                           uint64_t seed) const {
+Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buffer>& arrays,
+                           const std::vector<Scalar>& scalars, uint64_t seed) const {
   Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
   if (!ready) return ready.errors();
   ir::InterpretOptions how;
@@ -300,7 +308,8 @@ Result<std::vector<Op::Bounded>> Op::reference(const CompileOptions& options, co
 // ---------------------------------------------------------------------------------------------------------------------
 
 Result<Done> Kernel::operator()(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars) const {
-  if (static_cast<int>(arrays.size()) != impl_->plan.array_count()) return wrong_count(arrays.size(), impl_->plan.array_count());
+  if (static_cast<int>(arrays.size()) != impl_->plan.array_count())
+    return wrong_count(arrays.size(), impl_->plan.array_count());
   Result<std::vector<jit::ScalarArg>> values = scalar_args(impl_->plan, scalars);
   if (!values) return values.errors();
   std::vector<jit::ArrayArg> args = array_args(arrays);

@@ -61,7 +61,8 @@ void Session::remember(const std::string& key, const std::shared_ptr<KernelImpl>
   std::lock_guard lock(mutex_);
   kernels_[key] = kernel;
   if (kernels_.size() % 256 == 0)
-    for (auto at = kernels_.begin(); at != kernels_.end();) at = at->second.expired() ? kernels_.erase(at) : std::next(at);
+    for (auto at = kernels_.begin(); at != kernels_.end();)
+      at = at->second.expired() ? kernels_.erase(at) : std::next(at);
 }
 
 Session& session() {

@@ -21,7 +21,8 @@ struct Edit {
   std::string text;
 };
 
-void tune_lines(const std::vector<ScheduleLine>& lines, const std::map<std::string, int64_t>& choices, std::vector<Edit>& edits) {
+void tune_lines(const std::vector<ScheduleLine>& lines, const std::map<std::string, int64_t>& choices,
+                std::vector<Edit>& edits) {
   for (const ScheduleLine& line : lines) {
     auto at = choices.find(line.name);
     if (line.kind == ScheduleLine::Kind::tune && at != choices.end())
@@ -47,7 +48,8 @@ std::string edited(const Place& whole, const std::vector<Edit>& edits) {
 
 }  // namespace
 
-std::string Op::schedule_text(std::string_view schedule, std::string_view name, const std::map<std::string, int64_t>& choices) const {
+std::string Op::schedule_text(std::string_view schedule, std::string_view name,
+                              const std::map<std::string, int64_t>& choices) const {
   const ScheduleText* s = find(*impl_, schedule);
   if (!s) return "";
   std::string out = "schedule " + s->op + "." + std::string(name) + " on " + s->target;
@@ -62,7 +64,9 @@ std::string Op::schedule_text(std::string_view schedule, std::string_view name, 
 
 Result<std::vector<TuneVariable>> Op::tune_variables(std::string_view schedule, const std::string& target) const {
   const ScheduleText* s = find(*impl_, schedule);
-  if (!s) return Diagnostic(api::codes::unknown_schedule, {}, "`" + name() + "` has no schedule `" + std::string(schedule) + "`");
+  if (!s)
+    return Diagnostic(api::codes::unknown_schedule, {},
+                      "`" + name() + "` has no schedule `" + std::string(schedule) + "`");
   Result<ir::Target> machine = api::resolve_target(target);
   if (!machine) return machine.errors();
   Result<std::vector<heddle::schedule::TunedName>> names = heddle::schedule::tuned_names(*s, *machine);

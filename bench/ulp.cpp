@@ -170,7 +170,9 @@ template <class F>
 F exponent_for(F x, uint64_t i) {
   uint64_t mixed = (i + 7) * 0xd1342543de82ef95u;
   mixed = (mixed ^ (mixed >> 29)) * 0x9e3779b97f4a7c15u;
-  if (i % 4 == 0) return sizeof(F) == 4 ? static_cast<F>(std::bit_cast<float>(static_cast<uint32_t>(mixed >> 32))) : static_cast<F>(std::bit_cast<double>(mixed));
+  if (i % 4 == 0)
+    return sizeof(F) == 4 ? static_cast<F>(std::bit_cast<float>(static_cast<uint32_t>(mixed >> 32)))
+                          : static_cast<F>(std::bit_cast<double>(mixed));
   if (i % 4 == 1) return static_cast<F>(static_cast<int64_t>(mixed >> 58) - 32);
   const double range = sizeof(F) == 4 ? 110 : 750, log = std::log(std::fabs(static_cast<double>(x)));
   const double unit = (static_cast<double>(mixed >> 11) * 0x1p-53 - 0.5) * 2;
@@ -206,9 +208,28 @@ Worst<F> measure_range(MathOp op, uint64_t begin, uint64_t end, uint64_t stride)
 template <class F>
 void pairs(std::vector<F>& x, std::vector<F>& y) {
   using Limits = std::numeric_limits<F>;
-  std::vector<F> list = {0, F(0.5), 1, F(1.5), 2, 3, F(1) + Limits::epsilon(), F(1) - Limits::epsilon() / 2, 10, F(0.1), Limits::max(),
-                         Limits::min(), Limits::denorm_min(), Limits::infinity(), Limits::quiet_NaN(), F(0x1p24), F(0x1p53), F(0x1p60),
-                         F(16777215), F(127.5), F(1023), F(1e-5)};
+  std::vector<F> list = {0,
+                         F(0.5),
+                         1,
+                         F(1.5),
+                         2,
+                         3,
+                         F(1) + Limits::epsilon(),
+                         F(1) - Limits::epsilon() / 2,
+                         10,
+                         F(0.1),
+                         Limits::max(),
+                         Limits::min(),
+                         Limits::denorm_min(),
+                         Limits::infinity(),
+                         Limits::quiet_NaN(),
+                         F(0x1p24),
+                         F(0x1p53),
+                         F(0x1p60),
+                         F(16777215),
+                         F(127.5),
+                         F(1023),
+                         F(1e-5)};
   const size_t positive = list.size();
   for (size_t i = 0; i < positive; ++i) list.push_back(-list[i]);
   x.clear(), y.clear();
@@ -224,9 +245,36 @@ Worst<F> measure_edges(MathOp op) {
     for (double part : {1.0, 1.2345678, 1.4142135, 1.4142137, 1.9999999})
       edges.push_back(static_cast<F>(std::exp2(power) * part));
   }
-  for (double x : {0.0, 0.5, 9.0, 9.01, 19.06, 87.33, 88.72284, 88.73, 103.97, 104.0, 708.39, 709.782712893384, 745.13,
-                   745.14, 1e30, 0.92, 1.0, 1.5707963267948966, 3.141592653589793, 6.283185307179586, 4.0, 5.9, 6.0, 1048575.9, 1048576.0,
-                   1048577.0, 5.0e8, 1e22, 6381956970095103.0 * 0x1p797, 16367173.0 * 0x1p72})
+  for (double x : {0.0,
+                   0.5,
+                   9.0,
+                   9.01,
+                   19.06,
+                   87.33,
+                   88.72284,
+                   88.73,
+                   103.97,
+                   104.0,
+                   708.39,
+                   709.782712893384,
+                   745.13,
+                   745.14,
+                   1e30,
+                   0.92,
+                   1.0,
+                   1.5707963267948966,
+                   3.141592653589793,
+                   6.283185307179586,
+                   4.0,
+                   5.9,
+                   6.0,
+                   1048575.9,
+                   1048576.0,
+                   1048577.0,
+                   5.0e8,
+                   1e22,
+                   6381956970095103.0 * 0x1p797,
+                   16367173.0 * 0x1p72})
     edges.push_back(static_cast<F>(x));
   edges.push_back(std::numeric_limits<F>::infinity());
   edges.push_back(std::numeric_limits<F>::quiet_NaN());
@@ -305,7 +353,8 @@ bool measure_all(bool all) {
     const bool full = all || op == MathOp::exp;
     // 63 is odd, so the products are distinct and run over all of the 2^32 patterns' range.
     const uint64_t count = full ? every : every / 64, stride = full ? 1 : 63;
-    const bool scales = vector_bytes == 64 && (op == MathOp::exp || op == MathOp::sigmoid || op == MathOp::erf || op == MathOp::expm1);
+    const bool scales =
+        vector_bytes == 64 && (op == MathOp::exp || op == MathOp::sigmoid || op == MathOp::erf || op == MathOp::expm1);
     if (native_fma) {
       if (scales) good &= measure<float, native_fma, true>(op, "fma, scalef", count, stride);
       // The two forms with FMA agree in every bit, so the second needs no full run.

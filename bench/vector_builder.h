@@ -22,7 +22,9 @@ struct VectorBuilder {
   static constexpr int bits() { return 8 * sizeof(F); }
   static constexpr bool fma() { return with_fma; }
   auto wide() const { return VectorBuilder<double, lanes, with_fma, scalef>(); }
-  auto widen(V x) const { return __builtin_convertvector(x, typename VectorBuilder<double, lanes, with_fma, scalef>::V); }
+  auto widen(V x) const {
+    return __builtin_convertvector(x, typename VectorBuilder<double, lanes, with_fma, scalef>::V);
+  }
   V narrow(typename VectorBuilder<double, lanes, with_fma, scalef>::V x) const { return __builtin_convertvector(x, V); }
   void far_quadrant(M near, V x, V& r, I& q) const {
     if (__builtin_reduce_and(near)) return;

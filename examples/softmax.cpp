@@ -52,8 +52,8 @@ int main() {
       for (int64_t c = 0; c < cols; ++c) total += y[r * cols + c];
       worst = std::fmax(worst, std::fabs(total - 1));
     }
-    std::printf("%s: %lld x %lld, each row sums to 1 within %.1e\n", kernel->target().c_str(), static_cast<long long>(rows),
-                static_cast<long long>(cols), worst);
+    std::printf("%s: %lld x %lld, each row sums to 1 within %.1e\n", kernel->target().c_str(),
+                static_cast<long long>(rows), static_cast<long long>(cols), worst);
     if (worst > 1e-5) return 1;
   }
 

@@ -51,11 +51,11 @@ struct Ref;
 struct Entry {
   enum class Kind { value, range, pack };
   Kind kind = Kind::value;
-  std::optional<Name> bound;          ///< `i` of `i in lo .. hi`
-  ExprRef value;                      ///< the value; of a range its lo; null for a pack
-  ExprRef hi;                         ///< of a range, exclusive
-  ExprRef max;                        ///< `<= max` of a range (of `hi - lo`) or of a dim of a type (`m <= 16`); may be null
-  Name pack;                          ///< `r` of `...r`
+  std::optional<Name> bound;  ///< `i` of `i in lo .. hi`
+  ExprRef value;              ///< the value; of a range its lo; null for a pack
+  ExprRef hi;                 ///< of a range, exclusive
+  ExprRef max;                ///< `<= max` of a range (of `hi - lo`) or of a dim of a type (`m <= 16`); may be null
+  Name pack;                  ///< `r` of `...r`
   std::shared_ptr<const Ref> target;  ///< left side of `target = value`; null otherwise
   Place place;
 };
@@ -66,7 +66,7 @@ struct Ref {
   Path path;
   bool subscripted = false;
   Entries subs;
-  std::optional<Name> field;       ///< after the subscripts
+  std::optional<Name> field;  ///< after the subscripts
   bool field_subscripted = false;
   Entries field_subs;
   Place place;
@@ -77,7 +77,8 @@ struct Ref {
 struct Literal {
   enum class Kind { integer, real, text, boolean };
   Kind kind = Kind::integer;
-  std::string text;  ///< as written ("1e-5", "inf", "nan", "true", "0x7f"); of a string its content with escapes resolved
+  std::string
+      text;  ///< as written ("1e-5", "inf", "nan", "true", "0x7f"); of a string its content with escapes resolved
 };
 
 struct Read {
@@ -108,10 +109,24 @@ struct Unary {
 };
 
 enum class BinaryOp {
-  add, sub, mul, div, mod,
-  shift_left, shift_right, bit_and, bit_or, bit_xor,
-  eq, ne, lt, le, gt, ge,
-  logical_and, logical_or
+  add,
+  sub,
+  mul,
+  div,
+  mod,
+  shift_left,
+  shift_right,
+  bit_and,
+  bit_or,
+  bit_xor,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,
+  logical_and,
+  logical_or
 };
 /// `a + b + c` is ((a + b) + c). Comparisons do not chain.
 struct Binary {
@@ -228,7 +243,13 @@ struct LayoutMap {
   Place place;
 };
 
-enum class Direction { none, in, out, inout, constant };  ///< ops: none, inout, constant; programs: in, out, inout, none
+enum class Direction {
+  none,
+  in,
+  out,
+  inout,
+  constant
+};  ///< ops: none, inout, constant; programs: in, out, inout, none
 
 struct Param {
   Direction direction = Direction::none;
@@ -266,10 +287,10 @@ struct Step {
 /// `tune n = 4 in [1, 2, 4] where COND`, `tune n = 4 in 1 .. 64 by *2`
 struct Tune {
   Name name;
-  ExprRef value;   ///< the default
-  ExprRef choices; ///< a List, or null
-  ExprRef lo, hi;  ///< or a range, exclusive
-  ExprRef factor;  ///< of `by *2`; null without
+  ExprRef value;    ///< the default
+  ExprRef choices;  ///< a List, or null
+  ExprRef lo, hi;   ///< or a range, exclusive
+  ExprRef factor;   ///< of `by *2`; null without
   ExprRef condition;
   Place place;
 };
@@ -316,8 +337,8 @@ struct StageRow {
 struct For {
   Path loop;  ///< stage-qualified: the last word is the loop
   ExprRef lo, hi;
-  std::string kind;      ///< "", parallel, vector, unrolled, pipelined, on
-  ExprRef stages;        ///< of `pipelined 3`
+  std::string kind;          ///< "", parallel, vector, unrolled, pipelined, on
+  ExprRef stages;            ///< of `pipelined 3`
   std::optional<Name> axis;  ///< of `on partition`
   ProgramBody body;
   Place place;

@@ -24,15 +24,24 @@ struct Operator {
 constexpr int comparison = 3;
 // One row for each infix operator; a higher precedence binds tighter.
 constexpr std::array operators = {
-    Operator{P::OROR, BinaryOp::logical_or, 1},   Operator{P::ANDAND, BinaryOp::logical_and, 2},
-    Operator{P::EQ, BinaryOp::eq, comparison},    Operator{P::NE, BinaryOp::ne, comparison},
-    Operator{P::LT, BinaryOp::lt, comparison},    Operator{P::LE, BinaryOp::le, comparison},
-    Operator{P::GT, BinaryOp::gt, comparison},    Operator{P::GE, BinaryOp::ge, comparison},
-    Operator{P::BAR, BinaryOp::bit_or, 4},        Operator{P::CARET, BinaryOp::bit_xor, 5},
-    Operator{P::AND, BinaryOp::bit_and, 6},       Operator{P::SHIFT_LEFT, BinaryOp::shift_left, 7},
-    Operator{P::SHIFT_RIGHT, BinaryOp::shift_right, 7}, Operator{P::PLUS, BinaryOp::add, 8},
-    Operator{P::MINUS, BinaryOp::sub, 8},         Operator{P::STAR, BinaryOp::mul, 9},
-    Operator{P::SLASH, BinaryOp::div, 9},         Operator{P::PERCENT, BinaryOp::mod, 9},
+    Operator{P::OROR, BinaryOp::logical_or, 1},
+    Operator{P::ANDAND, BinaryOp::logical_and, 2},
+    Operator{P::EQ, BinaryOp::eq, comparison},
+    Operator{P::NE, BinaryOp::ne, comparison},
+    Operator{P::LT, BinaryOp::lt, comparison},
+    Operator{P::LE, BinaryOp::le, comparison},
+    Operator{P::GT, BinaryOp::gt, comparison},
+    Operator{P::GE, BinaryOp::ge, comparison},
+    Operator{P::BAR, BinaryOp::bit_or, 4},
+    Operator{P::CARET, BinaryOp::bit_xor, 5},
+    Operator{P::AND, BinaryOp::bit_and, 6},
+    Operator{P::SHIFT_LEFT, BinaryOp::shift_left, 7},
+    Operator{P::SHIFT_RIGHT, BinaryOp::shift_right, 7},
+    Operator{P::PLUS, BinaryOp::add, 8},
+    Operator{P::MINUS, BinaryOp::sub, 8},
+    Operator{P::STAR, BinaryOp::mul, 9},
+    Operator{P::SLASH, BinaryOp::div, 9},
+    Operator{P::PERCENT, BinaryOp::mod, 9},
 };
 
 const Operator& operator_of(P::BinaryContext* c) {
@@ -124,7 +133,8 @@ class Builder {
         out.whole = ReducerItem::WholeRange{name(x->name(0)), name(x->name(1)), block(x->block()), place(x)};
       }
     }
-    if (!identity) error(codes::reducer_parts, out.name.place, "reducer `" + out.name.text + "` has no `identity` block");
+    if (!identity)
+      error(codes::reducer_parts, out.name.place, "reducer `" + out.name.text + "` has no `identity` block");
     if (!combine) error(codes::reducer_parts, out.name.place, "reducer `" + out.name.text + "` has no `combine` block");
     out.doc = doc(c);
     out.place = place(c);
@@ -232,7 +242,8 @@ class Builder {
     if (c->entries()) {
       auto contexts = c->entries()->entry();
       for (size_t i = 0; i < out.dims.size(); ++i)
-        if (out.dims[i].kind == Entry::Kind::value) split_bound(out.dims[i].value, out.dims[i].max, contexts[i]->expr(0));
+        if (out.dims[i].kind == Entry::Kind::value)
+          split_bound(out.dims[i].value, out.dims[i].max, contexts[i]->expr(0));
     }
     no_targets(out.dims, "a dim");
     out.place = place(c);
@@ -265,7 +276,8 @@ class Builder {
 
   Stmt stmt(P::StmtContext* c) {
     if (auto* x = dynamic_cast<P::LetStmtContext*>(c)) return {Let{name(x->name()), expr(x->expr()), "", place(c)}};
-    if (auto* x = dynamic_cast<P::RequireStmtContext*>(c)) return {Require{expr(x->expr()), string(x->STRING()), place(c)}};
+    if (auto* x = dynamic_cast<P::RequireStmtContext*>(c))
+      return {Require{expr(x->expr()), string(x->STRING()), place(c)}};
     if (auto* x = dynamic_cast<P::ScanStmtContext*>(c))
       return {Scan{name(x->name()), x->REVERSE() != nullptr, block(x->block()), place(c)}};
     return {equation(dynamic_cast<P::EquationStmtContext*>(c)->equation())};
@@ -288,7 +300,8 @@ class Builder {
   }
 
   void no_combine(const Equation& e) {
-    Diagnostic d{codes::misplaced, e.reducer.place, "`" + e.reducer.text + "=` stands only in programs and instructions"};
+    Diagnostic d{codes::misplaced, e.reducer.place,
+                 "`" + e.reducer.text + "=` stands only in programs and instructions"};
     d.help = "write `" + std::string(e.left[0].place.text()) + " = " + e.reducer.text + "[..] ..`";
     if (e.left[0].bare_name())
       if (auto near = nearest(e.left[0].path.first(), {"let", "require", "scan"}); !near.empty()) {
@@ -324,7 +337,8 @@ class Builder {
     out.place = place(c);
     if (const Tuple* fields = out.body->as<Tuple>()) {
       for (const Entry& f : fields->entries)
-        if (!f.target) error(codes::misplaced, f.place, "expected a field of `" + out.reducer.text() + "`, as in `m = ..`");
+        if (!f.target)
+          error(codes::misplaced, f.place, "expected a field of `" + out.reducer.text() + "`, as in `m = ..`");
       out.fields = fields->entries;
       out.body = nullptr;
     }
@@ -359,8 +373,8 @@ class Builder {
     bool looks_like_one = place(e).text().ends_with(']') || (!body && !e->IF());
     if (looks_like_one || e->IF()) {
       in_.errors.push_back(
-          Diagnostic{codes::reduction_not_at_root, place(e), "a reduction stands only at the root of a right side"}.with_help(
-              "give the reduction a line of its own and read its result here"));
+          Diagnostic{codes::reduction_not_at_root, place(e), "a reduction stands only at the root of a right side"}
+              .with_help("give the reduction a line of its own and read its result here"));
     } else {
       Diagnostic d{codes::unexpected, place(body->getStart()),
                    "expected an operator or the end of the line, found `" + text(body->getStart()) + "`"};
@@ -415,7 +429,8 @@ class Builder {
     for (size_t i = 0; i < ops.size(); ++i) {
       int precedence = operator_of(ops[i]).precedence;
       while (!waiting.empty() && operator_of(waiting.back()).precedence >= precedence) {
-        if (precedence == comparison && operator_of(waiting.back()).precedence == comparison) chained(waiting.back(), ops[i]);
+        if (precedence == comparison && operator_of(waiting.back()).precedence == comparison)
+          chained(waiting.back(), ops[i]);
         reduce();
       }
       waiting.push_back(ops[i]);
@@ -571,7 +586,8 @@ class Builder {
     } else {
       out.choices = first;
       if (!first->as<List>())
-        error(codes::unexpected, first->place, "expected a list such as `[1, 2, 4]`, or a range such as `1 .. 64 by *2`");
+        error(codes::unexpected, first->place,
+              "expected a list such as `[1, 2, 4]`, or a range such as `1 .. 64 by *2`");
     }
     out.condition = where(c->where());
     out.place = place(c);
@@ -637,13 +653,15 @@ class Builder {
 
   ProgramStmt program_stmt(P::ProgramStmtContext* c) {
     if (auto* x = dynamic_cast<P::LetProgramContext*>(c)) return {Let{name(x->name()), expr(x->expr()), "", place(c)}};
-    if (auto* x = dynamic_cast<P::RequireProgramContext*>(c)) return {Require{expr(x->expr()), string(x->STRING()), place(c)}};
+    if (auto* x = dynamic_cast<P::RequireProgramContext*>(c))
+      return {Require{expr(x->expr()), string(x->STRING()), place(c)}};
     if (auto* x = dynamic_cast<P::StageProgramContext*>(c)) return {stage(x)};
     if (auto* x = dynamic_cast<P::ForProgramContext*>(c)) return {for_loop(x)};
     if (auto* x = dynamic_cast<P::AllocProgramContext*>(c)) return {alloc(x)};
     if (auto* x = dynamic_cast<P::ReduceProgramContext*>(c)) return {reduce_region(x)};
     if (auto* x = dynamic_cast<P::LeafProgramContext*>(c)) return {leaf(x)};
-    if (auto* x = dynamic_cast<P::CallProgramContext*>(c)) return {CallInstr{path(x->path()), refs(x->ref()), place(c)}};
+    if (auto* x = dynamic_cast<P::CallProgramContext*>(c))
+      return {CallInstr{path(x->path()), refs(x->ref()), place(c)}};
     auto* x = dynamic_cast<P::CheckProgramContext*>(c);
     std::vector<ExprRef> all = exprs(x->expr());
     return {Check{all[0], string(x->STRING()), {all.begin() + 1, all.end()}, place(c)}};

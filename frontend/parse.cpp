@@ -167,7 +167,8 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     std::string what = at_start ? statement_words(rule) : expected_words(expected);
     bool closing = expected == std::set<size_t>{P::RPAREN} || expected == std::set<size_t>{P::RBRACKET};
     if (closing) what = "`,` or " + what;  // brackets hold lists
-    Diagnostic d{codes::unexpected, where(parser, found, expected), "expected " + what + ", found " + shown(found, parser->getTokenStream()->LT(-1))};
+    Diagnostic d{codes::unexpected, where(parser, found, expected),
+                 "expected " + what + ", found " + shown(found, parser->getTokenStream()->LT(-1))};
     d.help = near_word(found, keywords(expected));
     if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
     if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), closing);
@@ -194,7 +195,8 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
   static antlr4::ParserRuleContext* statement_around(antlr4::RuleContext* c) {
     for (; c; c = static_cast<antlr4::RuleContext*>(c->parent)) {
       size_t rule = c->getRuleIndex();
-      bool in_leaf = rule == P::RuleEquation && c->parent && static_cast<antlr4::RuleContext*>(c->parent)->getRuleIndex() == P::RuleLeaf;
+      bool in_leaf = rule == P::RuleEquation && c->parent &&
+                     static_cast<antlr4::RuleContext*>(c->parent)->getRuleIndex() == P::RuleLeaf;
       if (rule == P::RuleItem || rule == P::RuleStmt || rule == P::RuleLine || rule == P::RuleProgramStmt ||
           rule == P::RuleReducerPart || in_leaf)
         return static_cast<antlr4::ParserRuleContext*>(c);
@@ -281,19 +283,23 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     antlr4::Token* before = stream->LT(-1);
     size_t rule = parser->getRuleContext()->getRuleIndex();
     bool at_start = !before || before->getType() == P::LBRACE || before->getType() == P::NL;
-    size_t statement = rule == P::RuleFullModule                             ? P::RuleItem
+    size_t statement = rule == P::RuleFullModule                          ? P::RuleItem
                        : rule == P::RuleLines || rule == P::RuleOnlyLines ? P::RuleLine
-                       : rule == P::RuleBody                                 ? P::RuleProgramStmt
-                                                                             : P::RuleStmt;
+                       : rule == P::RuleBody                              ? P::RuleProgramStmt
+                                                                          : P::RuleStmt;
     if (at_start) {
-      Diagnostic d{codes::unexpected, place(found), "expected " + std::string(statement_words(statement)) + ", found " + shown(found, before)};
+      Diagnostic d{codes::unexpected, place(found),
+                   "expected " + std::string(statement_words(statement)) + ", found " + shown(found, before)};
       d.help = near_word(found, starts_of(statement));
       errors_.push_back(std::move(d));
     } else if (statement == P::RuleLine && found->getType() < P::LPAREN && operand_follows(stream->LA(2))) {
-      static const std::vector<std::string> prepositions = {"by", "into", "at", "as", "in", "to", "with", "when", "after"};
+      static const std::vector<std::string> prepositions = {"by", "into", "at",   "as",   "in",
+                                                            "to", "with", "when", "after"};
       std::string near = nearest(place(found).text(), prepositions);
-      errors_.push_back(Diagnostic{codes::unknown_preposition, place(found), "unknown preposition " + shown(found, before)}.with_help(
-          near.empty() ? "the prepositions are by, into, at, as, in, to, with, when, after" : "did you mean " + in_backticks(near) + "?"));
+      errors_.push_back(
+          Diagnostic{codes::unknown_preposition, place(found), "unknown preposition " + shown(found, before)}.with_help(
+              near.empty() ? "the prepositions are by, into, at, as, in, to, with, when, after"
+                           : "did you mean " + in_backticks(near) + "?"));
     } else {
       const char* more = statement == P::RuleLine ? "a comma, a preposition" : "an operator";
       Diagnostic d{codes::unexpected, place(found),
@@ -303,9 +309,7 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     }
   }
 
-  static bool operand_follows(size_t type) {
-    return type <= P::STRING || type == P::LPAREN || type == P::LBRACKET;
-  }
+  static bool operand_follows(size_t type) { return type <= P::STRING || type == P::LPAREN || type == P::LBRACKET; }
 
   int depth(antlr4::Parser* parser) const {
     size_t i = parser->getTokenStream()->index();
@@ -412,7 +416,8 @@ Diagnostics finished(Diagnostics errors) {
   std::ranges::sort(errors, {}, [](const Diagnostic& d) { return d.place.begin; });
   if (errors.size() > limits::diagnostics) {
     size_t more = errors.size() - limits::diagnostics;
-    Diagnostic note{codes::too_many_errors, errors[limits::diagnostics].place, std::to_string(more) + " more errors are not shown"};
+    Diagnostic note{codes::too_many_errors, errors[limits::diagnostics].place,
+                    std::to_string(more) + " more errors are not shown"};
     note.severity = Severity::note;
     errors.resize(limits::diagnostics);
     errors.push_back(std::move(note));
@@ -431,7 +436,8 @@ Result<T> parse_text(const SourceRef& source, Rule rule, Build build) {
   std::vector<Token> raw = lex(source, *starts);
   FilteredTokens filtered = filter_tokens(source, raw);
   if (!filtered.fatal && raw.size() > limits::tokens)
-    return Diagnostic{codes::too_many_tokens, {source, raw.back().begin, raw.back().end},
+    return Diagnostic{codes::too_many_tokens,
+                      {source, raw.back().begin, raw.back().end},
                       "more than " + std::to_string(limits::tokens) + " tokens"};
   if (filtered.fatal) return std::move(filtered.errors);
 
@@ -470,8 +476,8 @@ Result<T> guarded(const SourceRef& source, Rule rule, Build build) {
 Result<ast::Module> parse(const SourceRef& source) {
   auto module = guarded<ast::Module>(source, [](P& p) { return p.fullModule(); }, build_module);
   if (module && module->items.empty())
-    return Diagnostic{codes::no_items, {source, 0, 0}, "no items: the text has no op, schedule or other item"}.with_help(
-        "begin with `op NAME(..) -> .. { .. }`");
+    return Diagnostic{codes::no_items, {source, 0, 0}, "no items: the text has no op, schedule or other item"}
+        .with_help("begin with `op NAME(..) -> .. { .. }`");
   return module;
 }
 

@@ -190,6 +190,12 @@ class ProgramReader : public Typing {
     }
     const ir::Reducer* reducer = reducer_named(a.type.name);
     if (!reducer) return;
+    if (reducer->fields.empty()) {
+      report(Diagnostic(codes::unknown_name, a.type.name.place,
+                        "`" + a.type.name.text + "` is no element type, and its state has no fields")
+                 .with_help("a built-in reducer combines into a buffer of an element type, such as `f32`"));
+      return;
+    }
     std::vector<ir::BufferId> fields;
     std::vector<ir::ReducerField> rows = reducer->fields;
     for (const ir::ReducerField& f : rows) {

@@ -219,8 +219,9 @@ Result<ir::ScheduleText> read_schedule(const ast::ScheduleItem& item) {
   if (std::ranges::find(ir::target_names, out.target) == std::end(ir::target_names)) {
     std::string near = nearest(out.target, {std::begin(ir::target_names), std::end(ir::target_names)});
     reader.found.push_back(Diagnostic(codes::bad_schedule, item.target.place, "there is no target `" + out.target + "`")
-                               .with_help(near.empty() ? "the families are `cpu` and `neuron`, members such as `cpu/avx2`"
-                                                       : "did you mean `" + near + "`?"));
+                               .with_help(near.empty()
+                                              ? "the families are `cpu` and `neuron`, members such as `cpu/avx2`"
+                                              : "did you mean `" + near + "`?"));
   }
   out.doc = item.doc;
   out.place = item.name.place;

@@ -14,20 +14,19 @@ using Words = std::span<const std::string_view>;
 
 // Infix operators and openers: the statement goes on after them.
 constexpr std::string_view open_ended[] = {
-    "+",  "-",  "*",  "/", "%", "<<", ">>", "&",  "|",  "^",  "~",   "!",  "&&", "||",   "==",   "!=", "<",
-    "<=", ">",  ">=", "=", "<-", "->", ",", "(",  "[",  "{",  ".",   "..", "...", ":",   "@",    "or", "then",
-    "else", "if", "where"};
+    "+",  "-", "*",  "/",  "%", "<<", ">>", "&", "|", "^",  "~",   "!", "&&", "||", "==",   "!=",   "<",  "<=",   ">",
+    ">=", "=", "<-", "->", ",", "(",  "[",  "{", ".", "..", "...", ":", "@",  "or", "then", "else", "if", "where"};
 // No statement begins with these.
-constexpr std::string_view continuing[] = {
-    "+",  "-",  "*",  "/", "%",  "<<", ">>", "&", "|", "^", "&&", "||", "==", "!=",   "<",    "<=",
-    ">",  ">=", "=",  "<-", "->", ",",  ")",  "]", "{", ".", "..", ":",  "@",  "or",   "then", "else", "where"};
+constexpr std::string_view continuing[] = {"+",  "-",  "*",  "/", "%",  "<<", ">>", "&",  "|",    "^",    "&&",
+                                           "||", "==", "!=", "<", "<=", ">",  ">=", "=",  "<-",   "->",   ",",
+                                           ")",  "]",  "{",  ".", "..", ":",  "@",  "or", "then", "else", "where"};
 // Words of an item's header, outside every bracket.
 constexpr std::string_view header_words[] = {"on", "allow", "facts", "numerics", "cost", "commutes", "exactly"};
 // Reserved words that begin an item and stand nowhere else: an open bracket before one was never closed.
 constexpr std::string_view item_words[] = {"op", "reducer", "schedule", "instr", "program", "import"};
 constexpr std::string_view statement_words[] = {"let", "require", "scan", "tune"};
-constexpr std::string_view infix[] = {"+",  "-",  "*",  "/",  "%",  "<<", ">>", "&",  "|",
-                                      "^",  "==", "!=", "<",  "<=", ">",  ">=", "&&", "||"};
+constexpr std::string_view infix[] = {"+", "-",  "*",  "/", "%",  "<<", ">>", "&",  "|",
+                                      "^", "==", "!=", "<", "<=", ">",  ">=", "&&", "||"};
 
 bool in(std::string_view text, Words words) { return std::ranges::find(words, text) != words.end(); }
 
@@ -72,9 +71,11 @@ class Filter {
       }
       if (t.kind == Kind::stray) {
         Token all = t;
-        while (i + 1 < raw_.size() && raw_[i + 1].kind == Kind::stray && raw_[i + 1].begin == all.end) all.end = raw_[++i].end;
-        error({codes::stray_character, place(all), all.end == t.end ? "this character is no part of the language"
-                                                                    : "these characters are no part of the language"});
+        while (i + 1 < raw_.size() && raw_[i + 1].kind == Kind::stray && raw_[i + 1].begin == all.end)
+          all.end = raw_[++i].end;
+        error({codes::stray_character, place(all),
+               all.end == t.end ? "this character is no part of the language"
+                                : "these characters are no part of the language"});
         continue;
       }
       if (t.kind == Kind::open_string) error({codes::open_string, place(t), "this string does not end on its line"});
@@ -157,7 +158,8 @@ class Filter {
   }
 
   void too_deep(const Token& t) {
-    fatal(Diagnostic{codes::nested_too_deep, place(t), "nested deeper than " + std::to_string(limits::nesting) + " levels"}
+    fatal(Diagnostic{codes::nested_too_deep, place(t),
+                     "nested deeper than " + std::to_string(limits::nesting) + " levels"}
               .with_help("give parts of the expression names of their own"));
   }
 
@@ -267,6 +269,8 @@ class Filter {
 
 }  // namespace
 
-FilteredTokens filter_tokens(const SourceRef& source, const std::vector<Token>& raw) { return Filter(source, raw).run(); }
+FilteredTokens filter_tokens(const SourceRef& source, const std::vector<Token>& raw) {
+  return Filter(source, raw).run();
+}
 
 }  // namespace heddle::frontend

@@ -25,9 +25,9 @@ struct Token {
   static constexpr int inserted = -1;
 
   Kind kind = Kind::mark;
-  int type = inserted;   ///< the grammar's number; `inserted` for a bracket that the filter adds
+  int type = inserted;  ///< the grammar's number; `inserted` for a bracket that the filter adds
   uint32_t begin = 0, end = 0;
-  char bracket = 0;      ///< of a bracket, as its character
+  char bracket = 0;  ///< of a bracket, as its character
 };
 
 struct FilteredTokens {

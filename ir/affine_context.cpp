@@ -311,7 +311,7 @@ Affine AffineContext::by_symbol(const Expr& e, BinaryOp op, const Affine& a, con
     rest.add(b);
     rest.add(-1);
   }
-  if (b.terms.size() == 1 && b.constant == 0) {
+  if (b.terms.size() == 1 && b.constant == 0 && b.terms[0].c > 0) {
     // floor((b*x + y) / b) = x + floor(y / b)
     const Affine all = rest;
     for (const AffineTerm& t : all.terms) {

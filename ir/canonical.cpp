@@ -50,13 +50,15 @@ std::vector<size_t> scatter_order(const Stage& stage, const Assign& assign) {
   std::vector<size_t> wanted, order;
   for (const Expr& sub : assign.subs)
     for (size_t i = 0; i < stage.axes.size(); ++i)
-      if (mentions(sub, stage.axes[i].symbol) && std::find(wanted.begin(), wanted.end(), i) == wanted.end()) wanted.push_back(i);
+      if (mentions(sub, stage.axes[i].symbol) && std::find(wanted.begin(), wanted.end(), i) == wanted.end())
+        wanted.push_back(i);
   for (size_t i = 0; i < stage.axes.size(); ++i)
     if (std::find(wanted.begin(), wanted.end(), i) == wanted.end()) wanted.push_back(i);
   while (!wanted.empty()) {
     auto ready = std::find_if(wanted.begin(), wanted.end(), [&](size_t i) {
       return std::none_of(wanted.begin(), wanted.end(), [&](size_t j) {
-        return j != i && (mentions(stage.axes[i].lo, stage.axes[j].symbol) || mentions(stage.axes[i].hi, stage.axes[j].symbol));
+        return j != i &&
+               (mentions(stage.axes[i].lo, stage.axes[j].symbol) || mentions(stage.axes[i].hi, stage.axes[j].symbol));
       });
     });
     order.push_back(*ready);

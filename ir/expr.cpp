@@ -149,7 +149,8 @@ Expr fold(BinaryOp op, const Expr& a, const Expr& b) {
     case BinaryOp::add:
       if (x && *x == 0) return b;
       if (y && *y == 0) return a;
-      if (y && *y < 0 && *y != INT64_MIN) return make_expr(ScalarType::index, Binary{BinaryOp::sub, a, index_constant(-*y)});
+      if (y && *y < 0 && *y != INT64_MIN)
+        return make_expr(ScalarType::index, Binary{BinaryOp::sub, a, index_constant(-*y)});
       break;
     case BinaryOp::sub:
       if (y && *y == 0) return a;
@@ -240,7 +241,8 @@ Expr convert(ScalarType to, Expr value, ConvertMode mode) {
   // An index constant folds, so that a fixed dim (`f32(cols)`) is a constant of data, and prints as one.
   if (const int64_t* v = value.type() == ScalarType::index ? constant_value(value) : nullptr) {
     if (is_float(to)) return real_constant(to, integer_to_float(to, ScalarType::index, *v));
-    return integer_constant(to, mode == ConvertMode::saturate ? saturate_integer(to, ScalarType::index, *v) : wrap_integer(to, *v));
+    return integer_constant(
+        to, mode == ConvertMode::saturate ? saturate_integer(to, ScalarType::index, *v) : wrap_integer(to, *v));
   }
   return make_expr(to, Convert{mode, std::move(value)});
 }

@@ -86,10 +86,27 @@ struct StateField {
 enum class UnaryOp : uint8_t { negate, logical_not, bit_not };
 
 enum class BinaryOp : uint8_t {
-  add, sub, mul, div, mod, ceildiv, min, max,  // div and mod floor; by zero both give 0. ceildiv: index only
-  shift_left, shift_right, bit_and, bit_or, bit_xor,
-  eq, ne, lt, le, gt, ge,     // result boolean
-  logical_and, logical_or     // lazy, result boolean
+  add,
+  sub,
+  mul,
+  div,
+  mod,
+  ceildiv,
+  min,
+  max,  // div and mod floor; by zero both give 0. ceildiv: index only
+  shift_left,
+  shift_right,
+  bit_and,
+  bit_or,
+  bit_xor,
+  eq,
+  ne,
+  lt,
+  le,
+  gt,
+  ge,  // result boolean
+  logical_and,
+  logical_or  // lazy, result boolean
 };
 
 struct Unary {

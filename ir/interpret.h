@@ -37,7 +37,7 @@ struct Arguments {
 Result<std::map<SymbolId, int64_t>> bind_dims(const Program& program, const Arguments& args);
 
 enum class InterpretMode {
-  typed,    ///< each operation in its own type, math by the host's polynomials: bit-equal to compiled code without `allow`
+  typed,  ///< each operation in its own type, math by the host's polynomials: bit-equal to compiled code without `allow`
   bounded,  ///< in f64, with an error bound beside each value (docs/numerics.md)
 };
 

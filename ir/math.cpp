@@ -143,7 +143,8 @@ Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args, 
   if (op == MathOp::min || op == MathOp::max) return {value, std::max(x.bound, y.bound)};
   if (op == MathOp::abs) return {value, x.bound};
   if (std::isnan(value)) {
-    const bool sure = std::isnan(x.value) || std::isnan(y.value) || x.value + x.bound < row.low || (x.bound == 0 && y.bound == 0);
+    const bool sure =
+        std::isnan(x.value) || std::isnan(y.value) || x.value + x.bound < row.low || (x.bound == 0 && y.bound == 0);
     return {value, sure && !std::isinf(x.bound) && !std::isinf(y.bound) ? 0 : infinity};
   }
   const Bounded image{value, op == MathOp::pow ? pow_radius(x, y, value) : image_radius(op, x, value)};

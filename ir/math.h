@@ -43,7 +43,24 @@ namespace heddle::ir {
 // The rows
 
 enum class MathOp : uint8_t {
-  exp, log, tanh, sigmoid, sqrt, rsqrt, abs, floor, ceil, round_even, min, max, erf, sin, cos, pow, log1p, expm1
+  exp,
+  log,
+  tanh,
+  sigmoid,
+  sqrt,
+  rsqrt,
+  abs,
+  floor,
+  ceil,
+  round_even,
+  min,
+  max,
+  erf,
+  sin,
+  cos,
+  pow,
+  log1p,
+  expm1
 };
 inline constexpr int math_op_count = 18;
 

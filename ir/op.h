@@ -11,9 +11,9 @@ namespace heddle::ir {
 struct Equation {
   StageId stage;
   std::vector<Assign> assigns;
-  std::string reducer;       ///< of a reduction, else empty
+  std::string reducer;           ///< of a reduction, else empty
   std::vector<StmtForm> checks;  ///< `Check`s on data that must hold before this stage runs
-  int scan = -1;             ///< index of its scan block, or -1
+  int scan = -1;                 ///< index of its scan block, or -1
 };
 
 struct ScanBlock {
@@ -23,7 +23,7 @@ struct ScanBlock {
 };
 
 struct Op {
-  Program frame;                    ///< tables, parameters, dims, facts, requirements; an empty body
+  Program frame;  ///< tables, parameters, dims, facts, requirements; an empty body
   std::vector<Equation> equations;
   std::vector<ScanBlock> scans;
   std::string doc;

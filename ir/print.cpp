@@ -275,11 +275,13 @@ class Printer {
             },
             [&](const Binary& b) {
               BinaryRow row = row_of(b.op);
-              if (row.function) return std::pair(std::string(row.text) + "(" + expr(b.left) + ", " + expr(b.right) + ")", level_atom);
+              if (row.function)
+                return std::pair(std::string(row.text) + "(" + expr(b.left) + ", " + expr(b.right) + ")", level_atom);
               // Comparisons do not chain; everything else groups to the left.
               Level left = row.level == level_compare ? level_bit : row.level;
               Level right = static_cast<Level>(row.level + 1);
-              if (is_bitwise(b.op)) left = level_unary, right = level_unary;  // no precedence among bit operations is relied on
+              if (is_bitwise(b.op))
+                left = level_unary, right = level_unary;  // no precedence among bit operations is relied on
               bool literals = b.left.as<Constant>() && b.right.as<Constant>();
               std::string text = literals ? expr(b.left, left) : beside(b.left, left);
               bool tight = e.type() == ScalarType::index && row.level == level_mul;
@@ -294,7 +296,8 @@ class Printer {
             [&](const MathCall& c) { return std::pair(c.function + "(" + list(c.args) + ")", level_atom); },
             [&](const Convert& c) {
               std::string type(scalar_type_name(e.type()));
-              if (c.mode == ConvertMode::saturate) return std::pair("saturate(" + type + ", " + expr(c.value) + ")", level_atom);
+              if (c.mode == ConvertMode::saturate)
+                return std::pair("saturate(" + type + ", " + expr(c.value) + ")", level_atom);
               return std::pair(type + "(" + expr(c.value) + ")", level_atom);
             },
         },
@@ -336,7 +339,8 @@ class Printer {
     std::string axes;
     for (const Axis& a : s.axes) {
       static const char* words[] = {"map", "reduce", "scan", "scan_reverse", "scatter"};
-      axes += (axes.empty() ? "" : ", ") + std::string(words[static_cast<int>(a.cls)]) + " " + name(a.symbol) + " in " + range(a.lo, a.hi);
+      axes += (axes.empty() ? "" : ", ") + std::string(words[static_cast<int>(a.cls)]) + " " + name(a.symbol) + " in " +
+              range(a.lo, a.hi);
     }
     std::string text = "stage " + s.name + "(" + axes + ")";
     if (!s.reducer.empty()) text += " by " + s.reducer;
@@ -444,7 +448,8 @@ class Printer {
   void leaf(const Leaf& l, int indent) {
     const Stage& s = p_.stage(l.stage);
     std::string text = "at " + s.name + "(";
-    for (size_t i = 0; i < l.bindings.size(); ++i) text += (i ? ", " : "") + name(s.axes[i].symbol) + " = " + expr(l.bindings[i]);
+    for (size_t i = 0; i < l.bindings.size(); ++i)
+      text += (i ? ", " : "") + name(s.axes[i].symbol) + " = " + expr(l.bindings[i]);
     text += ")";
     if (l.predicate.known()) text += " where " + expr(l.predicate);
     if (l.recomputed) text += " recomputed";

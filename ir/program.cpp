@@ -40,9 +40,9 @@ std::vector<Reducer> builtin_reducers() {
     return r;
   };
   return {
-      row("sum", BuiltinReducer::sum, false),      row("prod", BuiltinReducer::prod, false),
-      row("max", BuiltinReducer::max, true),       row("min", BuiltinReducer::min, true),
-      row("any", BuiltinReducer::any, true),       row("all", BuiltinReducer::all, true),
+      row("sum", BuiltinReducer::sum, false), row("prod", BuiltinReducer::prod, false),
+      row("max", BuiltinReducer::max, true),  row("min", BuiltinReducer::min, true),
+      row("any", BuiltinReducer::any, true),  row("all", BuiltinReducer::all, true),
   };
 }
 

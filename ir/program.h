@@ -19,7 +19,7 @@ namespace heddle::ir {
 enum class SymbolKind : uint8_t { dim, constant, scalar, axis, loop, local };
 
 struct Symbol {
-  std::string name;   ///< bare: "rows", "ro"
+  std::string name;  ///< bare: "rows", "ro"
   SymbolKind kind = SymbolKind::local;
   ScalarType type = ScalarType::index;  ///< of scalars and locals; the rest are index
   std::string owner;  ///< the stage of an axis or loop ("y", or "y@tail" for a part): loops print as owner.name
@@ -44,16 +44,17 @@ struct Layout {
 };
 
 struct Buffer {
-  std::string name;   ///< "acc"; with a field, the state's stage: "st"
-  std::string field;  ///< of a user reducer's state: "m"; prints as st[r].m
-  int field_dims = 0; ///< how many trailing dims belong to the field (o: f32[d] has one)
+  std::string name;    ///< "acc"; with a field, the state's stage: "st"
+  std::string field;   ///< of a user reducer's state: "m"; prints as st[r].m
+  int field_dims = 0;  ///< how many trailing dims belong to the field (o: f32[d] has one)
   ScalarType type = ScalarType::f32;
-  std::vector<BoxDim> box;   ///< logical dims, composite ones taken apart
-  std::vector<int> groups;   ///< parameters: logical dims per array axis, e.g. {1, 2, 1} for [n, (g, c), w]; empty = all 1
+  std::vector<BoxDim> box;  ///< logical dims, composite ones taken apart
+  std::vector<int>
+      groups;  ///< parameters: logical dims per array axis, e.g. {1, 2, 1} for [n, (g, c), w]; empty = all 1
   Memory memory = Memory::dram;
   std::optional<Layout> layout;
-  Expr pad;           ///< value of the padding that a layout adds, or none
-  int copies = 1;     ///< of a pipelined buffer
+  Expr pad;        ///< value of the padding that a layout adds, or none
+  int copies = 1;  ///< of a pipelined buffer
   Role role = Role::temporary;
   Place place;
 };
@@ -70,10 +71,10 @@ struct Axis {
 struct Stage {
   std::string name;
   std::vector<Axis> axes;
-  Expr where;               ///< boolean over the axes that limits the domain, or none
-  bool pure = true;         ///< reads only, defines cells of its own buffers
+  Expr where;        ///< boolean over the axes that limits the domain, or none
+  bool pure = true;  ///< reads only, defines cells of its own buffers
   std::vector<BufferId> writes;
-  std::string reducer;      ///< name, or empty
+  std::string reducer;  ///< name, or empty
   Place place;
 };
 
@@ -86,9 +87,9 @@ struct ReducerField {
 };
 /// One line of an identity or combine block: a local, or a field of the new state, over the field's own axes.
 struct ReducerLine {
-  int field = -1;             ///< field defined, or -1: `local`
+  int field = -1;  ///< field defined, or -1: `local`
   SymbolId local;
-  std::vector<SymbolId> axes; ///< one for each extent of the field
+  std::vector<SymbolId> axes;  ///< one for each extent of the field
   Expr value;
 };
 /// A row of the reducer table. Built-in ones take the element type of the window; user ones carry their blocks.
@@ -124,11 +125,11 @@ struct InstrOperand {
   std::optional<Layout> layout;
 };
 struct InstrLine {
-  int operand = 0;                 ///< written
-  std::vector<Expr> subs;          ///< over `axes`
-  std::string reducer;             ///< "sum" for `sum=`, empty for `=`
-  std::vector<Axis> axes;          ///< map axes from the left side, then reduce axes, with their ranges
-  Expr value;                      ///< loads name operands as buffers: BufferId{operand index}
+  int operand = 0;         ///< written
+  std::vector<Expr> subs;  ///< over `axes`
+  std::string reducer;     ///< "sum" for `sum=`, empty for `=`
+  std::vector<Axis> axes;  ///< map axes from the left side, then reduce axes, with their ranges
+  Expr value;              ///< loads name operands as buffers: BufferId{operand index}
 };
 struct Instr {
   std::string name;
@@ -174,9 +175,9 @@ enum class AssignKind : uint8_t { define, combine, update };  ///< `=`, `R=`, `<
 
 struct Assign {
   BufferId buffer;
-  std::vector<Expr> subs;     ///< over the stage's axes and `over`
+  std::vector<Expr> subs;  ///< over the stage's axes and `over`
   AssignKind kind = AssignKind::define;
-  std::vector<Axis> over;     ///< own axes of a state field (o[e in 0 .. d] = ..)
+  std::vector<Axis> over;  ///< own axes of a state field (o[e in 0 .. d] = ..)
   Expr value;
 };
 
@@ -186,10 +187,10 @@ struct Assign {
 struct Leaf {
   StageId stage;
   std::vector<Expr> bindings;
-  Expr predicate;             ///< boolean over loops, or none
-  std::string reducer;        ///< of combine assigns
+  Expr predicate;               ///< boolean over loops, or none
+  std::string reducer;          ///< of combine assigns
   std::vector<Assign> assigns;  ///< one, or one for each field of a state
-  bool recomputed = false;    ///< a point may run more than once (halo, shift): pure stages only
+  bool recomputed = false;      ///< a point may run more than once (halo, shift): pure stages only
 };
 
 struct Call {
@@ -217,11 +218,11 @@ StmtRef make_stmt(StmtForm form, Place place = {});
 /// or by a `let`.
 struct DimDefinition {
   SymbolId dim;
-  BufferId buffer;   ///< unknown for a `let`
+  BufferId buffer;  ///< unknown for a `let`
   int array_axis = 0;
-  Expr offset;       ///< index, in dims defined before
-  Expr divisor;      ///< index, in dims defined before (the other parts of a composite dim)
-  Expr value;        ///< of a `let`
+  Expr offset;   ///< index, in dims defined before
+  Expr divisor;  ///< index, in dims defined before (the other parts of a composite dim)
+  Expr value;    ///< of a `let`
 };
 
 /// `require` of the text: a fact for the prover, a check at the call.
@@ -233,8 +234,8 @@ struct Requirement {
 
 /// A parameter in the order of declaration: an array, or a run-time scalar with its default.
 struct Parameter {
-  BufferId buffer;   ///< known for arrays
-  SymbolId scalar;   ///< known for scalars
+  BufferId buffer;  ///< known for arrays
+  SymbolId scalar;  ///< known for scalars
   Expr default_value;
 };
 

@@ -46,8 +46,9 @@ class SafetyChecker {
 
   bool shown(SafeFacts& at, const Expr& condition, const Place& place) {
     if (++questions_ == most_questions)
-      report(Diagnostic(codes::too_large_to_show, place,
-                        quoted(p_.name) + " reads and writes at more than " + std::to_string(most_questions / 4) + " places"));
+      report(Diagnostic(
+          codes::too_large_to_show, place,
+          quoted(p_.name) + " reads and writes at more than " + std::to_string(most_questions / 4) + " places"));
     return questions_ >= most_questions || at.proves(condition) || unreachable(at.facts());
   }
 
@@ -70,14 +71,16 @@ class SafetyChecker {
   }
 
   // lo <= at and to <= hi, where to is at + 1 for an element.
-  bool inside(SafeFacts& facts, BufferId id, size_t dim, const Expr& from, const Expr& to, const char* verb, const Place& place) {
+  bool inside(SafeFacts& facts, BufferId id, size_t dim, const Expr& from, const Expr& to, const char* verb,
+              const Place& place) {
     const Buffer& b = p_.buffer(id);
     const BoxDim& box = b.box[dim];
     for (const Expr& c : {less_equal(box.lo, from), same(to, from + 1) ? less(from, box.hi) : less_equal(to, box.hi)}) {
       if (shown(facts, c, place)) continue;
       const std::string what = same(to, from + 1) ? print(p_, from) : print(p_, from) + " .. " + print(p_, to);
       Diagnostic d(codes::access_not_shown, place,
-                   "cannot show that " + quoted(what) + " is inside " + quoted(name(id)) + ", which is " + verb + " here" + missing(c));
+                   "cannot show that " + quoted(what) + " is inside " + quoted(name(id)) + ", which is " + verb +
+                       " here" + missing(c));
       if (b.place.known())
         d.labels.push_back({b.place, "axis " + std::to_string(dim) + " of " + quoted(name(id)) + " runs over " +
                                          quoted(print(p_, box.lo) + " .. " + print(p_, box.hi))});
@@ -174,7 +177,8 @@ class SafetyChecker {
     reads(l.hi, facts, s->place);
     const bool at_once = l.kind == LoopKind::parallel || l.kind == LoopKind::vector || l.kind == LoopKind::bound;
     if (at_once && options_.races)
-      if (Diagnostics races = check_races(p_, l, s->place, facts.facts()); !races.empty()) report(std::move(races.front()));
+      if (Diagnostics races = check_races(p_, l, s->place, facts.facts()); !races.empty())
+        report(std::move(races.front()));
     SafeFacts inner = facts;
     if (at_once) inner.distrust(written(s));
     inner.assume_range(l.loop, l.lo, l.hi, written(s));
@@ -225,7 +229,8 @@ class SafetyChecker {
     for (const Expr& to : b.layout->to)
       if (has_reads(to) || !shown(at, less_equal(index_constant(0), to), place))
         report(Diagnostic(codes::layout_not_shown, place,
-                          "cannot show that " + quoted(print(p_, to)) + " in the layout of " + quoted(name(id)) + " is never negative"));
+                          "cannot show that " + quoted(print(p_, to)) + " in the layout of " + quoted(name(id)) +
+                              " is never negative"));
   }
 
   bool writable(BufferId id, const Place& place) {
@@ -256,8 +261,8 @@ class SafetyChecker {
           for (const Expr& c : {less_equal(w.ranges[i].lo, ranges[i].lo), less_equal(ranges[i].hi, w.ranges[i].hi)}) {
             if (shown(facts, c, place)) continue;
             Diagnostic d(codes::outside_region, place,
-                         "cannot show that " + quoted(print(p_, ranges[i].lo)) + " is inside the window of " + quoted(name(id)) +
-                             " that is reduced here" + missing(c));
+                         "cannot show that " + quoted(print(p_, ranges[i].lo)) + " is inside the window of " +
+                             quoted(name(id)) + " that is reduced here" + missing(c));
             d.help = "widen the window of the `reduce`, or guard the leaf";
             return report(std::move(d));
           }
@@ -357,13 +362,15 @@ class SafetyChecker {
         for (int64_t most : {operand.max_extents[d], r.max_extent})
           if (most > 0 && !shown(facts, less_equal(extent, index_constant(most)), s->place))
             report(Diagnostic(codes::wide_window, s->place,
-                              "cannot show that " + quoted(print(p_, r.lo) + " .. " + print(p_, r.hi)) + " of " + quoted(name(w.buffer)) +
-                                  " has at most " + std::to_string(most) + " elements, as " + quoted(instr.name) + " needs"));
+                              "cannot show that " + quoted(print(p_, r.lo) + " .. " + print(p_, r.hi)) + " of " +
+                                  quoted(name(w.buffer)) + " has at most " + std::to_string(most) + " elements, as " +
+                                  quoted(instr.name) + " needs"));
         for (const auto& [dim, other] : extents)
           if (dim == operand.dims[d] && !shown(facts, binary(BinaryOp::eq, extent, other), s->place))
             report(Diagnostic(codes::wide_window, s->place,
-                              "cannot show that two operands of " + quoted(instr.name) + " agree on " + quoted(p_.symbol(dim).name) + ": " +
-                                  quoted(print(p_, extent)) + " and " + quoted(print(p_, other))));
+                              "cannot show that two operands of " + quoted(instr.name) + " agree on " +
+                                  quoted(p_.symbol(dim).name) + ": " + quoted(print(p_, extent)) + " and " +
+                                  quoted(print(p_, other))));
         extents.emplace_back(operand.dims[d], extent);
       }
     }
@@ -387,6 +394,8 @@ class SafetyChecker {
 
 }  // namespace
 
-Diagnostics check_safety(const Program& program, const SafetyOptions& options) { return SafetyChecker(program, options).run(); }
+Diagnostics check_safety(const Program& program, const SafetyOptions& options) {
+  return SafetyChecker(program, options).run();
+}
 
 }  // namespace heddle::ir

@@ -106,8 +106,7 @@ void SafeFacts::assume_not(const Expr& condition) {
       assume_not(b->left);
       return assume_not(b->right);
     }
-    if (is_comparison(b->op) && is_numeric(b->left.type()))
-      return assume(binary(negated(b->op), b->left, b->right));
+    if (is_comparison(b->op) && is_numeric(b->left.type())) return assume(binary(negated(b->op), b->left, b->right));
   }
   assume(unary(UnaryOp::logical_not, condition));
 }
@@ -140,7 +139,8 @@ bool SafeFacts::is_tame(const Expr& data) const {
   const Convert* c = data.as<Convert>();
   if (c && is_integer(c->value.type()) && scalar_bytes(c->value.type()) < 8) return true;
   if (contains(open_, data)) return false;
-  const bool both = (contains(at_least_, data) || follows_bound(data, false)) && (contains(at_most_, data) || follows_bound(data, true));
+  const bool both = (contains(at_least_, data) || follows_bound(data, false)) &&
+                    (contains(at_most_, data) || follows_bound(data, true));
   if (!both) open_.push_back(data);
   return both;
 }
@@ -155,7 +155,8 @@ bool SafeFacts::follows_bound(const Expr& data, bool upper) const {
       const Expr left = as_index(b->left, false), right = as_index(b->right, false);
       if (!left.known() || !right.known()) return false;
       for (const auto& [from, value] : {std::pair(left, right), std::pair(right, left)})
-        if (touches_data(from) && !touches_data(value) && values.size() < most_values && !contains(values, value)) values.push_back(value);
+        if (touches_data(from) && !touches_data(value) && values.size() < most_values && !contains(values, value))
+          values.push_back(value);
       return false;
     });
   for (const Expr& value : values)
@@ -254,8 +255,8 @@ void SafeFacts::forget(const std::set<BufferId>& written) {
   std::erase_if(at_most_, speaks);
   std::erase_if(brought_, speaks);
   std::erase_if(checks_, [&](const PassedCheck& c) {
-    return speaks(c.condition) ||
-           std::any_of(c.over.begin(), c.over.end(), [&](const SymbolRange& r) { return speaks(r.lo) || speaks(r.hi); });
+    return speaks(c.condition) || std::any_of(c.over.begin(), c.over.end(),
+                                              [&](const SymbolRange& r) { return speaks(r.lo) || speaks(r.hi); });
   });
 }
 
@@ -305,7 +306,8 @@ void SafeFacts::match(const PassedCheck& check, const Expr& pattern, const Expr&
   };
   for (size_t i = 0; i < from.size() && i < to.size(); ++i) {
     const Var* v = from[i].as<Var>();
-    const bool free = v && std::any_of(check.over.begin(), check.over.end(), [&](const SymbolRange& r) { return r.symbol == v->symbol; });
+    const bool free = v && std::any_of(check.over.begin(), check.over.end(),
+                                       [&](const SymbolRange& r) { return r.symbol == v->symbol; });
     if (free && !value_of(v->symbol)) point.emplace_back(v->symbol, to[i]);
   }
   for (size_t i = 0; i < from.size() && i < to.size(); ++i)

@@ -58,9 +58,9 @@ class SafeFacts {
   Facts facts_;
   mutable std::vector<Expr> at_least_, at_most_;  ///< data with a lower, an upper bound
   mutable std::vector<Expr> open_;                ///< data for which none was found, by these facts
-  std::vector<SymbolId> wild_;            ///< loops over data
+  std::vector<SymbolId> wild_;                    ///< loops over data
   std::vector<PassedCheck> checks_;
-  std::vector<Expr> brought_;             ///< loads whose checks are in
+  std::vector<Expr> brought_;  ///< loads whose checks are in
   std::set<BufferId> changing_;
 };
 

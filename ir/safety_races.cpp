@@ -129,7 +129,8 @@ class RaceChecker {
   // A bound of an inner loop may carry the loop variable.
   bool through_loops(const Access& a, size_t dim) const {
     for (const SymbolRange& r : a.free)
-      if (mentions(a.window[dim].lo, r.symbol) && (mentions(r.lo, loop_.loop) || mentions(r.hi, loop_.loop))) return true;
+      if (mentions(a.window[dim].lo, r.symbol) && (mentions(r.lo, loop_.loop) || mentions(r.hi, loop_.loop)))
+        return true;
     return false;
   }
 
@@ -173,8 +174,8 @@ Diagnostics check_races(const Program& program, const For& loop, const Place& pl
   const Buffer& b = program.buffer(first->buffer);
   const std::string name = b.field.empty() ? b.name : b.name + "." + b.field;
   Diagnostic d(codes::race_not_shown, place,
-               "cannot show that iterations of `" + program.symbol(loop.loop).name + "`, which run at the same time, keep to cells of `" +
-                   name + "` of their own");
+               "cannot show that iterations of `" + program.symbol(loop.loop).name +
+                   "`, which run at the same time, keep to cells of `" + name + "` of their own");
   if (first->by && first->by->place.known()) d.labels.push_back({first->by->place, "written here"});
   if (second != first && second->by && second->by->place.known())
     d.labels.push_back({second->by->place, second->writes ? "also written here" : "read here"});

@@ -16,9 +16,10 @@ struct Term {
   Kind kind = Kind::path;
   int64_t integer = 0;
   double real = 0;
-  std::string text;          ///< path: dotted, as written ("y@tail.ri"); call, unary, binary: function or operator; text: content
-  std::vector<Term> args;    ///< subscript: the tensor's path, then one term per subscript; range: lo, hi; binary: two
-  std::string bound;         ///< of a subscript `i in lo .. hi`: the index name (on its range term)
+  std::string
+      text;  ///< path: dotted, as written ("y@tail.ri"); call, unary, binary: function or operator; text: content
+  std::vector<Term> args;  ///< subscript: the tensor's path, then one term per subscript; range: lo, hi; binary: two
+  std::string bound;       ///< of a subscript `i in lo .. hi`: the index name (on its range term)
   Place place;
 };
 
@@ -26,7 +27,8 @@ struct Term {
 struct StepCall {
   std::string name;
   std::vector<Term> operands;
-  std::map<std::string, std::vector<Term>> with;  ///< by preposition: "by", "into", "at", "as", "in", "to", "with", "when", "after"
+  std::map<std::string, std::vector<Term>>
+      with;  ///< by preposition: "by", "into", "at", "as", "in", "to", "with", "when", "after"
   Place place;
   Place name_place;
 };
@@ -48,9 +50,9 @@ struct ScheduleLine {
 };
 
 struct ScheduleText {
-  std::string op;        ///< "softmax"
-  std::string name;      ///< "rows"
-  std::string target;    ///< "cpu", "cpu/avx512", "neuron", ...
+  std::string op;      ///< "softmax"
+  std::string name;    ///< "rows"
+  std::string target;  ///< "cpu", "cpu/avx512", "neuron", ...
   std::vector<std::pair<std::string, Place>> allow;
   bool has_where = false;
   Term where;

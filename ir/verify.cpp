@@ -44,7 +44,8 @@ class Verifier {
 
   void broken(const char* rule, const std::string& what, const Place& place) {
     if (found_.size() < limits::diagnostics)
-      found_.push_back(Diagnostic(codes::broken_program, place, "the program breaks the rule `" + std::string(rule) + "`: " + what));
+      found_.push_back(
+          Diagnostic(codes::broken_program, place, "the program breaks the rule `" + std::string(rule) + "`: " + what));
   }
 
   bool known(BufferId id) const { return id.value < p_.buffers.size(); }
@@ -54,11 +55,13 @@ class Verifier {
     if (p_.parameters.size() > limits::parameters)
       broken("size", "there are more than " + std::to_string(limits::parameters) + " parameters", {});
     for (const Buffer& b : p_.buffers) {
-      if (b.box.size() > most_dims) broken("size", "`" + b.name + "` has more than " + std::to_string(most_dims) + " dims", b.place);
+      if (b.box.size() > most_dims)
+        broken("size", "`" + b.name + "` has more than " + std::to_string(most_dims) + " dims", b.place);
       if (!b.layout) continue;
       const Layout& map = *b.layout;
       if (map.from.size() != b.box.size()) broken("rows", "the layout of `" + b.name + "` has another rank", b.place);
-      if (map.to.empty() && !map.from.empty()) broken("rows", "the layout of `" + b.name + "` gives no coordinate", b.place);
+      if (map.to.empty() && !map.from.empty())
+        broken("rows", "the layout of `" + b.name + "` gives no coordinate", b.place);
       auto own = [&](SymbolId id) { return std::find(map.from.begin(), map.from.end(), id) != map.from.end(); };
       for (const Expr& e : map.to) {
         expr(e, b.place, own);
@@ -69,7 +72,8 @@ class Verifier {
       }
     }
     for (const Stage& s : p_.stages)
-      if (s.axes.size() > most_dims) broken("size", "`" + s.name + "` has more than " + std::to_string(most_dims) + " axes", s.place);
+      if (s.axes.size() > most_dims)
+        broken("size", "`" + s.name + "` has more than " + std::to_string(most_dims) + " axes", s.place);
   }
 
   bool user(const Reducer* r) const { return r && r->builtin == BuiltinReducer::none; }
@@ -131,7 +135,8 @@ class Verifier {
     if (!known(l.buffer)) return broken("ids", "a buffer is not in the table", place);
     const Buffer& b = p_.buffer(l.buffer);
     if (!alive_.count(l.buffer)) broken("scope", "`" + b.name + "` is read outside its alloc", place);
-    if (l.subs.size() != b.box.size()) broken("leaves", "a read of `" + b.name + "` has the wrong number of subscripts", place);
+    if (l.subs.size() != b.box.size())
+      broken("leaves", "a read of `" + b.name + "` has the wrong number of subscripts", place);
     for (const Expr& sub : l.subs)
       if (sub.type() != ScalarType::index) broken("leaves", "a subscript of `" + b.name + "` is not an index", place);
     for (const OpenRegion& r : regions_)
@@ -162,7 +167,8 @@ class Verifier {
       const int64_t* n = constant_value(extent);
       const int64_t* lo = constant_value(l.lo);
       if (!n || !lo || *n > limits::vector_extent)
-        broken("loops", "the vector loop `" + p_.symbol(l.loop).name + "` has no constant extent within the limit", place);
+        broken("loops", "the vector loop `" + p_.symbol(l.loop).name + "` has no constant extent within the limit",
+               place);
     }
     loops_.push_back(l.loop);
     kinds_.push_back(l.kind);
@@ -187,10 +193,14 @@ class Verifier {
     if (!row) return broken("ids", "the reducer `" + r.reducer + "` is not in the table", place);
     windows(r.windows, place);
     if (r.windows.empty()) return broken("rows", "a region has no window", place);
-    if (user(row) && !is_state(*row, r.windows)) return broken("rows", "the windows of a region are not the fields of `" + row->name + "`", place);
+    if (user(row) && !is_state(*row, r.windows))
+      return broken("rows", "the windows of a region are not the fields of `" + row->name + "`", place);
     for (const Window& w : r.windows)
       if (!user(row) && known(w.buffer) && !takes(row->builtin, p_.buffer(w.buffer).type))
-        return broken("rows", "`" + row->name + "` does not reduce `" + std::string(scalar_type_name(p_.buffer(w.buffer).type)) + "`", place);
+        return broken(
+            "rows",
+            "`" + row->name + "` does not reduce `" + std::string(scalar_type_name(p_.buffer(w.buffer).type)) + "`",
+            place);
     regions_.push_back({&r, loops_.size()});
     body(r.body);
     regions_.pop_back();
@@ -206,14 +216,17 @@ class Verifier {
   void stmt(const Leaf& l, const Place& place) {
     if (l.stage.value >= p_.stages.size()) return broken("ids", "a stage is not in the table", place);
     const Stage& row = p_.stage(l.stage);
-    if (l.bindings.size() != row.axes.size()) return broken("leaves", "`" + row.name + "` lacks a binding of an axis", place);
+    if (l.bindings.size() != row.axes.size())
+      return broken("leaves", "`" + row.name + "` lacks a binding of an axis", place);
     for (const Expr& b : l.bindings) loop_expr(b, place);
     loop_expr(l.predicate, place);
     if (l.assigns.empty()) return broken("leaves", "a leaf of `" + row.name + "` assigns nothing", place);
     const Reducer* reducer = p_.reducer(l.reducer);
     for (const Assign& a : l.assigns) {
       if (a.kind == AssignKind::combine && user(reducer) && !is_state(*reducer, l.assigns))
-        return broken("rows", "a leaf of `" + row.name + "` does not give every field of `" + reducer->name + "` in order", place);
+        return broken("rows",
+                      "a leaf of `" + row.name + "` does not give every field of `" + reducer->name + "` in order",
+                      place);
       if (a.kind == AssignKind::combine && a.kind != l.assigns[0].kind)
         return broken("rows", "a leaf of `" + row.name + "` both defines and combines", place);
       assign(l, row, a, place);
@@ -228,7 +241,8 @@ class Verifier {
     if (!known(a.buffer)) return broken("ids", "a buffer is not in the table", place);
     const Buffer& b = p_.buffer(a.buffer);
     if (!alive_.count(a.buffer)) broken("scope", "`" + b.name + "` is written outside its alloc", place);
-    if (a.subs.size() != b.box.size()) broken("leaves", "`" + b.name + "` is written with the wrong number of subscripts", place);
+    if (a.subs.size() != b.box.size())
+      broken("leaves", "`" + b.name + "` is written with the wrong number of subscripts", place);
     if (a.value.type() != b.type) broken("leaves", "`" + b.name + "` gets a value of another type", place);
     auto inside = [&](SymbolId id) {
       for (const Axis& x : row.axes)
@@ -242,7 +256,8 @@ class Verifier {
     expr(a.value, place, inside);
     if (a.kind != AssignKind::combine) return;
     const OpenRegion* region = region_of(a.buffer, l.reducer);
-    if (!region) return broken("regions", "`" + b.name + "` is combined into outside a region of `" + l.reducer + "`", place);
+    if (!region)
+      return broken("regions", "`" + b.name + "` is combined into outside a region of `" + l.reducer + "`", place);
     for (size_t i = 0; i < row.axes.size(); ++i)
       if (row.axes[i].cls != AxisClass::map) serial_inside(l.bindings[i], region->loops_outside, row, place);
   }
@@ -251,7 +266,8 @@ class Verifier {
   void serial_inside(const Expr& binding, size_t from, const Stage& row, const Place& place) {
     for (size_t i = from; i < loops_.size(); ++i)
       if ((kinds_[i] == LoopKind::parallel || kinds_[i] == LoopKind::vector) && mentions(binding, loops_[i]))
-        broken("parallel", "`" + p_.symbol(loops_[i]).name + "` runs a reduction of `" + row.name + "` out of order", place);
+        broken("parallel", "`" + p_.symbol(loops_[i]).name + "` runs a reduction of `" + row.name + "` out of order",
+               place);
   }
 
   void stmt(const Call& c, const Place& place) {
@@ -264,7 +280,8 @@ class Verifier {
       if (!known(c.windows[i].buffer)) return;
       const Buffer& b = p_.buffer(c.windows[i].buffer);
       if (b.type != instr->operands[i].type || b.box.size() != instr->operands[i].dims.size())
-        broken("rows", "`" + b.name + "` has another type or rank than the operand `" + instr->operands[i].name + "`", place);
+        broken("rows", "`" + b.name + "` has another type or rank than the operand `" + instr->operands[i].name + "`",
+               place);
     }
   }
 

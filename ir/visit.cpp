@@ -25,32 +25,31 @@ bool map_one(Expr& e, const std::function<Expr(const Expr&)>& f) {
 
 // Rebuilds a node from mapped parts through the folding builders.
 Expr rebuild(const Expr& e, const std::function<Expr(const Expr&)>& f) {
-  return std::visit(
-      overloaded{
-          [&](const Constant&) { return e; },
-          [&](const Var&) { return e; },
-          [&](Load l) {
-            bool changed = map_list(l.subs, f);
-            changed |= map_one(l.otherwise, f);
-            return changed ? make_expr(e.type(), std::move(l)) : e;
-          },
-          [&](StateField s) { return map_list(s.subs, f) ? make_expr(e.type(), std::move(s)) : e; },
-          [&](Unary u) { return map_one(u.value, f) ? unary(u.op, u.value) : e; },
-          [&](Binary b) {
-            bool changed = map_one(b.left, f);
-            changed |= map_one(b.right, f);
-            return changed ? binary(b.op, b.left, b.right) : e;
-          },
-          [&](Select s) {
-            bool changed = map_one(s.condition, f);
-            changed |= map_one(s.yes, f);
-            changed |= map_one(s.no, f);
-            return changed ? select(s.condition, s.yes, s.no) : e;
-          },
-          [&](MathCall c) { return map_list(c.args, f) ? make_expr(e.type(), std::move(c)) : e; },
-          [&](Convert c) { return map_one(c.value, f) ? convert(e.type(), c.value, c.mode) : e; },
-      },
-      e->form);
+  return std::visit(overloaded{
+                        [&](const Constant&) { return e; },
+                        [&](const Var&) { return e; },
+                        [&](Load l) {
+                          bool changed = map_list(l.subs, f);
+                          changed |= map_one(l.otherwise, f);
+                          return changed ? make_expr(e.type(), std::move(l)) : e;
+                        },
+                        [&](StateField s) { return map_list(s.subs, f) ? make_expr(e.type(), std::move(s)) : e; },
+                        [&](Unary u) { return map_one(u.value, f) ? unary(u.op, u.value) : e; },
+                        [&](Binary b) {
+                          bool changed = map_one(b.left, f);
+                          changed |= map_one(b.right, f);
+                          return changed ? binary(b.op, b.left, b.right) : e;
+                        },
+                        [&](Select s) {
+                          bool changed = map_one(s.condition, f);
+                          changed |= map_one(s.yes, f);
+                          changed |= map_one(s.no, f);
+                          return changed ? select(s.condition, s.yes, s.no) : e;
+                        },
+                        [&](MathCall c) { return map_list(c.args, f) ? make_expr(e.type(), std::move(c)) : e; },
+                        [&](Convert c) { return map_one(c.value, f) ? convert(e.type(), c.value, c.mode) : e; },
+                    },
+                    e->form);
 }
 
 bool map_axes(std::vector<Axis>& axes, const std::function<Expr(const Expr&)>& f) {

@@ -42,7 +42,8 @@ bool IndexCode::emit(const Expr& e, const std::vector<ir::SymbolId>& symbols, in
     return true;
   }
   if (const ir::Select* s = e.as<ir::Select>()) {
-    if (!emit(s->condition, symbols, depth) || !emit(s->yes, symbols, depth + 1) || !emit(s->no, symbols, depth + 2)) return false;
+    if (!emit(s->condition, symbols, depth) || !emit(s->yes, symbols, depth + 1) || !emit(s->no, symbols, depth + 2))
+      return false;
     steps_.push_back({Step::select, 0, 0});
     return true;
   }
@@ -146,7 +147,8 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
     plan.dim_names_.push_back(program.symbol(d.dim).name);
   }
   auto refuse = [&](const std::string& what) {
-    return Diagnostic(codes::unsupported_shape, {}, "the " + what + " of `" + program.name + "` cannot be computed before the call");
+    return Diagnostic(codes::unsupported_shape, {},
+                      "the " + what + " of `" + program.name + "` cannot be computed before the call");
   };
   auto code = [&](const Expr& e, IndexCode& out) { return !e.known() || out.compile(e, plan.symbols_); };
 
@@ -174,7 +176,8 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
         if (layout.arrays[i].buffer == d.buffer) row.array = static_cast<int>(i);
       row.axis = d.array_axis;
     }
-    bool plain = (!d.offset.known() || ir::is_constant(d.offset, 0)) && (!d.divisor.known() || ir::is_constant(d.divisor, 1));
+    bool plain =
+        (!d.offset.known() || ir::is_constant(d.offset, 0)) && (!d.divisor.known() || ir::is_constant(d.divisor, 1));
     row.simple = row.array >= 0 && plain;
     Expr offset = d.offset.known() ? d.offset : ir::index_constant(0);
     Expr divisor = d.divisor.known() ? d.divisor : ir::index_constant(1);
@@ -206,7 +209,8 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
   for (const ir::Magnitude::Term& t : magnitude.terms) {
     MagnitudeRow row{t.coefficient, {}};
     for (ir::SymbolId dim : t.dims)
-      row.dims.push_back(static_cast<int>(std::find(plan.symbols_.begin(), plan.symbols_.end(), dim) - plan.symbols_.begin()));
+      row.dims.push_back(
+          static_cast<int>(std::find(plan.symbols_.begin(), plan.symbols_.end(), dim) - plan.symbols_.begin()));
     plan.magnitude_.push_back(std::move(row));
   }
   for (const ir::Parameter& q : program.parameters) {
@@ -228,7 +232,8 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (arrays_[i].role == ir::Role::out) continue;
     if (arrays[i].rank != static_cast<int>(arrays_[i].axes.size()))
-      return {CallError::rank, static_cast<int>(i), -1, -1, arrays[i].rank, static_cast<int64_t>(arrays_[i].axes.size())};
+      return {
+          CallError::rank, static_cast<int>(i), -1, -1, arrays[i].rank, static_cast<int64_t>(arrays_[i].axes.size())};
   }
   int negative = -1;  // the first `let` below 0
   for (size_t d = 0; d < dims_.size(); ++d) {
@@ -243,10 +248,16 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
       continue;
     }
     int64_t offset, divisor, extent = arrays[row.array].extents[row.axis];
-    if (!row.offset.run(dims, offset) || !row.divisor.run(dims, divisor) || __builtin_sub_overflow(extent, offset, &extent))
+    if (!row.offset.run(dims, offset) || !row.divisor.run(dims, divisor) ||
+        __builtin_sub_overflow(extent, offset, &extent))
       return {CallError::overflow, row.array, row.axis, static_cast<int>(d), 0, 0};
     if (divisor == 0 || extent % divisor != 0 || extent / divisor < 0)
-      return {CallError::unsolvable, row.array, row.axis, static_cast<int>(d), arrays[row.array].extents[row.axis], divisor};
+      return {CallError::unsolvable,
+              row.array,
+              row.axis,
+              static_cast<int>(d),
+              arrays[row.array].extents[row.axis],
+              divisor};
     dims[d] = extent / divisor;
   }
   if (negative < 0) return {};
@@ -258,7 +269,8 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
 CallError CallPlan::unmet(const int64_t* dims) const {
   for (size_t r = 0; r < requirements_.size(); ++r) {
     int64_t holds = 0;
-    if (!requirements_[r].condition.run(dims, holds) || !holds) return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
+    if (!requirements_[r].condition.run(dims, holds) || !holds)
+      return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
   }
   return {};
 }
@@ -305,7 +317,8 @@ CallError CallPlan::overlaps(const ArrayArg* arrays) const {
       if (j == i || (arrays_[j].role != ir::Role::in && j < i)) continue;
       uintptr_t other_first, other_last;
       if (!footprint(arrays[j], ir::scalar_bytes(arrays_[j].type), other_first, other_last)) continue;
-      if (first < other_last && other_first < last) return {CallError::overlap, static_cast<int>(i), -1, static_cast<int>(j), 0, 0};
+      if (first < other_last && other_first < last)
+        return {CallError::overlap, static_cast<int>(i), -1, static_cast<int>(j), 0, 0};
     }
   }
   return {};
@@ -324,7 +337,8 @@ bool CallPlan::indices_fit(const int64_t* dims) const {
   return sum < ir::largest_index;
 }
 
-CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words, uint64_t& strided) const {
+CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words,
+                         uint64_t& strided) const {
   if (CallError e = bind_dims(arrays, dims); e.kind) return e;
   if (!indices_fit(dims)) return {CallError::overflow, -1, -1, -1, 0, 0};
   strided = 0;
@@ -332,8 +346,10 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
     const ArrayRow& row = arrays_[i];
     const ArrayArg& a = arrays[i];
     int index = static_cast<int>(i);
-    if (a.type != row.type) return {CallError::type, index, -1, -1, static_cast<int64_t>(a.type), static_cast<int64_t>(row.type)};
-    if (a.rank != static_cast<int>(row.axes.size())) return {CallError::rank, index, -1, -1, a.rank, static_cast<int64_t>(row.axes.size())};
+    if (a.type != row.type)
+      return {CallError::type, index, -1, -1, static_cast<int64_t>(a.type), static_cast<int64_t>(row.type)};
+    if (a.rank != static_cast<int>(row.axes.size()))
+      return {CallError::rank, index, -1, -1, a.rank, static_cast<int64_t>(row.axes.size())};
     if (a.readonly && row.role != ir::Role::in) return {CallError::readonly_output, index, -1, -1, 0, 0};
     bool empty = false;
     words[row.word] = reinterpret_cast<uint64_t>(a.data);
@@ -349,7 +365,8 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
     if (a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] <= 1) words[row.word + a.rank] = 1;
     if (empty) continue;
     if (!a.data) return {CallError::null_data, index, -1, -1, 0, 0};
-    if (reinterpret_cast<uintptr_t>(a.data) % ir::scalar_bytes(row.type) != 0) return {CallError::misaligned, index, -1, -1, 0, ir::scalar_bytes(row.type)};
+    if (reinterpret_cast<uintptr_t>(a.data) % ir::scalar_bytes(row.type) != 0)
+      return {CallError::misaligned, index, -1, -1, 0, ir::scalar_bytes(row.type)};
   }
   if (CallError e = unmet(dims); e.kind) return e;
   if (CallError e = overlaps(arrays); e.kind) return e;
@@ -374,36 +391,43 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
   };
   switch (e.kind) {
     case CallError::rank:
-      return Diagnostic(codes::wrong_rank, {}, "the argument " + name(e.argument) + " has " + number(e.seen) + " axes, shape " + shape(e.argument) +
-                                                   "; its type has " + number(e.expected) + ": " + dims_of(e.argument));
+      return Diagnostic(codes::wrong_rank, {},
+                        "the argument " + name(e.argument) + " has " + number(e.seen) + " axes, shape " +
+                            shape(e.argument) + "; its type has " + number(e.expected) + ": " + dims_of(e.argument));
     case CallError::type: {
       auto type = [](int64_t t) { return std::string(ir::scalar_type_name(static_cast<ir::ScalarType>(t))); };
-      return Diagnostic(codes::wrong_type, {}, "the argument " + name(e.argument) + " has elements of type `" + type(e.seen) +
-                                                   "`; this kernel takes `" + type(e.expected) + "`");
+      return Diagnostic(codes::wrong_type, {},
+                        "the argument " + name(e.argument) + " has elements of type `" + type(e.seen) +
+                            "`; this kernel takes `" + type(e.expected) + "`");
     }
     case CallError::extent: {
       const std::string& text = arrays_[e.argument].text[e.axis];
-      std::string expected = text == number(e.expected) ? "this kernel takes " + text : "`" + text + "` is " + number(e.expected) + " here";
-      return Diagnostic(codes::wrong_extent, {}, "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
-                                                     " elements; " + expected);
+      std::string expected = text == number(e.expected) ? "this kernel takes " + text
+                                                        : "`" + text + "` is " + number(e.expected) + " here";
+      return Diagnostic(codes::wrong_extent, {},
+                        "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
+                            " elements; " + expected);
     }
     case CallError::unsolvable:
       if (e.argument < 0)
-        return Diagnostic(codes::wrong_extent, {}, "the dim `" + dim_names_[e.other] + "` would be " + number(e.seen) + ", less than 0");
-      return Diagnostic(codes::wrong_extent, {}, "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
-                                                     " elements, from which `" + arrays_[e.argument].text[e.axis] + "` gives no whole `" +
-                                                     dim_names_[e.other] + "`");
-    case CallError::requirement:
-      return Diagnostic(codes::requirement_fails, {}, requirements_[e.other].text);
-    case CallError::overflow:
-      return Diagnostic(codes::wrong_extent, {}, "a shape of this call is past 64 bits");
+        return Diagnostic(codes::wrong_extent, {},
+                          "the dim `" + dim_names_[e.other] + "` would be " + number(e.seen) + ", less than 0");
+      return Diagnostic(codes::wrong_extent, {},
+                        "axis " + number(e.axis) + " of the argument " + name(e.argument) + " has " + number(e.seen) +
+                            " elements, from which `" + arrays_[e.argument].text[e.axis] + "` gives no whole `" +
+                            dim_names_[e.other] + "`");
+    case CallError::requirement: return Diagnostic(codes::requirement_fails, {}, requirements_[e.other].text);
+    case CallError::overflow: return Diagnostic(codes::wrong_extent, {}, "a shape of this call is past 64 bits");
     case CallError::readonly_output:
       return Diagnostic(codes::readonly_output, {}, "the output " + name(e.argument) + " is read-only");
     case CallError::overlap:
-      return Diagnostic(codes::overlapping, {}, "the output " + name(e.argument) + " overlaps " + name(e.other) + " in memory")
+      return Diagnostic(codes::overlapping, {},
+                        "the output " + name(e.argument) + " overlaps " + name(e.other) + " in memory")
           .with_help("pass a copy, or an output of its own");
     case CallError::misaligned:
-      return Diagnostic(codes::misaligned, {}, "the data of " + name(e.argument) + " is not aligned to its " + number(e.expected) + "-byte elements");
+      return Diagnostic(
+          codes::misaligned, {},
+          "the data of " + name(e.argument) + " is not aligned to its " + number(e.expected) + "-byte elements");
     case CallError::null_data:
       return Diagnostic(codes::null_data, {}, "the argument " + name(e.argument) + " has no data");
     case CallError::check:
@@ -414,7 +438,8 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
 
 Diagnostic CallPlan::explain_check(const std::string& text, const host::CheckReport& report) const {
   std::string at;
-  for (int64_t i = 0; i < std::min<int64_t>(report.count, 8); ++i) at += (at.empty() ? "" : ", ") + std::to_string(report.coordinates[i]);
+  for (int64_t i = 0; i < std::min<int64_t>(report.count, 8); ++i)
+    at += (at.empty() ? "" : ", ") + std::to_string(report.coordinates[i]);
   return Diagnostic(codes::check_fails, {}, text + (at.empty() ? "" : ", at (" + at + ")"));
 }
 

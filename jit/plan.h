@@ -52,10 +52,23 @@ class IndexCode {
 
 /// Failures of a call, by argument; `explain` turns one into a diagnostic.
 struct CallError {
-  enum Kind : uint8_t { none, rank, type, extent, unsolvable, requirement, overflow, readonly_output, overlap, misaligned, null_data, check } kind = none;
+  enum Kind : uint8_t {
+    none,
+    rank,
+    type,
+    extent,
+    unsolvable,
+    requirement,
+    overflow,
+    readonly_output,
+    overlap,
+    misaligned,
+    null_data,
+    check
+  } kind = none;
   int argument = -1;  ///< index among the array parameters
   int axis = -1;
-  int other = -1;     ///< a second argument, or the requirement
+  int other = -1;  ///< a second argument, or the requirement
   int64_t seen = 0, expected = 0;
 };
 
@@ -70,7 +83,8 @@ class CallPlan {
 
   /// Dims from the extents of the inputs (outputs whose data is null are not looked at), then every check, then the words.
   /// `arrays` are all array parameters in order. The flag of an array whose inner stride is not 1 is set in `strided`.
-  CallError bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words, uint64_t& strided) const;
+  CallError bind(const ArrayArg* arrays, const ScalarArg* scalars, int64_t* dims, uint64_t* words,
+                 uint64_t& strided) const;
   /// Dims only, from the inputs: to allocate outputs or to test a `where`.
   CallError bind_dims(const ArrayArg* arrays, int64_t* dims) const;
   /// The extents of array parameter `index` for bound dims.
@@ -84,8 +98,8 @@ class CallPlan {
     ir::ScalarType type;
     ir::Role role;
     int word = 0;
-    std::vector<IndexCode> axes;  ///< the expected extent of each array axis
-    std::vector<int> simple;      ///< of each axis: the dim it equals, or -1
+    std::vector<IndexCode> axes;    ///< the expected extent of each array axis
+    std::vector<int> simple;        ///< of each axis: the dim it equals, or -1
     std::vector<std::string> text;  ///< of each axis, for messages
   };
   struct ScalarRow {

@@ -41,7 +41,7 @@ thread_local bool inside_region = false;  // a nested region runs in place
 // its part by then, and nobody waits for it. Which thread ran a part shows nowhere: a part writes its own cells, and its
 // temporaries lie in the slice of the thread that runs it.
 struct ThreadPool::State {
-  std::mutex busy;                      // held by the caller whose region runs
+  std::mutex busy;  // held by the caller whose region runs
   std::vector<std::thread> workers;
   std::atomic<uint32_t> generation{0};  // odd while a region is open; each region has a number of its own
   std::atomic<int64_t> next{0};         // the first part that nobody has claimed

@@ -12,13 +12,13 @@ struct NamedType {
   const char* ml_dtypes;
 };
 constexpr NamedType named_types[] = {
-    {ScalarType::f64, "float64", nullptr},  {ScalarType::f32, "float32", nullptr},
-    {ScalarType::f16, "float16", nullptr},  {ScalarType::i8, "int8", nullptr},
-    {ScalarType::i16, "int16", nullptr},    {ScalarType::i32, "int32", nullptr},
-    {ScalarType::i64, "int64", nullptr},    {ScalarType::u8, "uint8", nullptr},
-    {ScalarType::u16, "uint16", nullptr},   {ScalarType::u32, "uint32", nullptr},
-    {ScalarType::u64, "uint64", nullptr},   {ScalarType::boolean, "bool", nullptr},
-    {ScalarType::bf16, nullptr, "bfloat16"}, {ScalarType::f8e4m3fn, nullptr, "float8_e4m3fn"},
+    {ScalarType::f64, "float64", nullptr},        {ScalarType::f32, "float32", nullptr},
+    {ScalarType::f16, "float16", nullptr},        {ScalarType::i8, "int8", nullptr},
+    {ScalarType::i16, "int16", nullptr},          {ScalarType::i32, "int32", nullptr},
+    {ScalarType::i64, "int64", nullptr},          {ScalarType::u8, "uint8", nullptr},
+    {ScalarType::u16, "uint16", nullptr},         {ScalarType::u32, "uint32", nullptr},
+    {ScalarType::u64, "uint64", nullptr},         {ScalarType::boolean, "bool", nullptr},
+    {ScalarType::bf16, nullptr, "bfloat16"},      {ScalarType::f8e4m3fn, nullptr, "float8_e4m3fn"},
     {ScalarType::f8e4m3, nullptr, "float8_e4m3"}, {ScalarType::f8e5m2, nullptr, "float8_e5m2"},
 };
 
@@ -70,16 +70,19 @@ bool view_ndarray(PyObject* object, ArrayView& view, Refusal& refusal) {
   auto* descr = py::detail::array_descriptor_proxy(array->descr);
   std::optional<ScalarType> type = dtypes().type_of(descr->type_num);
   if (!type || descr->byteorder == '>')
-    return refuse(jit::codes::wrong_type, "has elements of dtype `" + py::str(array->descr).cast<std::string>() + "`, which has no element type here");
+    return refuse(jit::codes::wrong_type, "has elements of dtype `" + py::str(array->descr).cast<std::string>() +
+                                              "`, which has no element type here");
   if (array->nd > max_rank)
-    return refuse(jit::codes::wrong_rank, "has " + std::to_string(array->nd) + " axes, more than " + std::to_string(max_rank));
+    return refuse(jit::codes::wrong_rank,
+                  "has " + std::to_string(array->nd) + " axes, more than " + std::to_string(max_rank));
   int64_t bytes = ir::scalar_bytes(*type);
   for (int i = 0; i < array->nd; ++i) {
     view.extents[i] = array->dimensions[i];
     view.strides[i] = array->strides[i] / bytes;
     if (array->dimensions[i] > 1 && array->strides[i] % bytes != 0)
-      return refuse(jit::codes::misaligned, "has a stride of " + std::to_string(array->strides[i]) + " bytes, no multiple of its " +
-                                                std::to_string(bytes) + "-byte elements");
+      return refuse(jit::codes::misaligned, "has a stride of " + std::to_string(array->strides[i]) +
+                                                " bytes, no multiple of its " + std::to_string(bytes) +
+                                                "-byte elements");
   }
   view.arg = {*type, array->nd, view.extents, view.strides, array->data, (array->flags & writeable_flag) == 0};
   return true;
@@ -98,7 +101,8 @@ py::object allocate(ScalarType type, const std::vector<int64_t>& extents) {
   py::array raw = (*empty)(bytes + alignment, *bytes_dtype);
   auto address = reinterpret_cast<uintptr_t>(raw.data());
   int64_t skip = (alignment - address % alignment) % alignment;
-  return py::array(py::reinterpret_borrow<py::dtype>(dtypes().dtype(type)), std::vector<py::ssize_t>(extents.begin(), extents.end()),
+  return py::array(py::reinterpret_borrow<py::dtype>(dtypes().dtype(type)),
+                   std::vector<py::ssize_t>(extents.begin(), extents.end()),
                    static_cast<char*>(raw.mutable_data()) + skip, raw);
 }
 

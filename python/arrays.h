@@ -47,7 +47,9 @@ using Keep = std::vector<py::object>;
 struct Refusal {
   const Code* code = nullptr;
   std::string why, help;
-  Diagnostic of(const std::string& argument) const { return Diagnostic(*code, {}, "the argument `" + argument + "` " + why).with_help(help); }
+  Diagnostic of(const std::string& argument) const {
+    return Diagnostic(*code, {}, "the argument `" + argument + "` " + why).with_help(help);
+  }
 };
 
 bool is_ndarray(PyObject* object);

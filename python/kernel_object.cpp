@@ -16,22 +16,21 @@ constexpr int64_t release_bytes = 1 << 16;
 
 struct Slot {
   enum Kind : uint8_t { input, output, scalar } kind;
-  int index;        // among the plan's arrays or scalars
-  PyObject* name;   // interned
+  int index;       // among the plan's arrays or scalars
+  PyObject* name;  // interned
 };
 
 struct KernelObject {
-  PyObject_HEAD
-  vectorcallfunc call;
+  PyObject_HEAD vectorcallfunc call;
   std::shared_ptr<api::KernelImpl>* impl;
-  std::vector<Slot>* slots;       // declared parameters but outputs, in order
-  std::vector<int>* outputs;      // plan indices
-  PyObject* result_type;          // a namedtuple class for several outputs, else null
-  PyObject* recipe;               // (function, arguments) that make this kernel again, or null
+  std::vector<Slot>* slots;   // declared parameters but outputs, in order
+  std::vector<int>* outputs;  // plan indices
+  PyObject* result_type;      // a namedtuple class for several outputs, else null
+  PyObject* recipe;           // (function, arguments) that make this kernel again, or null
   PyObject* weakrefs;
 };
 
-PyObject* word_out = nullptr;      // interned "out", "threads"
+PyObject* word_out = nullptr;  // interned "out", "threads"
 PyObject* word_threads = nullptr;
 PyTypeObject* kernel_type = nullptr;
 
@@ -60,9 +59,11 @@ bool read_scalar(PyObject* object, const jit::CallPlan::ScalarRow& row, jit::Sca
   int overflow = 0;
   out.integer = PyLong_AsLongLongAndOverflow(number, &overflow);
   Py_DECREF(number);
-  bool fits = !overflow && (row.type == ScalarType::u64 || (out.integer >= ir::integer_min(row.type) && out.integer <= ir::integer_max(row.type)));
+  bool fits = !overflow && (row.type == ScalarType::u64 ||
+                            (out.integer >= ir::integer_min(row.type) && out.integer <= ir::integer_max(row.type)));
   if (!fits && !PyErr_Occurred())
-    set_error(wrong("the scalar `" + row.name + "` does not fit into `" + std::string(ir::scalar_type_name(row.type)) + "`"));
+    set_error(
+        wrong("the scalar `" + row.name + "` does not fit into `" + std::string(ir::scalar_type_name(row.type)) + "`"));
   return fits && !PyErr_Occurred();
 }
 
@@ -108,7 +109,8 @@ struct Call {
     std::vector<std::string> known = {"out", "threads"};
     for (const Slot& s : slots) known.push_back(PyUnicode_AsUTF8(s.name));
     Diagnostic d = wrong("this kernel has no parameter `" + std::string(PyUnicode_AsUTF8(name)) + "`");
-    if (std::string near = nearest(PyUnicode_AsUTF8(name), known); !near.empty()) d.help = "did you mean `" + near + "`?";
+    if (std::string near = nearest(PyUnicode_AsUTF8(name), known); !near.empty())
+      d.help = "did you mean `" + near + "`?";
     set_error(d);
     return false;
   }
@@ -116,7 +118,8 @@ struct Call {
   bool sort(PyObject* const* args, size_t count, PyObject* names) {
     const auto& slots = *self->slots;
     if (count > slots.size()) {
-      set_error(wrong(std::to_string(count) + " arguments are given; this kernel takes " + std::to_string(slots.size())));
+      set_error(
+          wrong(std::to_string(count) + " arguments are given; this kernel takes " + std::to_string(slots.size())));
       return false;
     }
     for (size_t i = 0; i < count; ++i) given[i] = args[i];
@@ -197,7 +200,8 @@ struct Call {
     for (size_t i = 0; i < self->slots->size() && !like; ++i)
       if ((*self->slots)[i].kind == Slot::input) like = given[i];
     bool foreign = like && !is_ndarray(like);
-    if (self->outputs->size() == 1) return (foreign ? as_kind_of(like, std::move(made)) : std::move(made)).release().ptr();
+    if (self->outputs->size() == 1)
+      return (foreign ? as_kind_of(like, std::move(made)) : std::move(made)).release().ptr();
     py::tuple list(self->outputs->size());
     for (size_t i = 0; i < list.size(); ++i) {
       py::object one = py::reinterpret_borrow<py::tuple>(made)[i];
@@ -300,7 +304,8 @@ PyObject* get_times(PyObject* o, void*) {
   return guarded([&] {
     Times t = handle(o).times();
     py::dict d;
-    d["parse"] = t.parse, d["check"] = t.check, d["steps"] = t.steps, d["lower"] = t.lower, d["llvm"] = t.llvm, d["link"] = t.link;
+    d["parse"] = t.parse, d["check"] = t.check, d["steps"] = t.steps, d["lower"] = t.lower, d["llvm"] = t.llvm,
+    d["link"] = t.link;
     return d;
   });
 }
@@ -339,7 +344,8 @@ PyGetSetDef getters[] = {
     {"asm", get_asm, nullptr, "Assembly.", nullptr},
     {"schedule", get_schedule, nullptr, "The schedule's name; empty when the canonical program runs.", nullptr},
     {"target", get_target, nullptr, "The target, for example cpu/avx512.", nullptr},
-    {"times", get_times, nullptr, "Milliseconds of each stage of the compile: parse, check, steps, lower, llvm, link.", nullptr},
+    {"times", get_times, nullptr, "Milliseconds of each stage of the compile: parse, check, steps, lower, llvm, link.",
+     nullptr},
     {"name", get_name, nullptr, "The op and its schedule.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -357,11 +363,14 @@ PyType_Slot type_slots[] = {
     {Py_tp_methods, methods},
     {Py_tp_getset, getters},
     {Py_tp_members, members},
-    {Py_tp_doc, const_cast<char*>("A compiled op. Call it with arrays and scalars in the order of declaration; `out=` takes the outputs.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "A compiled op. Call it with arrays and scalars in the order of declaration; `out=` takes the outputs.")},
     {0, nullptr},
 };
 PyType_Spec type_spec = {"heddle.Kernel", sizeof(KernelObject), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, type_slots};
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                         type_slots};
 
 }  // namespace
 
@@ -381,7 +390,8 @@ void add_kernel_type(py::module_& module) {
 
 py::object make_kernel(Kernel kernel, const std::vector<ParameterInfo>& parameters, const std::string& name) {
   const jit::CallPlan& plan = kernel.impl()->plan;
-  if (plan.array_count() > max_arrays || plan.scalar_count() > max_arrays) throw std::runtime_error("a kernel has too many parameters");
+  if (plan.array_count() > max_arrays || plan.scalar_count() > max_arrays)
+    throw std::runtime_error("a kernel has too many parameters");
   auto slots = std::make_unique<std::vector<Slot>>();
   auto outputs = std::make_unique<std::vector<int>>();
   py::list names;
@@ -405,7 +415,10 @@ py::object make_kernel(Kernel kernel, const std::vector<ParameterInfo>& paramete
   self->slots = slots.release();
   self->outputs = outputs.release();
   if (self->outputs->size() > 1)
-    self->result_type = py::module_::import("collections").attr("namedtuple")(py::str(name).attr("replace")(".", "_"), names).release().ptr();
+    self->result_type = py::module_::import("collections")
+                            .attr("namedtuple")(py::str(name).attr("replace")(".", "_"), names)
+                            .release()
+                            .ptr();
   return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(self));
 }
 

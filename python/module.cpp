@@ -55,8 +55,9 @@ std::vector<Spec> specs(const py::list& list) {
   return out;
 }
 
-CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> consts, std::optional<std::string> schedule,
-                       std::map<std::string, int64_t> tune, std::map<std::string, int64_t> fix, std::string target, int threads) {
+CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> consts,
+                       std::optional<std::string> schedule, std::map<std::string, int64_t> tune,
+                       std::map<std::string, int64_t> fix, std::string target, int threads) {
   CompileOptions options;
   options.arrays = specs(arrays);
   options.consts = std::move(consts);
@@ -72,7 +73,10 @@ Buffer buffer_of(py::handle object, const std::string& name, Keep& keep) {
   ArrayView view;
   Refusal refusal;
   if (!view_array(object.ptr(), view, keep, refusal)) raise({refusal.of(name)});
-  return {view.arg.data, view.arg.type, {view.extents, view.extents + view.arg.rank}, {view.strides, view.strides + view.arg.rank},
+  return {view.arg.data,
+          view.arg.type,
+          {view.extents, view.extents + view.arg.rank},
+          {view.strides, view.strides + view.arg.rank},
           view.arg.readonly};
 }
 
@@ -106,8 +110,9 @@ py::object as_numpy(const py::object& object, const std::string& name) {
   Buffer b = buffer_of(object, name, keep);
   std::vector<py::ssize_t> strides;
   for (int64_t s : b.strides) strides.push_back(s * ir::scalar_bytes(b.type));
-  py::array out(py::reinterpret_borrow<py::dtype>(dtypes().dtype(b.type)), std::vector<py::ssize_t>(b.extents.begin(), b.extents.end()), strides,
-                b.data, py::make_tuple(object, py::cast(keep)));
+  py::array out(py::reinterpret_borrow<py::dtype>(dtypes().dtype(b.type)),
+                std::vector<py::ssize_t>(b.extents.begin(), b.extents.end()), strides, b.data,
+                py::make_tuple(object, py::cast(keep)));
   if (b.readonly) out.attr("setflags")(py::arg("write") = false);
   return out;
 }
@@ -115,7 +120,9 @@ py::object as_numpy(const py::object& object, const std::string& name) {
 py::dict parameter(const ParameterInfo& p) {
   py::dict d;
   d["name"] = p.name;
-  d["kind"] = p.kind == ParameterInfo::Kind::array ? "array" : p.kind == ParameterInfo::Kind::scalar ? "scalar" : "const";
+  d["kind"] = p.kind == ParameterInfo::Kind::array    ? "array"
+              : p.kind == ParameterInfo::Kind::scalar ? "scalar"
+                                                      : "const";
   d["type"] = p.type;
   d["dims"] = p.dims;
   d["output"] = p.output;
@@ -132,7 +139,8 @@ void add_op(py::module_& m) {
              Buffers buffers(arrays);
              std::vector<jit::ArrayArg> args;
              for (const Buffer& b : buffers.list)
-               args.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, false});
+               args.push_back(
+                   {b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, false});
              args.resize(args.size() + 64);  // outputs are not looked at
              return c.choose(args.data());
            })
@@ -144,13 +152,13 @@ void add_op(py::module_& m) {
       .def_property_readonly("schedules", &Op::schedules)
       .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
       .def("schedule_text",
-           [](const Op& op, const std::string& schedule, const std::string& name, const std::map<std::string, int64_t>& choices) {
-             return op.schedule_text(schedule, name, choices);
-           })
+           [](const Op& op, const std::string& schedule, const std::string& name,
+              const std::map<std::string, int64_t>& choices) { return op.schedule_text(schedule, name, choices); })
       .def("tune_variables",
            [](const Op& op, const std::string& schedule, const std::string& target) {
              py::list out;
-             for (const TuneVariable& t : value_or_raise(op.tune_variables(schedule, target))) out.append(py::make_tuple(t.name, t.value, t.choices));
+             for (const TuneVariable& t : value_or_raise(op.tune_variables(schedule, target)))
+               out.append(py::make_tuple(t.name, t.value, t.choices));
              return out;
            })
       .def_property_readonly("parameters",
@@ -167,7 +175,10 @@ void add_op(py::module_& m) {
              }();
              return make_kernel(value_or_raise(std::move(kernel)), op.parameters(), op.name());
            })
-      .def("chooser", [](const Op& op, const CompileOptions& options) { return value_or_raise(api::Chooser::make(*op.impl(), options)); })
+      .def("chooser",
+           [](const Op& op, const CompileOptions& options) {
+             return value_or_raise(api::Chooser::make(*op.impl(), options));
+           })
       .def("states",
            [](const Op& op, const CompileOptions& options) {
              Op::States s = value_or_raise(op.states(options));
@@ -177,15 +188,16 @@ void add_op(py::module_& m) {
              for (const Diagnostic& d : s.refusal) refusal.append(as_dict(d));
              return py::make_tuple(states, refusal, render(s.refusal));
            })
-      .def("interpret",
-           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
-             value_or_raise(op.interpret(options, Buffers(arrays).list, scalars_of(scalars), seed));
-           })
+      .def(
+          "interpret",
+          [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars,
+             uint64_t seed) { value_or_raise(op.interpret(options, Buffers(arrays).list, scalars_of(scalars), seed)); })
       .def("reference",
            [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars) {
              py::list out;
              for (Op::Bounded& b : value_or_raise(op.reference(options, Buffers(arrays).list, scalars_of(scalars))))
-               out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()), py::array_t<double>(b.bound.size(), b.bound.data())));
+               out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()),
+                                         py::array_t<double>(b.bound.size(), b.bound.data())));
              return out;
            });
 }
@@ -214,10 +226,12 @@ PYBIND11_MODULE(_heddle, m) {
   py::class_<Program>(m, "Program", "A printed program read back.")
       .def_property_readonly("name", &Program::name)
       .def_property_readonly("text", &Program::text)
-      .def("_repr_html_", [](const Program& p) { return py::module_::import("heddle.display").attr("program_html")(p.text()); })
+      .def("_repr_html_",
+           [](const Program& p) { return py::module_::import("heddle.display").attr("program_html")(p.text()); })
       .def("__reduce__",
            [](const Program& p) {
-             return py::make_tuple(py::module_::import("heddle.module").attr("_rebuild_program"), py::make_tuple(p.text(), p.name()));
+             return py::make_tuple(py::module_::import("heddle.module").attr("_rebuild_program"),
+                                   py::make_tuple(p.text(), p.name()));
            })
       .def_property_readonly("parameters",
                              [](const Program& p) {
@@ -225,30 +239,39 @@ PYBIND11_MODULE(_heddle, m) {
                                for (const ParameterInfo& info : p.parameters()) out.append(parameter(info));
                                return out;
                              })
-      .def("compile",
-           [](const Program& p, const std::string& target, int threads) {
-             py::object kernel = make_kernel(value_or_raise(p.compile(target, threads)), p.parameters(), p.name());
-             set_recipe(kernel, py::module_::import("heddle.module").attr("_rebuild_program_kernel"), py::make_tuple(p.text(), p.name(), target, threads));
-             return kernel;
-           },
-           py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
-      .def("interpret",
-           [](const Program& p, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
-             value_or_raise(p.interpret(Buffers(arrays).list, scalars_of(scalars), seed));
-           },
-           py::arg("arrays"), py::arg("scalars") = std::vector<double>{}, py::arg("seed") = 1,
-           "Runs the reference interpreter on all array parameters, inputs and then outputs.");
+      .def(
+          "compile",
+          [](const Program& p, const std::string& target, int threads) {
+            py::object kernel = make_kernel(value_or_raise(p.compile(target, threads)), p.parameters(), p.name());
+            set_recipe(kernel, py::module_::import("heddle.module").attr("_rebuild_program_kernel"),
+                       py::make_tuple(p.text(), p.name(), target, threads));
+            return kernel;
+          },
+          py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
+      .def(
+          "interpret",
+          [](const Program& p, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
+            value_or_raise(p.interpret(Buffers(arrays).list, scalars_of(scalars), seed));
+          },
+          py::arg("arrays"), py::arg("scalars") = std::vector<double>{}, py::arg("seed") = 1,
+          "Runs the reference interpreter on all array parameters, inputs and then outputs.");
   py::class_<Module>(m, "Module")
       .def_property_readonly("programs", &Module::programs)
-      .def("check", [](const Module& self) { if (Diagnostics found = self.check_schedules(); !found.empty()) raise(found); })
+      .def("check",
+           [](const Module& self) {
+             if (Diagnostics found = self.check_schedules(); !found.empty()) raise(found);
+           })
       .def("program", [](const Module& self, const std::string& name) { return value_or_raise(self.program(name)); })
-      .def("extend", [](const Module& self, std::string text, std::string name) { return value_or_raise(self.extend(std::move(text), std::move(name))); })
+      .def("extend", [](const Module& self, std::string text,
+                        std::string name) { return value_or_raise(self.extend(std::move(text), std::move(name))); })
       .def_property_readonly("ops", &Module::ops)
       .def("op", [](const Module& self, const std::string& name) { return value_or_raise(self.op(name)); });
-  m.def("parse", [](std::string text, std::string name) { return value_or_raise(Module::parse(std::move(text), std::move(name))); });
+  m.def("parse", [](std::string text, std::string name) {
+    return value_or_raise(Module::parse(std::move(text), std::move(name)));
+  });
   m.def("load", [](const std::string& path) { return value_or_raise(Module::load(path)); });
-  m.def("request", &request, py::arg("arrays"), py::arg("consts"), py::arg("schedule"), py::arg("tune"), py::arg("fix"), py::arg("target"),
-        py::arg("threads"));
+  m.def("request", &request, py::arg("arrays"), py::arg("consts"), py::arg("schedule"), py::arg("tune"), py::arg("fix"),
+        py::arg("target"), py::arg("threads"));
   m.def("describe", &describe);
   m.def("set_recipe", &set_recipe);
   m.def("as_numpy", &as_numpy);
@@ -258,7 +281,8 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("version", [] { return std::string(version()); });
   m.def("codes", [] {
     py::list out;
-    for (const Code& c : codes()) out.append(py::make_tuple(std::string(c.id), std::string(c.title), std::string(c.explain)));
+    for (const Code& c : codes())
+      out.append(py::make_tuple(std::string(c.id), std::string(c.title), std::string(c.explain)));
     return out;
   });
   m.def("allocate", [](const std::string& type, const std::vector<int64_t>& extents) {

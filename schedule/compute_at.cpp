@@ -44,8 +44,9 @@ Result<Done> reads_nothing_updated(const Step& step, const ProducerNest& nest) {
   for (const LeafSite& site : leaves(p.body))
     for (const Assign& a : site.leaf().assigns) {
       if (a.kind != AssignKind::update || std::find(read.begin(), read.end(), a.buffer) == read.end()) continue;
-      return step.refusal(codes::touched_producer, "`" + p.stage(nest.stage).name + "` reads `" + buffer_name(p, a.buffer) +
-                                                       "`, which is updated in place: it stays before or after the update")
+      return step
+          .refusal(codes::touched_producer, "`" + p.stage(nest.stage).name + "` reads `" + buffer_name(p, a.buffer) +
+                                                "`, which is updated in place: it stays before or after the update")
           .label(site.path.back()->place, "updated here");
     }
   return Done{};

@@ -47,8 +47,8 @@ constexpr int shown_columns = 140;
 // The byte offset of a column (from 1) of a line of UTF-8.
 size_t offset_of(std::string_view line, int column) {
   size_t at = 0;
-  for (int c = 1; c < column && at < line.size(); ++c)
-    do ++at;
+  for (int c = 1; c < column && at < line.size(); ++c) do
+      ++at;
     while (at < line.size() && (static_cast<unsigned char>(line[at]) & 0xC0) == 0x80);
   return at;
 }
@@ -72,7 +72,8 @@ class Excerpt {
     // Of a long line, the part around the place.
     int first = start.column <= shown_columns - 20 ? 1 : start.column - shown_columns / 2;
     size_t from = offset_of(line, first), to = from + offset_of(line.substr(from), shown_columns + 1);
-    std::string shown = (first > 1 ? ".." : "") + printable(line.substr(from, to - from)) + (to < line.size() ? ".." : "");
+    std::string shown =
+        (first > 1 ? ".." : "") + printable(line.substr(from, to - from)) + (to < line.size() ? ".." : "");
     int before = start.column - first + (first > 1 ? 2 : 0);
     if (place.source != source_ || start.line != line_ || first != first_) {
       std::string number = std::to_string(start.line);
@@ -81,7 +82,8 @@ class Excerpt {
     source_ = place.source, line_ = start.line, first_ = first;
     int room = std::max(1, shown_columns - (start.column - first));
     int width = end.line == start.line ? end.column - start.column : static_cast<int>(shown.size()) - before;
-    out += std::string(2 + gutter_, ' ') + " | " + std::string(before, ' ') + std::string(std::clamp(width, 1, room), mark);
+    out += std::string(2 + gutter_, ' ') + " | " + std::string(before, ' ') +
+           std::string(std::clamp(width, 1, room), mark);
     if (!message.empty()) out += " " + message;
     out += "\n";
   }

@@ -16,9 +16,14 @@ Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_optio
 
 nlohmann::json place_json(const Place& place) {
   nlohmann::json j;
-  if (!place.known()) return {{"file", nullptr}, {"line", nullptr}, {"column", nullptr}, {"end_line", nullptr}, {"end_column", nullptr}};
+  if (!place.known())
+    return {{"file", nullptr}, {"line", nullptr}, {"column", nullptr}, {"end_line", nullptr}, {"end_column", nullptr}};
   auto begin = place.source->at(place.begin), end = place.source->at(place.end);
-  return {{"file", place.source->name()}, {"line", begin.line}, {"column", begin.column}, {"end_line", end.line}, {"end_column", end.column}};
+  return {{"file", place.source->name()},
+          {"line", begin.line},
+          {"column", begin.column},
+          {"end_line", end.line},
+          {"end_column", end.column}};
 }
 
 nlohmann::json as_json(const Diagnostic& d) {
@@ -41,7 +46,8 @@ Result<Op> choose_op(const Module& module, const Options& o) {
   if (known.size() == 1) return module.op(known.front());
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "`" : ", `") + name + "`";
-  return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op").with_help("its ops: " + list);
+  return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op")
+      .with_help("its ops: " + list);
 }
 
 Result<Spec> parse_spec(const std::string& text) {
@@ -67,7 +73,8 @@ Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
     size_t equals = pair.find('=');
     char* end = nullptr;
     double value = equals == std::string::npos ? 0 : std::strtod(pair.c_str() + equals + 1, &end);
-    if (equals == std::string::npos || *end || end == pair.c_str() + equals + 1) return wrong("`--scalar " + pair + "` is not NAME=VALUE");
+    if (equals == std::string::npos || *end || end == pair.c_str() + equals + 1)
+      return wrong("`--scalar " + pair + "` is not NAME=VALUE");
     given[pair.substr(0, equals)] = value;
   }
   std::vector<Scalar> out;
@@ -142,7 +149,8 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
   if (o.has_schedule) r.schedule = o.schedule;
   r.target = o.target;
   r.threads = o.threads;
-  auto take = [&](const std::vector<std::string>& pairs, const char* option, std::map<std::string, int64_t>& into) -> Result<Done> {
+  auto take = [&](const std::vector<std::string>& pairs, const char* option,
+                  std::map<std::string, int64_t>& into) -> Result<Done> {
     Result<std::map<std::string, int64_t>> n = numbers(pairs, option);
     if (!n) return n.errors();
     into = *n;
@@ -168,7 +176,9 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
     ++next;
     r.arrays.push_back(std::move(spec));
   }
-  if (inputs.size() > next) return wrong(std::to_string(inputs.size()) + " arrays are given by --in; `" + op.name() + "` takes " + std::to_string(next));
+  if (inputs.size() > next)
+    return wrong(std::to_string(inputs.size()) + " arrays are given by --in; `" + op.name() + "` takes " +
+                 std::to_string(next));
   return r;
 }
 
@@ -201,7 +211,8 @@ int run(const Options& o, bool interpret) {
   if (!kernel) return refuse(kernel.errors());
   Result<std::vector<Array>> outputs = make_outputs(*op, *kernel, arrays);
   if (!outputs) return refuse(outputs.errors());
-  if (o.out.size() > outputs->size()) return refuse({wrong("more files by --out than `" + op->name() + "` has outputs")});
+  if (o.out.size() > outputs->size())
+    return refuse({wrong("more files by --out than `" + op->name() + "` has outputs")});
 
   std::vector<Buffer> buffers;
   for (Array& a : arrays) buffers.push_back(a.buffer());
@@ -235,7 +246,8 @@ int lower(const Options& o) {
     std::cerr << "the program above is the one before the step that was refused\n";
     return refuse(states->refusal);
   }
-  if (o.after >= 0 && !wanted_exists) return refuse({wrong("the schedule has " + std::to_string(states->states.size() - 1) + " steps")});
+  if (o.after >= 0 && !wanted_exists)
+    return refuse({wrong("the schedule has " + std::to_string(states->states.size() - 1) + " steps")});
   return exit_done;
 }
 

@@ -11,7 +11,8 @@ using heddle::tools::Options;
 void common(CLI::App* app, Options& o) {
   app->add_option("file", o.file, "a .hd text, or - for standard input")->required();
   app->add_option("--op", o.op, "the op; may be left out when the text has one");
-  app->add_option("--schedule", o.schedule, "its schedule; without, the first that fits")->each([&](const std::string&) { o.has_schedule = true; });
+  app->add_option("--schedule", o.schedule, "its schedule; without, the first that fits")
+      ->each([&](const std::string&) { o.has_schedule = true; });
   app->add_option("--target", o.target, "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2");
   app->add_option("--threads", o.threads, "threads of parallel loops");
   app->add_option("--fix", o.fix, "DIM=N: a dim becomes a constant")->delimiter(',');
@@ -49,7 +50,9 @@ int dispatch(int argc, char** argv) {
   emit->add_option("--as", o.as, "program, llvm or asm")->check(CLI::IsMember({"program", "llvm", "asm"}));
   emit->add_option("-o", o.output, "a file instead of standard output");
   auto* list = app.add_subcommand("list", "lists what there is");
-  list->add_option("what", word, "ops, schedules, steps, targets or codes")->required()->check(CLI::IsMember({"ops", "schedules", "steps", "targets", "codes"}));
+  list->add_option("what", word, "ops, schedules, steps, targets or codes")
+      ->required()
+      ->check(CLI::IsMember({"ops", "schedules", "steps", "targets", "codes"}));
   list->add_option("file", o.file, "a .hd text, for ops and schedules");
   auto* explain = app.add_subcommand("explain", "what a diagnostic code means");
   explain->add_option("code", word, "HD0123")->required();

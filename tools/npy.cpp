@@ -17,10 +17,10 @@ struct Spelling {
 };
 // The first spelling of a type is the one written.
 constexpr Spelling spellings[] = {
-    {ScalarType::f64, "<f8"}, {ScalarType::f32, "<f4"}, {ScalarType::f16, "<f2"}, {ScalarType::i8, "|i1"}, {ScalarType::i16, "<i2"},
-    {ScalarType::i32, "<i4"}, {ScalarType::i64, "<i8"}, {ScalarType::u8, "|u1"}, {ScalarType::u16, "<u2"}, {ScalarType::u32, "<u4"},
-    {ScalarType::u64, "<u8"}, {ScalarType::boolean, "|b1"}, {ScalarType::bf16, "<u2"}, {ScalarType::f8e4m3fn, "|u1"},
-    {ScalarType::f8e4m3, "|u1"}, {ScalarType::f8e5m2, "|u1"},
+    {ScalarType::f64, "<f8"},  {ScalarType::f32, "<f4"},      {ScalarType::f16, "<f2"},    {ScalarType::i8, "|i1"},
+    {ScalarType::i16, "<i2"},  {ScalarType::i32, "<i4"},      {ScalarType::i64, "<i8"},    {ScalarType::u8, "|u1"},
+    {ScalarType::u16, "<u2"},  {ScalarType::u32, "<u4"},      {ScalarType::u64, "<u8"},    {ScalarType::boolean, "|b1"},
+    {ScalarType::bf16, "<u2"}, {ScalarType::f8e4m3fn, "|u1"}, {ScalarType::f8e4m3, "|u1"}, {ScalarType::f8e5m2, "|u1"},
 };
 
 Diagnostic broken(const std::string& path, const std::string& what) {
@@ -67,7 +67,8 @@ bool byte_count(const Array& a, int64_t& bytes) {
 void set_strides(Array& a, bool fortran) {
   a.strides.assign(a.extents.size(), 1);
   if (fortran) {
-    for (size_t i = 1; i < a.extents.size(); ++i) a.strides[i] = a.strides[i - 1] * std::max<int64_t>(a.extents[i - 1], 1);
+    for (size_t i = 1; i < a.extents.size(); ++i)
+      a.strides[i] = a.strides[i - 1] * std::max<int64_t>(a.extents[i - 1], 1);
   } else {
     for (size_t i = a.extents.size(); i-- > 1;) a.strides[i - 1] = a.strides[i] * std::max<int64_t>(a.extents[i], 1);
   }
@@ -75,7 +76,8 @@ void set_strides(Array& a, bool fortran) {
 
 Result<std::string> read_header(std::ifstream& file, const std::string& path) {
   unsigned char magic[8];
-  if (!file.read(reinterpret_cast<char*>(magic), 8) || std::memcmp(magic, "\x93NUMPY", 6) != 0) return broken(path, "is no .npy file");
+  if (!file.read(reinterpret_cast<char*>(magic), 8) || std::memcmp(magic, "\x93NUMPY", 6) != 0)
+    return broken(path, "is no .npy file");
   int width = magic[6] == 1 ? 2 : 4;
   unsigned char size[4] = {};
   if (!file.read(reinterpret_cast<char*>(size), width)) return broken(path, "ends in its header");
@@ -113,8 +115,10 @@ Result<Array> read_npy(const std::string& argument) {
   Array a;
   std::string descr = field(*header, "descr");
   if (descr.size() >= 2) descr = descr.substr(1, descr.size() - 2);
-  auto row = std::find_if(std::begin(spellings), std::end(spellings), [&](const Spelling& s) { return descr == s.text; });
-  if (row == std::end(spellings)) return broken(path, "has elements of dtype `" + descr + "`, which has no element type here");
+  auto row =
+      std::find_if(std::begin(spellings), std::end(spellings), [&](const Spelling& s) { return descr == s.text; });
+  if (row == std::end(spellings))
+    return broken(path, "has elements of dtype `" + descr + "`, which has no element type here");
   a.type = row->type;
   if (wanted && ir::scalar_bytes(*wanted) != ir::scalar_bytes(a.type))
     return broken(path, "has elements of " + std::to_string(ir::scalar_bytes(a.type)) + " bytes, which are no `" +

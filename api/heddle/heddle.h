@@ -27,21 +27,37 @@ using ir::ScalarType;
 template <class T>
 constexpr ScalarType scalar_type_of();
 template <>
-constexpr ScalarType scalar_type_of<float>() { return ScalarType::f32; }
+constexpr ScalarType scalar_type_of<float>() {
+  return ScalarType::f32;
+}
 template <>
-constexpr ScalarType scalar_type_of<double>() { return ScalarType::f64; }
+constexpr ScalarType scalar_type_of<double>() {
+  return ScalarType::f64;
+}
 template <>
-constexpr ScalarType scalar_type_of<int8_t>() { return ScalarType::i8; }
+constexpr ScalarType scalar_type_of<int8_t>() {
+  return ScalarType::i8;
+}
 template <>
-constexpr ScalarType scalar_type_of<int16_t>() { return ScalarType::i16; }
+constexpr ScalarType scalar_type_of<int16_t>() {
+  return ScalarType::i16;
+}
 template <>
-constexpr ScalarType scalar_type_of<int32_t>() { return ScalarType::i32; }
+constexpr ScalarType scalar_type_of<int32_t>() {
+  return ScalarType::i32;
+}
 template <>
-constexpr ScalarType scalar_type_of<int64_t>() { return ScalarType::i64; }
+constexpr ScalarType scalar_type_of<int64_t>() {
+  return ScalarType::i64;
+}
 template <>
-constexpr ScalarType scalar_type_of<uint8_t>() { return ScalarType::u8; }
+constexpr ScalarType scalar_type_of<uint8_t>() {
+  return ScalarType::u8;
+}
 template <>
-constexpr ScalarType scalar_type_of<bool>() { return ScalarType::boolean; }
+constexpr ScalarType scalar_type_of<bool>() {
+  return ScalarType::boolean;
+}
 
 /// An array of the caller's: never owned, never kept past the call.
 struct Buffer {
@@ -54,8 +70,8 @@ struct Buffer {
   /// A dense row-major array.
   template <class T>
   static Buffer of(T* data, std::vector<int64_t> extents) {
-    return dense(const_cast<std::remove_const_t<T>*>(data), scalar_type_of<std::remove_const_t<T>>(), std::move(extents),
-                 std::is_const_v<T>);
+    return dense(const_cast<std::remove_const_t<T>*>(data), scalar_type_of<std::remove_const_t<T>>(),
+                 std::move(extents), std::is_const_v<T>);
   }
   static Buffer dense(void* data, ScalarType type, std::vector<int64_t> extents, bool readonly = false);
 };
@@ -76,13 +92,13 @@ struct Scalar {
 };
 
 struct CompileOptions {
-  std::vector<Spec> arrays;                 ///< for each array input, in the order of declaration
-  std::map<std::string, int64_t> consts;    ///< values of `const` parameters; defaults are taken for the rest
-  std::optional<std::string> schedule;      ///< a schedule's name; "" = none; not given = the first one that fits
-  std::map<std::string, int64_t> tune;      ///< values for the schedule's `tune` variables
-  std::map<std::string, int64_t> fix;       ///< dims that become constants
-  std::string target = "auto";              ///< "auto", "cpu", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"
-  int threads = 0;                          ///< 0 = the session's number
+  std::vector<Spec> arrays;               ///< for each array input, in the order of declaration
+  std::map<std::string, int64_t> consts;  ///< values of `const` parameters; defaults are taken for the rest
+  std::optional<std::string> schedule;    ///< a schedule's name; "" = none; not given = the first one that fits
+  std::map<std::string, int64_t> tune;    ///< values for the schedule's `tune` variables
+  std::map<std::string, int64_t> fix;     ///< dims that become constants
+  std::string target = "auto";            ///< "auto", "cpu", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"
+  int threads = 0;                        ///< 0 = the session's number
 };
 
 /// Milliseconds of each stage of one compile.
@@ -95,7 +111,7 @@ struct ParameterInfo {
   enum class Kind { array, scalar, constant };
   std::string name;
   Kind kind = Kind::array;
-  std::string type;      ///< "f32", or a generic's name
+  std::string type;  ///< "f32", or a generic's name
   std::vector<std::string> dims;
   bool output = false, inout = false;
   std::optional<double> default_value;
@@ -111,7 +127,7 @@ struct StateInfo {
 /// One declaration `tune block = 4 in [1, 2, 4, 8]`.
 struct TuneVariable {
   std::string name;
-  int64_t value = 0;             ///< the default
+  int64_t value = 0;  ///< the default
   std::vector<int64_t> choices;
 };
 
@@ -134,11 +150,11 @@ class Kernel {
 
   std::vector<ScalarType> output_types() const;
 
-  const std::string& program() const;      ///< printed, after all steps
-  Result<std::string> llvm() const;        ///< LLVM IR after the passes
+  const std::string& program() const;  ///< printed, after all steps
+  Result<std::string> llvm() const;    ///< LLVM IR after the passes
   Result<std::string> assembly() const;
-  const std::string& schedule() const;     ///< the schedule's name, empty when none was chosen
-  const std::string& target() const;       ///< "cpu/avx512"
+  const std::string& schedule() const;  ///< the schedule's name, empty when none was chosen
+  const std::string& target() const;    ///< "cpu/avx512"
   Times times() const;
   const std::shared_ptr<api::KernelImpl>& impl() const { return impl_; }
 
@@ -158,7 +174,8 @@ class Op {
   /// The lines of a schedule as written: steps, `tune`, `let` and branches; empty when there is no such schedule.
   std::vector<std::string> schedule_lines(std::string_view schedule) const;
   /// A schedule as text under a new name, with the values of `choices` in place of its `tune` lines: `let block = 8`.
-  std::string schedule_text(std::string_view schedule, std::string_view name, const std::map<std::string, int64_t>& choices) const;
+  std::string schedule_text(std::string_view schedule, std::string_view name,
+                            const std::map<std::string, int64_t>& choices) const;
   /// The `tune` variables of a schedule on a target, in the order of the text, those of branches not taken by default left out.
   Result<std::vector<TuneVariable>> tune_variables(std::string_view schedule, const std::string& target = "auto") const;
   Result<Kernel> compile(const CompileOptions& options) const;
@@ -169,8 +186,8 @@ class Op {
   };
   Result<States> states(const CompileOptions& options) const;
   /// Runs the reference interpreter instead of machine code, on the canonical program or on a scheduled one.
-  Result<Done> interpret(const CompileOptions& options, const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {},
-                         uint64_t seed = 1) const;
+  Result<Done> interpret(const CompileOptions& options, const std::vector<Buffer>& arrays,
+                         const std::vector<Scalar>& scalars = {}, uint64_t seed = 1) const;
   /// f64 values and error bounds of each output by the interpreter's bounded mode (docs/numerics.md), row-major.
   struct Bounded {
     std::vector<double> value, bound;
@@ -190,7 +207,8 @@ class Program {
   const std::string& name() const;
   std::string text() const;
   Result<Kernel> compile(const std::string& target = "auto", int threads = 0) const;
-  Result<Done> interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {}, uint64_t seed = 1) const;
+  Result<Done> interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {},
+                         uint64_t seed = 1) const;
   std::vector<ParameterInfo> parameters() const;
 
  private:

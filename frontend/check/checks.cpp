@@ -55,13 +55,16 @@ ir::Expr OpChecker::inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, b
   for (const Index& i : scope_.indices) {
     if (!i.lo.known()) continue;
     facts.add_range(i.symbol, i.lo, i.hi);
-    if (guarded || ir::mentions(data, i.symbol) || !ir::mentions(rest, i.symbol) || has_load(i.lo) || has_load(i.hi)) continue;
+    if (guarded || ir::mentions(data, i.symbol) || !ir::mentions(rest, i.symbol) || has_load(i.lo) || has_load(i.hi))
+      continue;
     ends.push_back({i.symbol, i.lo, i.hi});
-    if (!ir::prove(facts_, ir::less(i.lo, i.hi))) empty = ir::binary(ir::BinaryOp::logical_or, empty, ir::less_equal(i.hi, i.lo));
+    if (!ir::prove(facts_, ir::less(i.lo, i.hi)))
+      empty = ir::binary(ir::BinaryOp::logical_or, empty, ir::less_equal(i.hi, i.lo));
   }
   if (!ends.empty())
     if (ir::Bounds b = ir::bounds_over(rest, ends, facts); b.ok) low = b.lo, high = b.hi;
-  ir::Expr inside = ir::both(ir::less_equal(ir::simplify(box.lo - low), data), ir::less(data, ir::simplify(box.hi - high)));
+  ir::Expr inside =
+      ir::both(ir::less_equal(ir::simplify(box.lo - low), data), ir::less(data, ir::simplify(box.hi - high)));
   return ir::binary(ir::BinaryOp::logical_or, empty, inside);
 }
 
@@ -88,7 +91,8 @@ void OpChecker::check_data(const Access& access, size_t k) {
                         ir::both(ir::less_equal(box.lo, whole->lo), ir::less_equal(whole->hi, box.hi)));
   if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
 
-  add_check(inside, "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`", access.place);
+  add_check(inside, "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`",
+            access.place);
 }
 
 // A check at each point of the axes that the condition mentions, and those that their ranges mention.

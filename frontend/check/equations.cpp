@@ -98,15 +98,21 @@ int OpChecker::target_of(const ast::Equation& eq) {
   bool update = eq.kind == ast::AssignKind::update;
   if (tensors_[id].input && !(update && tensors_[id].inout)) {
     bool inout = tensors_[id].inout;
-    report(Diagnostic(codes::left_side, left.path.place,
-                      "`" + name + (inout ? "` is `inout`: its cells are updated by `<-`" : "` is an input: inputs are not written"))
-               .label(tensors_[id].place, "it is declared here")
-               .with_help(inout ? "write `" + excerpt(left.place) + " <- ..`"
-                                : "give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
+    report(
+        Diagnostic(
+            codes::left_side, left.path.place,
+            "`" + name +
+                (inout ? "` is `inout`: its cells are updated by `<-`" : "` is an input: inputs are not written"))
+            .label(tensors_[id].place, "it is declared here")
+            .with_help(
+                inout
+                    ? "write `" + excerpt(left.place) + " <- ..`"
+                    : "give the stage another name; a tensor that is updated is declared `inout` and written by `<-`"));
     return -1;
   }
   if (update && !tensors_[id].inout) {
-    report(Diagnostic(codes::left_side, left.path.place, "`" + name + "` is no `inout` parameter, so it has no cells to update")
+    report(Diagnostic(codes::left_side, left.path.place,
+                      "`" + name + "` is no `inout` parameter, so it has no cells to update")
                .with_help("write `" + excerpt(left.place) + " = ..`, or declare `inout " + name + ": ..`"));
     return -1;
   }
@@ -114,7 +120,8 @@ int OpChecker::target_of(const ast::Equation& eq) {
     tensors_[id].defined = left.path.place;
     tensors_[id].state = Tensor::State::broken;
   }
-  if (eq.right.value && op_called(*eq.right.value) && !update) report(unsupported("a call of an op", eq.right.value->place));
+  if (eq.right.value && op_called(*eq.right.value) && !update)
+    report(unsupported("a call of an op", eq.right.value->place));
   else if (eq.left.size() != 1)
     report(Diagnostic(codes::left_side, eq.place, "only a call of an op has several left sides"));
   else if (eq.kind == ast::AssignKind::combine)
@@ -195,9 +202,11 @@ bool OpChecker::left_index(const ast::Entry& e, std::vector<ir::Expr>& subs) {
   const ast::Name name = e.bound ? *e.bound : word ? ast::Name{*word, e.place} : ast::Name{};
   bool range = e.kind == ast::Entry::Kind::range;
   if (name.text.empty() || (range && !e.bound)) {
-    report(Diagnostic(codes::left_side, e.place, "a left subscript that is no bare index needs a reduction on the right")
-               .with_help("each subscript of the left side is an index of its own, such as `i` or `i in 0 .. n`; contributions to "
-                          "computed cells are combined: `y[id[i]] = sum[i] ..`"));
+    report(
+        Diagnostic(codes::left_side, e.place, "a left subscript that is no bare index needs a reduction on the right")
+            .with_help("each subscript of the left side is an index of its own, such as `i` or `i in 0 .. n`; "
+                       "contributions to "
+                       "computed cells are combined: `y[id[i]] = sum[i] ..`"));
     return false;
   }
   int at = add_index(name, ir::AxisClass::map);

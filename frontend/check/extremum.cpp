@@ -74,7 +74,8 @@ ir::Expr OpChecker::extremum(const ast::Reduction& r, const Tensor& target) {
     bool index = v.type() == ScalarType::index;
     report(Diagnostic(codes::wrong_operand, r.body->place,
                       "`" + name + "` takes numbers, and this is " + (index ? "an index" : "`bool`"))
-               .with_help(index ? "convert it: `i64(" + excerpt(r.body->place) + ")`" : "write `if .. then 1 else 0` with a type"));
+               .with_help(index ? "convert it: `i64(" + excerpt(r.body->place) + ")`"
+                                : "write `if .. then 1 else 0` with a type"));
     return {};
   }
   scope_.extremum = name;
@@ -137,7 +138,8 @@ std::string OpChecker::extremum_reducer(ScalarType type) {
   ir::Expr take = ir::both(ir::less_equal(zero, b_pos), wins);
   ir::SymbolId local = frame_.add(ir::Symbol{"take", ir::SymbolKind::local, ScalarType::boolean, "", {}});
   ir::Expr taken = ir::var(local, ScalarType::boolean);
-  row.combine = {{-1, local, {}, take}, {best, {}, {}, ir::select(taken, b, a)}, {pos, {}, {}, ir::select(taken, b_pos, a_pos)}};
+  row.combine = {
+      {-1, local, {}, take}, {best, {}, {}, ir::select(taken, b, a)}, {pos, {}, {}, ir::select(taken, b_pos, a_pos)}};
   frame_.reducers.push_back(std::move(row));
   return name;
 }

@@ -13,7 +13,8 @@ namespace heddle::frontend {
 bool OpChecker::scatters(const ast::Equation& eq) const {
   if (!eq.right.reduction) return false;
   auto computed = [](const ast::Entry& e) {
-    return e.kind == ast::Entry::Kind::value && !e.bound && e.value && !e.value->as_name() && !e.value->as<ast::Tuple>();
+    return e.kind == ast::Entry::Kind::value && !e.bound && e.value && !e.value->as_name() &&
+           !e.value->as<ast::Tuple>();
   };
   for (const ast::Entry& e : eq.left[0].subs) {
     const auto* tuple = e.value ? e.value->as<ast::Tuple>() : nullptr;
@@ -36,7 +37,8 @@ void OpChecker::scatter(int target, const ast::Equation& eq) {
     return;
   }
   if (!is_builtin_reducer(reducer) || reducer == "argmax" || reducer == "argmin" || !r.body) {
-    report(Diagnostic(codes::left_side, r.reducer.place, "computed cells take a value: `" + reducer + "` does not combine into them")
+    report(Diagnostic(codes::left_side, r.reducer.place,
+                      "computed cells take a value: `" + reducer + "` does not combine into them")
                .with_help("the reducers here are `sum prod max min any all`"));
     return;
   }
@@ -53,8 +55,8 @@ void OpChecker::scatter(int target, const ast::Equation& eq) {
   ir::Expr v = value_of_type(*r.body, buffer.type, "`" + t.name + "`", t.place, t.type_text);
   scope_.accesses.push_back(cell);
   t.state = Tensor::State::broken;
-  if (!v.known() || found_.size() != before || !reducible(reducer, *r.body, v) || !resolve_ranges() || !covers(t, cell.subs, left) ||
-      !show_reads() || found_.size() != before)
+  if (!v.known() || found_.size() != before || !reducible(reducer, *r.body, v) || !resolve_ranges() ||
+      !covers(t, cell.subs, left) || !show_reads() || found_.size() != before)
     return;
   finish(target, eq, cell.subs, {}, v, reducer);
 }

@@ -40,7 +40,8 @@ void names_in(const ast::Expr& e, const std::function<void(const ast::Name&)>& f
 
 bool OpChecker::is_index_name(const std::string& name) const {
   if (names_.count(name) || later_.count(name) || packs_.count(name)) return false;
-  return std::none_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) { return i.active && i.name == name; });
+  return std::none_of(scope_.indices.begin(), scope_.indices.end(),
+                      [&](const Index& i) { return i.active && i.name == name; });
 }
 
 // The cell that a point writes, as an access of the target: bare names become indices; composite subscripts are read by `finish_cell`,
@@ -136,10 +137,11 @@ bool OpChecker::injective(const Access& cell) {
   if (open.empty()) return true;
   const Index& lost = *index_of(ir::var(open[0]));
   report(Diagnostic(codes::written_twice, cell.place,
-                    "cannot show that each cell is updated once: several `" + lost.name + "` may meet in one cell of `" +
-                        tensors_[cell.tensor].name + "`")
+                    "cannot show that each cell is updated once: several `" + lost.name +
+                        "` may meet in one cell of `" + tensors_[cell.tensor].name + "`")
              .label(lost.place, "`" + lost.name + "` is an index of the update")
-             .with_help("each index stands in a subscript of its own, plus what the others fix; contributions to one cell are summed by "
+             .with_help("each index stands in a subscript of its own, plus what the others fix; contributions to one "
+                        "cell are summed by "
                         "a stage such as `d[id[i], e] = sum[i] ..`"));
   return false;
 }
@@ -153,7 +155,8 @@ bool OpChecker::reads_own_cell(const Access& cell) {
       own = ir::same(a.subs[i], cell.subs[i]) || ir::same(ir::simplify(a.subs[i]), ir::simplify(cell.subs[i]));
     if (own) continue;
     report(Diagnostic(codes::stage_order, a.place,
-                      "`" + excerpt(a.place) + "` is another cell than the one that is updated, and may hold its old or its new value")
+                      "`" + excerpt(a.place) +
+                          "` is another cell than the one that is updated, and may hold its old or its new value")
                .label(cell.place, "this cell is updated")
                .with_help("keep the old values in a stage of their own before the update"));
     return false;
@@ -177,9 +180,12 @@ void OpChecker::update(int target, const ast::Equation& eq) {
   if (!start_cell(left, target, true, written) || !finish_cell(written)) return;
   const Access cell = std::move(written.access);
   result_ranges(tensors_[target], cell.subs);
-  ir::Expr v = value_of_type(*eq.right.value, buffer.type, "`" + name + "`", tensors_[target].place, tensors_[target].type_text);
+  ir::Expr v =
+      value_of_type(*eq.right.value, buffer.type, "`" + name + "`", tensors_[target].place, tensors_[target].type_text);
   scope_.accesses.push_back(cell);
-  if (!v.known() || found_.size() != before || !resolve_ranges() || !show_reads() || !injective(cell) || !reads_own_cell(cell)) return;
+  if (!v.known() || found_.size() != before || !resolve_ranges() || !show_reads() || !injective(cell) ||
+      !reads_own_cell(cell))
+    return;
   Tensor row = tensors_[target];
   auto named = [&](const ir::Stage& s) { return s.name == row.name; };
   if (std::any_of(frame_.stages.begin(), frame_.stages.end(), named)) row.name = fresh_name(name + "_2");

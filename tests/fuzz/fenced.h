@@ -15,7 +15,8 @@ namespace heddle::fuzz {
 class FencedArray {
  public:
   /// `at_end`: the last element touches the fence behind, else the first the one before.
-  FencedArray(ir::ScalarType type, std::vector<int64_t> extents, bool at_end) : type_(type), extents_(std::move(extents)) {
+  FencedArray(ir::ScalarType type, std::vector<int64_t> extents, bool at_end)
+      : type_(type), extents_(std::move(extents)) {
     size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     bytes_ = ir::scalar_bytes(type);
     for (int64_t e : extents_) bytes_ *= e;
@@ -36,7 +37,8 @@ class FencedArray {
   FencedArray(FencedArray&& other) noexcept { *this = std::move(other); }
   FencedArray& operator=(FencedArray&& other) noexcept {
     std::swap(type_, other.type_), std::swap(extents_, other.extents_), std::swap(strides_, other.strides_);
-    std::swap(map_, other.map_), std::swap(size_, other.size_), std::swap(data_, other.data_), std::swap(bytes_, other.bytes_);
+    std::swap(map_, other.map_), std::swap(size_, other.size_), std::swap(data_, other.data_),
+        std::swap(bytes_, other.bytes_);
     return *this;
   }
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
-#include <csignal>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -120,8 +120,12 @@ class Pair {
       switch (a.type()) {
         case ir::ScalarType::f64: reinterpret_cast<double*>(a.data())[i] = v; break;
         case ir::ScalarType::f32: reinterpret_cast<float*>(a.data())[i] = static_cast<float>(v); break;
-        case ir::ScalarType::bf16: reinterpret_cast<uint16_t*>(a.data())[i] = std::bit_cast<uint32_t>(static_cast<float>(v)) >> 16; break;
-        case ir::ScalarType::i32: reinterpret_cast<int32_t*>(a.data())[i] = static_cast<int32_t>(r_.next() >> (r_.chance(50) ? 0 : 26)); break;
+        case ir::ScalarType::bf16:
+          reinterpret_cast<uint16_t*>(a.data())[i] = std::bit_cast<uint32_t>(static_cast<float>(v)) >> 16;
+          break;
+        case ir::ScalarType::i32:
+          reinterpret_cast<int32_t*>(a.data())[i] = static_cast<int32_t>(r_.next() >> (r_.chance(50) ? 0 : 26));
+          break;
         default: a.data()[i] = static_cast<unsigned char>(r_.next());
       }
     }
@@ -155,7 +159,8 @@ class Pair {
   }
 
   // The same numbers: bit by bit, NaN payloads and the sign of zero aside; "" when they are.
-  std::string differs(const std::vector<std::vector<unsigned char>>& want, const std::vector<std::vector<unsigned char>>& seen) {
+  std::string differs(const std::vector<std::vector<unsigned char>>& want,
+                      const std::vector<std::vector<unsigned char>>& seen) {
     for (size_t o = 0; o < outputs_.size(); ++o) {
       const FencedArray& a = arrays_[outputs_[o]];
       for (int64_t i = 0; i < a.count(); ++i) {
@@ -174,7 +179,8 @@ class Pair {
       for (int64_t i = 0; i < a.count(); ++i) {
         double x = bounded_[o].value[i], bound = bounded_[o].bound[i], y = element(seen[o].data(), a.type(), i);
         if (std::isnan(x) || !std::isfinite(bound) || std::abs(x - y) <= bound || x == y) continue;
-        return "element " + std::to_string(i) + " is " + std::to_string(y) + ", not " + std::to_string(x) + " +- " + std::to_string(bound);
+        return "element " + std::to_string(i) + " is " + std::to_string(y) + ", not " + std::to_string(x) + " +- " +
+               std::to_string(bound);
       }
     }
     return "";
@@ -196,7 +202,8 @@ class Pair {
       ++counts_.applied, ++row.first;
       steps_.push_back(text_of(call));
       program_ = std::move(state->program);
-      if (call.name == "rfactor" || call.name == "reorder" || call.name == "cache") exact_ = exact_ && !canonical_.allow.reassociate;
+      if (call.name == "rfactor" || call.name == "reorder" || call.name == "cache")
+        exact_ = exact_ && !canonical_.allow.reassociate;
       if (!check_state()) return false;
     }
     return true;
@@ -224,7 +231,8 @@ class Pair {
     if (!read || read->programs.size() != 1) return "the printed text is no program";
     Result<ir::Program> again = frontend::read_program(*read->programs[0], *read);
     if (!again) return "the printed program does not read back:\n" + render(again.errors());
-    if (!ir::equal_up_to_names(program_, *again)) return "the printed program reads back to another one:\n" + ir::print(*again);
+    if (!ir::equal_up_to_names(program_, *again))
+      return "the printed program reads back to another one:\n" + ir::print(*again);
     return "";
   }
 
@@ -242,20 +250,26 @@ class Pair {
 
     poison_outputs();
     Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program_, *target, "", 2, 0, {});
-    if (!kernel) return found("the last state does not compile for " + target->name + ":\n" + render(kernel.errors()) + ir::print(program_));
+    if (!kernel)
+      return found("the last state does not compile for " + target->name + ":\n" + render(kernel.errors()) +
+                   ir::print(program_));
     std::vector<jit::ArrayArg> args;
     for (FencedArray& a : arrays_)
-      args.push_back({a.type(), static_cast<int>(a.extents().size()), a.extents().data(), a.strides().data(), a.data(), false});
+      args.push_back(
+          {a.type(), static_cast<int>(a.extents().size()), a.extents().data(), a.strides().data(), a.data(), false});
     host::CheckReport report;
     jit::CallError error = (*kernel)->run(args.data(), nullptr, report, 1 + r_.below(2));
-    if (error.kind) return found("compiled code refuses the call: " + render((*kernel)->explain(error, args.data(), report)));
+    if (error.kind)
+      return found("compiled code refuses the call: " + render((*kernel)->explain(error, args.data(), report)));
     ++counts_.compiled;
     for (size_t i = 0; i < arrays_.size(); ++i)
       if (std::find(outputs_.begin(), outputs_.end(), i) == outputs_.end() && arrays_[i].copy() != inputs[i])
         return found("compiled code wrote into an input on " + target->name + "\n" + ir::print(program_));
     bool leave = canonical_.allow.contract || canonical_.allow.reassociate;
     std::string wrong = leave ? outside(taken()) : differs(want, taken());
-    if (!wrong.empty()) return found("compiled code differs from the interpreter on " + target->name + ": " + wrong + "\n" + ir::print(program_));
+    if (!wrong.empty())
+      return found("compiled code differs from the interpreter on " + target->name + ": " + wrong + "\n" +
+                   ir::print(program_));
     return true;
   }
 
@@ -289,16 +303,20 @@ int run(const Arguments& a) {
   int findings = 0;
   for (int64_t i = 0; (a.pairs < 0 || i < a.pairs) && (a.pairs >= 0 || seconds() < a.seconds) && findings < 5; ++i) {
     uint64_t seed = a.seed + i;
-    std::snprintf(replay_line, sizeof replay_line, "./dev fuzz schedule --pairs 1 --seed %llu\n", static_cast<unsigned long long>(seed));
+    std::snprintf(replay_line, sizeof replay_line, "./dev fuzz schedule --pairs 1 --seed %llu\n",
+                  static_cast<unsigned long long>(seed));
     if (!Pair(seed, counts, a.verbose).run()) ++findings;
   }
-  nlohmann::json j = {{"pairs", counts.pairs}, {"applied", counts.applied}, {"refused", counts.refused},
-                      {"mismatches", counts.mismatches}, {"compiled", counts.compiled}, {"rejected_ops", counts.rejected_ops}};
+  nlohmann::json j = {{"pairs", counts.pairs},       {"applied", counts.applied},
+                      {"refused", counts.refused},   {"mismatches", counts.mismatches},
+                      {"compiled", counts.compiled}, {"rejected_ops", counts.rejected_ops}};
   for (const auto& [name, n] : counts.by_step) j["by_step"][name] = {{"applied", n.first}, {"refused", n.second}};
   if (!a.json.empty()) std::ofstream(a.json) << j.dump(1) << "\n";
-  std::cout << counts.pairs << " pairs, " << counts.applied << " steps applied, " << counts.refused << " refused, " << counts.compiled
-            << " compiled, " << counts.rejected_ops << " ops rejected, " << counts.mismatches << " mismatches in " << static_cast<int>(seconds()) << " s\n";
-  for (const auto& [name, n] : counts.by_step) std::cout << "  " << name << ": " << n.first << " applied, " << n.second << " refused\n";
+  std::cout << counts.pairs << " pairs, " << counts.applied << " steps applied, " << counts.refused << " refused, "
+            << counts.compiled << " compiled, " << counts.rejected_ops << " ops rejected, " << counts.mismatches
+            << " mismatches in " << static_cast<int>(seconds()) << " s\n";
+  for (const auto& [name, n] : counts.by_step)
+    std::cout << "  " << name << ": " << n.first << " applied, " << n.second << " refused\n";
   return counts.mismatches ? 1 : 0;
 }
 

@@ -13,9 +13,10 @@ class Generator {
   explicit Generator(Random& r) : r_(r) {}
 
   RandomOp run() {
-    out_.type = r_.pick({ir::ScalarType::f32, ir::ScalarType::f32, ir::ScalarType::f32, ir::ScalarType::f64, ir::ScalarType::i32,
-                         ir::ScalarType::bf16, ir::ScalarType::i8, ir::ScalarType::u8});
-    for (const char* dim : {"m", "n", "k"}) out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 19, 31, 33});
+    out_.type = r_.pick({ir::ScalarType::f32, ir::ScalarType::f32, ir::ScalarType::f32, ir::ScalarType::f64,
+                         ir::ScalarType::i32, ir::ScalarType::bf16, ir::ScalarType::i8, ir::ScalarType::u8});
+    for (const char* dim : {"m", "n", "k"})
+      out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 19, 31, 33});
     std::string params;
     int inputs = 1 + r_.below(3);
     // Every symbol is defined by some input.
@@ -106,7 +107,8 @@ class Generator {
   }
 
   std::string stage(const std::string& name) {
-    static const std::vector<std::vector<std::string>> shapes = {{"m", "n"}, {"m"}, {"n"}, {"m", "n", "k"}, {"n", "k"}, {"k", "m"}, {}};
+    static const std::vector<std::vector<std::string>> shapes = {{"m", "n"}, {"m"},      {"n"}, {"m", "n", "k"},
+                                                                 {"n", "k"}, {"k", "m"}, {}};
     Tensor t{name, r_.pick(shapes)};
     bool reduces = r_.chance(50) || t.dims.empty();
     index_(t);

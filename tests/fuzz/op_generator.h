@@ -11,9 +11,9 @@
 namespace heddle::fuzz {
 
 struct RandomOp {
-  std::string text;                    ///< one op named `f`
+  std::string text;  ///< one op named `f`
   ir::ScalarType type;
-  std::map<std::string, int64_t> dims; ///< an extent for each symbol
+  std::map<std::string, int64_t> dims;  ///< an extent for each symbol
 };
 
 RandomOp random_op(Random& random);

@@ -30,7 +30,9 @@ struct Site {
   std::vector<std::string> inside;
 };
 
-std::string name_of(const ir::Program& p, ir::SymbolId loop) { return p.symbol(loop).owner + "." + p.symbol(loop).name; }
+std::string name_of(const ir::Program& p, ir::SymbolId loop) {
+  return p.symbol(loop).owner + "." + p.symbol(loop).name;
+}
 
 void collect(const ir::Program& p, const ir::Body& body, std::vector<std::string>& around, std::vector<Site>& out) {
   for (const ir::StmtRef& s : body) {
@@ -120,9 +122,7 @@ class Generator {
     for (const std::string& n : names) c.operands.push_back(path(n));
     return c;
   }
-  void memory(StepCall& c) {
-    c.with["in"].push_back(path(r_.pick({"registers", "l1", "l2", "dram"})));
-  }
+  void memory(StepCall& c) { c.with["in"].push_back(path(r_.pick({"registers", "l1", "l2", "dram"}))); }
   StepCall compute_at() {
     StepCall c = simple("compute_at", stage());
     c.with["at"].push_back(path(loop()));
@@ -185,7 +185,8 @@ ir::StepCall random_step(const ir::Program& program, const std::map<std::string,
 std::string text_of(const ir::StepCall& call) {
   std::string text = call.name + " " + text_of(call.operands);
   for (const char* word : {"by", "into", "in", "to", "at", "as", "with"})
-    if (auto at = call.with.find(word); at != call.with.end()) text += " " + std::string(word) + " " + text_of(at->second);
+    if (auto at = call.with.find(word); at != call.with.end())
+      text += " " + std::string(word) + " " + text_of(at->second);
   return text;
 }
 

@@ -165,7 +165,9 @@ class Golden : public testing::Test {
       std::cout << "updated " << path_ << "\n";
       return;
     }
-    FAIL() << path_.string() << "\nseen:\n" << seen << "expected:\n" << c.expected << "accept it: ./dev run golden --update --gtest_filter='"
+    FAIL() << path_.string() << "\nseen:\n"
+           << seen << "expected:\n"
+           << c.expected << "accept it: ./dev run golden --update --gtest_filter='"
            << "*" << path_.stem().string() << "'";
   }
 

@@ -33,15 +33,13 @@ struct Arguments {
 
 // What parent and child both see.
 struct Shared {
-  volatile int64_t next;      // the text that runs, as an offset to the first seed
-  volatile double started;    // processor time of the child then
+  volatile int64_t next;    // the text that runs, as an offset to the first seed
+  volatile double started;  // processor time of the child then
   volatile int64_t findings;
   Counts counts;
 };
 
-double wall() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double wall() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 double cpu_of(clockid_t clock) {
   timespec t{};
   clock_gettime(clock, &t);
@@ -54,7 +52,8 @@ std::string text_of(const std::vector<std::string>& texts, uint64_t seed, Random
 }
 
 void report(const Arguments& a, int64_t at, const std::string& what) {
-  std::cerr << "\nFOUND: " << what << "\nreplay: ./dev fuzz source --texts 1 --print --seed " << a.seed + static_cast<uint64_t>(at) << "\n";
+  std::cerr << "\nFOUND: " << what << "\nreplay: ./dev fuzz source --texts 1 --print --seed "
+            << a.seed + static_cast<uint64_t>(at) << "\n";
 }
 
 [[noreturn]] void child(const Arguments& a, const std::vector<std::string>& texts, Shared& s, double end) {
@@ -95,7 +94,8 @@ bool died(pid_t pid, Shared& s, std::string& how) {
 }
 
 int run(const Arguments& a) {
-  auto* s = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* s =
+      static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   if (s == MAP_FAILED) return 2;
   new (s) Shared{};
   const double start = wall(), end = a.texts >= 0 ? start + 1e9 : start + a.seconds;
@@ -132,12 +132,14 @@ int run(const Arguments& a) {
   const Counts& c = s->counts;
   const int64_t findings = s->findings;
   if (!a.json.empty())
-    std::ofstream(a.json) << nlohmann::json{{"texts", c.texts}, {"parsed", c.parsed}, {"programs", c.programs}, {"safe", c.safe},
-                                            {"compiled", c.compiled}, {"ran", c.ran}, {"findings", findings}}
+    std::ofstream(a.json) << nlohmann::json{{"texts", c.texts},    {"parsed", c.parsed},     {"programs", c.programs},
+                                            {"safe", c.safe},      {"compiled", c.compiled}, {"ran", c.ran},
+                                            {"findings", findings}}
                                  .dump(1)
                           << "\n";
-  std::cout << c.texts << " texts, " << c.parsed << " parsed, " << c.programs << " programs, " << c.safe << " shown safe, " << c.compiled
-            << " compiled, " << c.ran << " ran, " << findings << " findings in " << static_cast<int>(wall() - start) << " s\n";
+  std::cout << c.texts << " texts, " << c.parsed << " parsed, " << c.programs << " programs, " << c.safe
+            << " shown safe, " << c.compiled << " compiled, " << c.ran << " ran, " << findings << " findings in "
+            << static_cast<int>(wall() - start) << " s\n";
   return findings ? 1 : 0;
 }
 

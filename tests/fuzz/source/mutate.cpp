@@ -57,7 +57,8 @@ std::vector<Token> tokens_of(const std::string& text) {
     if (std::isspace(static_cast<unsigned char>(text[from]))) continue;
     if (word(text[from])) {
       while (i < text.size() && word(text[i])) ++i;
-    } else if (i < text.size() && std::string("=&|<>.").find(text[from]) != std::string::npos && std::string("=&|.<>-").find(text[i]) != std::string::npos) {
+    } else if (i < text.size() && std::string("=&|<>.").find(text[from]) != std::string::npos &&
+               std::string("=&|.<>-").find(text[i]) != std::string::npos) {
       ++i;
     }
     out.push_back({from, i});
@@ -72,23 +73,123 @@ std::vector<size_t> line_starts(const std::string& text) {
   return out;
 }
 
-std::string line_at(const std::string& text, size_t from) { return text.substr(from, text.find('\n', from) - from + 1); }
+std::string line_at(const std::string& text, size_t from) {
+  return text.substr(from, text.find('\n', from) - from + 1);
+}
 
 const std::vector<std::string>& words() {
-  static const std::vector<std::string> list = {
-      "parallel", "vector", "unrolled", "pipelined 2", "on partition", "recomputed", "registers", "dram", "l1", "l2", "tile", "psum",
-      "in", "out", "inout", "map", "reduce", "scan", "scatter", "sum", "prod", "max", "min", "argmax", "any", "all", "f32", "f64", "bf16",
-      "i8", "i32", "i64", "u8", "u64", "bool", "where", "for", "at", "alloc", "check", "call", "stage", "let", "require", "or", "if", "then",
-      "else", "&&", "||", "!", "==", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "<<", "(", ")", "[", "]", "{", "}", "..", ",", ":", "<-", "=",
-      "index(", "widen(", "saturate(i8, ", "exp(", "ceildiv(", "min(", "0", "1", "2", "7", "16", "255", "256", "257", "1000000", "4611686018427387904",
-      "9223372036854775807", "-1", "0.5", "1e300", "-inf", "nan", "facts", "allow", "n", "i", "y", "x", "layout(i) -> (i/2, i%2)", "pad 0", "copies 2"};
+  static const std::vector<std::string> list = {"parallel",
+                                                "vector",
+                                                "unrolled",
+                                                "pipelined 2",
+                                                "on partition",
+                                                "recomputed",
+                                                "registers",
+                                                "dram",
+                                                "l1",
+                                                "l2",
+                                                "tile",
+                                                "psum",
+                                                "in",
+                                                "out",
+                                                "inout",
+                                                "map",
+                                                "reduce",
+                                                "scan",
+                                                "scatter",
+                                                "sum",
+                                                "prod",
+                                                "max",
+                                                "min",
+                                                "argmax",
+                                                "any",
+                                                "all",
+                                                "f32",
+                                                "f64",
+                                                "bf16",
+                                                "i8",
+                                                "i32",
+                                                "i64",
+                                                "u8",
+                                                "u64",
+                                                "bool",
+                                                "where",
+                                                "for",
+                                                "at",
+                                                "alloc",
+                                                "check",
+                                                "call",
+                                                "stage",
+                                                "let",
+                                                "require",
+                                                "or",
+                                                "if",
+                                                "then",
+                                                "else",
+                                                "&&",
+                                                "||",
+                                                "!",
+                                                "==",
+                                                "<",
+                                                "<=",
+                                                ">",
+                                                ">=",
+                                                "+",
+                                                "-",
+                                                "*",
+                                                "/",
+                                                "%",
+                                                "<<",
+                                                "(",
+                                                ")",
+                                                "[",
+                                                "]",
+                                                "{",
+                                                "}",
+                                                "..",
+                                                ",",
+                                                ":",
+                                                "<-",
+                                                "=",
+                                                "index(",
+                                                "widen(",
+                                                "saturate(i8, ",
+                                                "exp(",
+                                                "ceildiv(",
+                                                "min(",
+                                                "0",
+                                                "1",
+                                                "2",
+                                                "7",
+                                                "16",
+                                                "255",
+                                                "256",
+                                                "257",
+                                                "1000000",
+                                                "4611686018427387904",
+                                                "9223372036854775807",
+                                                "-1",
+                                                "0.5",
+                                                "1e300",
+                                                "-inf",
+                                                "nan",
+                                                "facts",
+                                                "allow",
+                                                "n",
+                                                "i",
+                                                "y",
+                                                "x",
+                                                "layout(i) -> (i/2, i%2)",
+                                                "pad 0",
+                                                "copies 2"};
   return list;
 }
 
 void change_token(std::string& text, Random& r) {
   std::vector<Token> tokens = tokens_of(text);
   if (tokens.empty()) return;
-  const Token at = tokens[r.below(static_cast<int>(tokens.size()))], other = tokens[r.below(static_cast<int>(tokens.size()))];
+  const Token at = tokens[r.below(static_cast<int>(tokens.size()))],
+              other = tokens[r.below(static_cast<int>(tokens.size()))];
   std::string with = r.chance(60) ? text.substr(other.begin, other.end - other.begin) : r.pick(words());
   if (r.chance(15)) with.clear();
   if (r.chance(15)) with = text.substr(at.begin, at.end - at.begin) + " " + with;
@@ -131,7 +232,9 @@ void change_bytes(std::string& text, Random& r) {
   switch (r.below(4)) {
     case 0: text[at] = static_cast<char>(r.next()); break;
     case 1: text.erase(at, 1 + r.below(8)); break;
-    case 2: text.insert(at, 1, static_cast<char>(r.chance(80) ? 32 + r.below(95) : static_cast<int>(r.next() & 0xFF))); break;
+    case 2:
+      text.insert(at, 1, static_cast<char>(r.chance(80) ? 32 + r.below(95) : static_cast<int>(r.next() & 0xFF)));
+      break;
     default: text.resize(at);
   }
 }

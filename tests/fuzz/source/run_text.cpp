@@ -19,7 +19,7 @@ namespace heddle::fuzz {
 namespace {
 
 constexpr int64_t most_leaves = 100'000;
-constexpr double most_work = 3e5;      // iterations of loops, with leaves or without
+constexpr double most_work = 3e5;        // iterations of loops, with leaves or without
 constexpr int64_t most_bytes = 1 << 20;  // of one array
 
 struct Interval {
@@ -31,7 +31,9 @@ class Sizes {
  public:
   Sizes(const ir::Program& p, Random& r) : p_(p) {
     for (const ir::DimDefinition& d : p.dims) {
-      std::optional<int64_t> value = d.buffer.known() ? std::optional<int64_t>(r.pick({0, 1, 1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 20, 33})) : eval(d.value);
+      std::optional<int64_t> value =
+          d.buffer.known() ? std::optional<int64_t>(r.pick({0, 1, 1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 20, 33}))
+                           : eval(d.value);
       if (!value || *value < 0 || *value > 1'000'000) ok_ = false;
       dims_[d.dim.value] = value.value_or(0);
     }
@@ -50,7 +52,9 @@ class Sizes {
     std::optional<int64_t> x = eval(b->left), y = eval(b->right);
     int64_t out = 0;
     if (!x || !y) return std::nullopt;
-    auto floor_div = [](int64_t a, int64_t d) { return d == 0 ? 0 : a / d - (a % d != 0 && (a < 0) != (d < 0) ? 1 : 0); };
+    auto floor_div = [](int64_t a, int64_t d) {
+      return d == 0 ? 0 : a / d - (a % d != 0 && (a < 0) != (d < 0) ? 1 : 0);
+    };
     if (std::abs(*x) > (1ll << 60) || std::abs(*y) > (1ll << 60)) return std::nullopt;
     switch (b->op) {
       case ir::BinaryOp::add: return *x + *y;
@@ -66,9 +70,7 @@ class Sizes {
   }
 
   /// About how many iterations the program has at most.
-  double work() {
-    return work(p_.body);
-  }
+  double work() { return work(p_.body); }
 
  private:
   double work(const ir::Body& body) {
@@ -110,7 +112,8 @@ class Sizes {
   Interval range(const ir::Expr& e) {
     if (const int64_t* c = ir::constant_value(e)) return {static_cast<double>(*c), static_cast<double>(*c)};
     if (const auto* v = e.as<ir::Var>()) {
-      if (auto at = dims_.find(v->symbol.value); at != dims_.end()) return {static_cast<double>(at->second), static_cast<double>(at->second)};
+      if (auto at = dims_.find(v->symbol.value); at != dims_.end())
+        return {static_cast<double>(at->second), static_cast<double>(at->second)};
       if (auto at = loops_.find(v->symbol.value); at != loops_.end()) return at->second;
       return {-1000, 1000};
     }
@@ -126,7 +129,8 @@ class Sizes {
       case ir::BinaryOp::max: return {std::max(x.lo, y.lo), std::max(x.hi, y.hi)};
       case ir::BinaryOp::div:
       case ir::BinaryOp::ceildiv:
-        if (y.lo >= 1) return {std::floor(std::min(x.lo / y.lo, x.lo / y.hi)), std::ceil(std::max(x.hi / y.lo, x.hi / y.hi)) + 1};
+        if (y.lo >= 1)
+          return {std::floor(std::min(x.lo / y.lo, x.lo / y.hi)), std::ceil(std::max(x.hi / y.lo, x.hi / y.hi)) + 1};
         break;
       case ir::BinaryOp::mod:
         if (y.lo >= 1) return {0, y.hi};
@@ -150,7 +154,8 @@ class ProgramRun {
 
   std::string run() {
     ++counts_.programs;
-    if (Diagnostics broken = ir::verify(p_); !broken.empty()) return "a program that was read is not well-formed:\n" + render(broken);
+    if (Diagnostics broken = ir::verify(p_); !broken.empty())
+      return "a program that was read is not well-formed:\n" + render(broken);
     const bool safe = ir::check_safety(p_).empty();
     counts_.safe += safe;
     Sizes sizes(p_, r_);
@@ -200,8 +205,10 @@ class ProgramRun {
     const int64_t n = a.count();
     for (int64_t i = 0; i < n; ++i) {
       unsigned char* at = a.data() + i * ir::scalar_bytes(a.type());
-      const double v = r_.chance(3) ? r_.pick({1e30, -1e30, 1e-40, HUGE_VAL, std::nan("")}) : (r_.below(4001) - 2000) / 500.0;
-      const int64_t k = r_.chance(4) ? r_.pick({INT64_MIN, INT64_MAX, int64_t{-1}, INT64_MIN + 3, int64_t{1} << 62}) : r_.below(20);
+      const double v =
+          r_.chance(3) ? r_.pick({1e30, -1e30, 1e-40, HUGE_VAL, std::nan("")}) : (r_.below(4001) - 2000) / 500.0;
+      const int64_t k =
+          r_.chance(4) ? r_.pick({INT64_MIN, INT64_MAX, int64_t{-1}, INT64_MIN + 3, int64_t{1} << 62}) : r_.below(20);
       if (a.type() == ir::ScalarType::f64) std::memcpy(at, &v, 8);
       else if (a.type() == ir::ScalarType::f32) {
         const float f = static_cast<float>(v);
@@ -221,7 +228,8 @@ class ProgramRun {
   }
   std::string input_changed(const std::vector<std::vector<unsigned char>>& before) const {
     for (size_t i = 0; i < arrays_.size(); ++i)
-      if (!written_[i] && arrays_[i].copy() != before[i]) return "input " + std::to_string(i) + " was written\n" + ir::print(p_);
+      if (!written_[i] && arrays_[i].copy() != before[i])
+        return "input " + std::to_string(i) + " was written\n" + ir::print(p_);
     return "";
   }
 
@@ -263,7 +271,8 @@ class ProgramRun {
     const std::vector<std::vector<unsigned char>> before = contents();
     std::vector<jit::ArrayArg> args;
     for (FencedArray& a : arrays_)
-      args.push_back({a.type(), static_cast<int>(a.extents().size()), a.extents().data(), a.strides().data(), a.data(), false});
+      args.push_back(
+          {a.type(), static_cast<int>(a.extents().size()), a.extents().data(), a.strides().data(), a.data(), false});
     std::vector<uint64_t> words(static_cast<size_t>(kernel.plan.words()) + 1);
     std::vector<int64_t> dims(static_cast<size_t>(kernel.plan.dim_count()) + 1);
     uint64_t strided = 0;
@@ -300,7 +309,8 @@ class ProgramRun {
 // Types and ranks of a request: the declared ones, or any for generics; a pack has one axis, or sometimes none or two.
 CompileOptions request(const Op& op, Random& r) {
   CompileOptions out;
-  const ir::ScalarType generic = r.pick({ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::bf16, ScalarType::i32});
+  const ir::ScalarType generic =
+      r.pick({ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::bf16, ScalarType::i32});
   const int pack = r.pick({1, 1, 1, 0, 2});
   for (const ParameterInfo& p : op.parameters()) {
     if (p.kind == ParameterInfo::Kind::constant && !p.default_value) out.consts[p.name] = r.pick({0, 1, 2, 5});

@@ -26,10 +26,12 @@ TEST(Safety, masked_lanes_keep_to_the_arrays) {
       for (int width : {8, 16, 32})
         for (int block : {3, 8, 9}) {
           const std::string t(ir::scalar_type_name(type)), w = std::to_string(width), b = std::to_string(block);
-          Result<Kernel> k = compiled("program p(in x: " + t + "[n], in z: " + t + "[n], out y: " + t + "[n]) {\n  stage y(map i in 0 .. n)\n" +
-                                          "  for y.io in 0 .. ceildiv(n, " + b + ") {\n    for y.v in 0 .. " + w + " vector {\n      at y(i = " + b +
-                                          "*io + v) where " + b + "*io + v < n && v < " + b + " { y[i] = x[i] * z[i] }\n    }\n  }\n}",
-                                      target);
+          Result<Kernel> k =
+              compiled("program p(in x: " + t + "[n], in z: " + t + "[n], out y: " + t +
+                           "[n]) {\n  stage y(map i in 0 .. n)\n" + "  for y.io in 0 .. ceildiv(n, " + b +
+                           ") {\n    for y.v in 0 .. " + w + " vector {\n      at y(i = " + b + "*io + v) where " + b +
+                           "*io + v < n && v < " + b + " { y[i] = x[i] * z[i] }\n    }\n  }\n}",
+                       target);
           ASSERT_TRUE(k.ok()) << render(k.errors());
           for (int64_t n : {0, 1, 5, 17}) {
             fuzz::FencedArray x(type, {n}, true), z(type, {n}, true), y(type, {n}, true);
@@ -38,8 +40,9 @@ TEST(Safety, masked_lanes_keep_to_the_arrays) {
         }
 }
 
-constexpr const char* copy_where = "program copy(in x: f32[n], in z: f32[m], out y: f32[n]) facts (m >= n) {\n  stage y(map i in 0 .. n)\n"
-                                   "  for y.i in 0 .. n {\n    at y(i = i) { y[i] = z[i] }\n  }\n}";
+constexpr const char* copy_where =
+    "program copy(in x: f32[n], in z: f32[m], out y: f32[n]) facts (m >= n) {\n  stage y(map i in 0 .. n)\n"
+    "  for y.i in 0 .. n {\n    at y(i = i) { y[i] = z[i] }\n  }\n}";
 
 TEST(Safety, a_call_enforces_the_facts_of_the_header) {
   Result<Kernel> k = compiled(copy_where);
@@ -51,9 +54,10 @@ TEST(Safety, a_call_enforces_the_facts_of_the_header) {
 }
 
 TEST(Safety, sizes_past_64_bits_are_refused_at_the_call) {
-  Result<Kernel> k = compiled("program p(in x: f32[n, m], out y: f32[m]) {\n  stage t(map i in 0 .. m)\n"
-                              "  alloc t: f32[i in 0 .. n, j in 0 .. n, k in 0 .. n] in dram\n  for t.i in 0 .. n {\n"
-                              "    at t(i = i) where i < m { t[i, i, i] = 0.0 }\n  }\n}");
+  Result<Kernel> k = compiled(
+      "program p(in x: f32[n, m], out y: f32[m]) {\n  stage t(map i in 0 .. m)\n"
+      "  alloc t: f32[i in 0 .. n, j in 0 .. n, k in 0 .. n] in dram\n  for t.i in 0 .. n {\n"
+      "    at t(i = i) where i < m { t[i, i, i] = 0.0 }\n  }\n}");
   ASSERT_TRUE(k.ok()) << render(k.errors());
   float y[1] = {};
   EXPECT_EQ(code((*k)({Buffer::of(y, {4, 0}), Buffer::of(y, {0})})), "");
@@ -62,8 +66,9 @@ TEST(Safety, sizes_past_64_bits_are_refused_at_the_call) {
 }
 
 TEST(Safety, loop_bounds_past_64_bits_are_refused_at_the_call) {
-  Result<Kernel> k = compiled("program p(in x: f32[n, m], out y: f32[m]) {\n  stage y(map i in 0 .. m)\n"
-                              "  for y.i in 0 .. n*n*n {\n    at y(i = i) where i < m && i < 1 { y[i] = 0.0 }\n  }\n}");
+  Result<Kernel> k = compiled(
+      "program p(in x: f32[n, m], out y: f32[m]) {\n  stage y(map i in 0 .. m)\n"
+      "  for y.i in 0 .. n*n*n {\n    at y(i = i) where i < m && i < 1 { y[i] = 0.0 }\n  }\n}");
   ASSERT_TRUE(k.ok()) << render(k.errors());
   float y[1] = {};
   EXPECT_EQ(code((*k)({Buffer::of(y, {3, 0}), Buffer::of(y, {0})})), "");

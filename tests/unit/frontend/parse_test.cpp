@@ -16,7 +16,9 @@ struct Seen {
   int line, column;
   bool operator==(const Seen&) const = default;
 };
-std::ostream& operator<<(std::ostream& out, const Seen& s) { return out << s.code << " at " << s.line << ":" << s.column; }
+std::ostream& operator<<(std::ostream& out, const Seen& s) {
+  return out << s.code << " at " << s.line << ":" << s.column;
+}
 
 std::vector<Seen> errors_of(const std::string& text) {
   auto module = parse(Source::make("t.hd", text));
@@ -56,7 +58,8 @@ std::string shape(const Entries& all) {
   return out;
 }
 std::string shape(const ExprRef& e) {
-  static const char* const names[] = {"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "==", "!=", "<", "<=", ">", ">=", "&&", "||"};
+  static const char* const names[] = {"+", "-",  "*",  "/", "%",  "<<", ">>", "&",  "|",
+                                      "^", "==", "!=", "<", "<=", ">",  ">=", "&&", "||"};
   if (auto* x = e->as<Literal>()) return x->text;
   if (auto* x = e->as<Read>()) {
     std::string out = x->ref.path.text();
@@ -92,7 +95,8 @@ TEST(Expressions, GroupByPrecedence) {
             "{a || {b && {c == {d | {e ^ {f & {g << {h + {i * {-j}}}}}}}}}}");
   EXPECT_EQ(shape_of("(a + b) * c"), "{{a + b} * c}");
   EXPECT_EQ(shape_of("!a && ~b == c"), "{{!a} && {{~b} == c}}");
-  EXPECT_EQ(shape_of("if a < b then c else if d then e else f + 1"), "{if {a < b} then c else {if d then e else {f + 1}}}");
+  EXPECT_EQ(shape_of("if a < b then c else if d then e else f + 1"),
+            "{if {a < b} then c else {if d then e else {f + 1}}}");
 }
 
 TEST(Expressions, OrBindsTightest) {
@@ -147,12 +151,15 @@ TEST(RightSides, FieldsOfAUserReducer) {
 
 TEST(RightSides, LeftSides) {
   EXPECT_EQ(equation_of("cache[i, g, pos[i] + j, e] <- k[i]").kind, AssignKind::update);
-  EXPECT_EQ(shape(equation_of("acc[b in 0..n, (r, o), ...s, i*2] = x[b]").left[0].subs), "b in 0 .. n, (r, o), ...s, {i * 2}");
+  EXPECT_EQ(shape(equation_of("acc[b in 0..n, (r, o), ...s, i*2] = x[b]").left[0].subs),
+            "b in 0 .. n, (r, o), ...s, {i * 2}");
   EXPECT_EQ(equation_of("h, c = lstm(x, w)").left.size(), 2u);
 }
 
 TEST(Lines, GoOnWhereTheyCannotEnd) {
-  Module m = module_of("op f(x: f32[\nn\n])\n -> y: f32[n]\n{\n  y[i] = x[i] +\n\n 2\n   - 3 // note\n\n\n  let a = 1;; let b = 2;\n}\n");
+  Module m = module_of(
+      "op f(x: f32[\nn\n])\n -> y: f32[n]\n{\n  y[i] = x[i] +\n\n 2\n   - 3 // note\n\n\n  let a = 1;; let b = "
+      "2;\n}\n");
   ASSERT_EQ(op_of(m).body.size(), 3u);
   EXPECT_EQ(shape(std::get<Equation>(op_of(m).body[0].form).right.value), "{{x[i] + 2} - 3}");
 }
@@ -166,8 +173,10 @@ TEST(Items, DocCommentsGoToTheNextItem) {
 
 TEST(Items, Parameters) {
   Module m = module_of(
-      "op f<T: float, U>(inout x: T[m, (g, cg), ...r, n + 1], eps: f32 = 1e-5, const g: int = 1, out: f32[k <= 32]) -> (y: T[m], z: f32) { }\n"
-      "program f.s(in x: f32[n] in dram, out out: f32[n] in dram, s: f32) on cpu/x86-64-v2 allow contract facts (n >= 0) { }");
+      "op f<T: float, U>(inout x: T[m, (g, cg), ...r, n + 1], eps: f32 = 1e-5, const g: int = 1, out: f32[k <= 32]) -> "
+      "(y: T[m], z: f32) { }\n"
+      "program f.s(in x: f32[n] in dram, out out: f32[n] in dram, s: f32) on cpu/x86-64-v2 allow contract facts (n >= "
+      "0) { }");
   const OpItem& op = op_of(m);
   EXPECT_EQ(op.generics[1].cls.text, "any");
   EXPECT_EQ(op.params[0].direction, Direction::inout);
@@ -184,8 +193,10 @@ TEST(Items, Parameters) {
 }
 
 TEST(Schedules, StepsAreReadWithoutKnowingThem) {
-  auto lines = parse_lines(Source::make("s", "split y.r by block into ro, ri with exact\n layout b[i, j] to (j/16, i) with 0; frobnicate\n"
-                                             "if a == 1 { fix n = 4 } else if a == 2 { x y } else { z }\ntune m = 4 in 1 .. 64 by *2 where m < 8"));
+  auto lines = parse_lines(Source::make(
+      "s",
+      "split y.r by block into ro, ri with exact\n layout b[i, j] to (j/16, i) with 0; frobnicate\n"
+      "if a == 1 { fix n = 4 } else if a == 2 { x y } else { z }\ntune m = 4 in 1 .. 64 by *2 where m < 8"));
   ASSERT_TRUE(lines) << render(lines.errors());
   ASSERT_EQ(lines->size(), 5u);
   const Step& split = std::get<Step>((*lines)[0].form);
@@ -243,7 +254,11 @@ TEST(Errors, EveryStatementReportsItsOwn) {
 
 TEST(Errors, AHeaderDoesNotHideItsBlock) {
   EXPECT_EQ(errors_of("op f(x f32) {\n  let a = )\n}\nschedule f.s in cpu { split x by }\nopp g() { }\nlet a = 3 4"),
-            (std::vector<Seen>{{"HD0011", 1, 7}, {"HD0009", 2, 11}, {"HD0011", 4, 13}, {"HD0011", 4, 33}, {"HD0011", 5, 1},
+            (std::vector<Seen>{{"HD0011", 1, 7},
+                               {"HD0009", 2, 11},
+                               {"HD0011", 4, 13},
+                               {"HD0011", 4, 33},
+                               {"HD0011", 5, 1},
                                {"HD0011", 6, 11}}));
 }
 
@@ -267,7 +282,8 @@ TEST(Errors, BracketsArePaired) {
   ASSERT_EQ(d.labels.size(), 1u);
   EXPECT_EQ(d.labels[0].place.source->at(d.labels[0].place.begin).column, 10);
   // A missing brace: reported where the op ends, and the next op is read.
-  EXPECT_EQ(errors_of("op f() {\n  y = 1\nop g() { z = 2 3 }"), (std::vector<Seen>{{"HD0009", 2, 8}, {"HD0011", 3, 16}}));
+  EXPECT_EQ(errors_of("op f() {\n  y = 1\nop g() { z = 2 3 }"),
+            (std::vector<Seen>{{"HD0009", 2, 8}, {"HD0011", 3, 16}}));
   EXPECT_EQ(errors_of("op f() { y = 1 }}"), (std::vector<Seen>{{"HD0009", 1, 17}}));
   EXPECT_EQ(errors_of("op f() { y[i = 1 }"), (std::vector<Seen>{{"HD0009", 1, 17}}));
 }
@@ -344,7 +360,8 @@ TEST(Limits, DeepestTreeFitsTheStack) {
 
 TEST(Bytes, InvalidUtf8) {
   auto at = [](const std::string& bytes) { return errors_of("let a = 1\n//" + bytes); };
-  for (const char* bytes : {"\xFF", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", "\xE2\x82", "\x80"})
+  for (const char* bytes :
+       {"\xFF", "\xC0\xAF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", "\xE2\x82", "\x80"})
     EXPECT_EQ(at(bytes), (std::vector<Seen>{{"HD0002", 2, 3}}));
   EXPECT_TRUE(at("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80").empty());
   // Columns count code points.
@@ -357,8 +374,10 @@ TEST(Bytes, AnyPrefixAndAnyDamageIsSafe) {
       "import \"a\"\n/// d\nop f<T: float>(x: T[m, (g, c)], const s: int = 1) -> (y: T[m]) {\n"
       "  require s >= 1, \"t\"\n  scan t reverse { h[t] = (h[t + 1] or 0) + (if s > 1 then x[t, (0, 1)] else 1e-5) }\n"
       "  y[i] = online[j in 0 .. i where j < 3] (m = x[i], o[e] = -x[j])\n}\n"
-      "reducer r(a: f32) commutes exactly { identity { a = 0 } combine(x, y) { a = x.a + y.a } of[j] x { a = sum[j] x[j].a } }\n"
-      "schedule f.s on cpu/avx512 allow contract where m > 1 { tune b = 4 in [1, 2]; if b == 4 { split y.i by b into o, i } else { fuse a, b } }\n"
+      "reducer r(a: f32) commutes exactly { identity { a = 0 } combine(x, y) { a = x.a + y.a } of[j] x { a = sum[j] "
+      "x[j].a } }\n"
+      "schedule f.s on cpu/avx512 allow contract where m > 1 { tune b = 4 in [1, 2]; if b == 4 { split y.i by b into "
+      "o, i } else { fuse a, b } }\n"
       "instr d(inout c: f32[m <= 16] in tile layout(k) -> (k/2)) numerics ulp 2 cost 3 { c[i] sum= c[i] }\n"
       "program p(in x: f32[m] in dram) facts (m >= 0) {\n  stage y(map i in 0 .. m)\n"
       "  for y.i in 0 .. m parallel { at y(i = i) where i < m { y[i] = x[i] } }\n  call d(a[0 .. 4 <= 16])\n}\n";

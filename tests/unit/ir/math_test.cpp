@@ -56,10 +56,9 @@ double eval2(MathOp op, ScalarType type, double x, double y, bool fma = true) {
   return eval_math(op, type, args, fma);
 }
 
-const std::vector<MathOp> inexact = {MathOp::exp,     MathOp::log,  MathOp::tanh,
-                                     MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt,
-                                     MathOp::erf,     MathOp::sin,  MathOp::cos,
-                                     MathOp::log1p,   MathOp::expm1};
+const std::vector<MathOp> inexact = {MathOp::exp,  MathOp::log,   MathOp::tanh, MathOp::sigmoid,
+                                     MathOp::sqrt, MathOp::rsqrt, MathOp::erf,  MathOp::sin,
+                                     MathOp::cos,  MathOp::log1p, MathOp::expm1};
 
 TEST(math, rows_are_found_by_name) {
   for (const MathRow& row : math_rows()) EXPECT_EQ(find_math(row.name), &row);
@@ -162,8 +161,10 @@ TEST(math, pow_within_the_bound) {
       for (int i = 0; i < 1 << 17; ++i) {
         const double unit = static_cast<double>(random() >> 11) * 0x1p-52 - 1;
         const double range = type == ScalarType::f32 ? 110 : 750;
-        double x = round_to(type, i % 4 == 0 ? std::bit_cast<float>(static_cast<uint32_t>(random())) : std::exp(unit * (i % 4)));
-        double y = i % 3 == 0 ? std::round(unit * 40) : unit * range / std::max(1e-3, std::fabs(std::log(std::fabs(x))));
+        double x = round_to(
+            type, i % 4 == 0 ? std::bit_cast<float>(static_cast<uint32_t>(random())) : std::exp(unit * (i % 4)));
+        double y =
+            i % 3 == 0 ? std::round(unit * 40) : unit * range / std::max(1e-3, std::fabs(std::log(std::fabs(x))));
         if (std::isnan(x)) x = 2;
         y = round_to(type, y);
         const long double want = std::pow(static_cast<long double>(x), static_cast<long double>(y));
@@ -193,8 +194,10 @@ TEST(math, pow_at_its_ends) {
 // The reduction of large arguments, at numbers that lie close to a multiple of pi/2 and at the ends of the range.
 TEST(math, sin_and_cos_of_large_arguments) {
   std::mt19937_64 random(23);
-  std::vector<double> list = {6381956970095103.0 * 0x1p797, 0x1p20, 0x1p20 + 1, 1048575.75, 1e22, 1.7976931348623157e308, 0x1p1023};
-  for (int i = 0; i < 20000; ++i) list.push_back(std::ldexp(1 + static_cast<double>(random() >> 12) * 0x1p-52, static_cast<int>(random() % 1020)));
+  std::vector<double> list = {6381956970095103.0 * 0x1p797, 0x1p20,  0x1p20 + 1, 1048575.75, 1e22,
+                              1.7976931348623157e308,       0x1p1023};
+  for (int i = 0; i < 20000; ++i)
+    list.push_back(std::ldexp(1 + static_cast<double>(random() >> 12) * 0x1p-52, static_cast<int>(random() % 1020)));
   for (double x : list)
     for (bool fma : {true, false})
       for (double sign : {1.0, -1.0}) {

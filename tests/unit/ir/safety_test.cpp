@@ -16,7 +16,8 @@ struct Copy : ProgramBuilder {
     x = in("x", ScalarType::f32, {size});
     y = out("y", ScalarType::f32, {size});
   }
-  std::string code(const Expr& lo, const Expr& hi, const Expr& at, const Expr& predicate = {}, LoopKind kind = LoopKind::serial) {
+  std::string code(const Expr& lo, const Expr& hi, const Expr& at, const Expr& predicate = {},
+                   LoopKind kind = LoopKind::serial) {
     const StageId s = stage("y", {map_axis(a, n(0), size)});
     program.body = {loop_over(i, lo, hi, {leaf(s, {i}, {define(y, {a}, read(x, {at}))}, predicate)}, kind)};
     const Diagnostics found = check_safety(program);
@@ -50,7 +51,8 @@ TEST(Safety, parallel_iterations_write_cells_of_their_own) {
   EXPECT_EQ(c.code(n(0), c.size, c.a, {}, LoopKind::parallel), "");
   Copy d;
   const StageId s = d.stage("y", {map_axis(d.a, n(0), d.size)});
-  d.program.body = {loop_over(d.i, n(0), d.size, {leaf(s, {d.i}, {define(d.y, {n(0)}, d.read(d.x, {d.a}))})}, LoopKind::parallel)};
+  d.program.body = {
+      loop_over(d.i, n(0), d.size, {leaf(s, {d.i}, {define(d.y, {n(0)}, d.read(d.x, {d.a}))})}, LoopKind::parallel)};
   const Diagnostics found = check_safety(d.program);
   ASSERT_FALSE(found.empty());
   EXPECT_EQ(found.front().code, "HD0233");

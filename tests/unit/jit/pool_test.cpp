@@ -18,7 +18,8 @@ struct Work {
 
 int64_t body(host::Context*, void* closure, int64_t thread, int64_t begin, int64_t end) {
   auto* work = static_cast<Work*>(closure);
-  for (int64_t seen = work->most_thread.load(); thread > seen && !work->most_thread.compare_exchange_weak(seen, thread);) {
+  for (int64_t seen = work->most_thread.load();
+       thread > seen && !work->most_thread.compare_exchange_weak(seen, thread);) {
   }
   for (int64_t i = begin; i < end; ++i) {
     work->hits[i].fetch_add(1);

@@ -19,9 +19,11 @@ TEST(Peel, the_last_iterations) {
   std::string text = ir::print(p);
   EXPECT_TRUE(has_text(text, "for c@tail.i in")) << text;
   EXPECT_TRUE(has_text(text, "for c@tail.j in 0 .. n")) << text;
-  check_schedule(matmul, "peel acc.p by 1\npeel c.j by 2\nsplit c.j by 4\nsplit c@tail.j by 3\nparallel c@*.i", matmul_sizes);
+  check_schedule(matmul, "peel acc.p by 1\npeel c.j by 2\nsplit c.j by 4\nsplit c@tail.j by 3\nparallel c@*.i",
+                 matmul_sizes);
   check_schedule(cumsum, "peel y.j by 1\npeel y.i by 2\npeel y.r by 1", row_sizes);
-  check_schedule(softmax, "compute_at total, e, peak at y.r\npeel y.r by 2\nvectorize y.c by 8\nparallel y@tail.r", row_sizes);
+  check_schedule(softmax, "compute_at total, e, peak at y.r\npeel y.r by 2\nvectorize y.c by 8\nparallel y@tail.r",
+                 row_sizes);
   check_schedule(ragged, "peel s.c by 2\npeel s.r by 1\npeel s.r by 1", row_sizes);
 }
 
@@ -49,7 +51,8 @@ TEST(SplitWithPeel, whole_blocks_and_a_rest) {
   EXPECT_FALSE(has_text(text, "where")) << text;
   check_schedule(matmul, "split acc.p by 4 with peel\nsplit acc.i by 3 with peel\nunroll acc.pi", matmul_sizes);
   check_schedule(cumsum, "split y.j by 4 with peel\nsplit y.i by 3 with peel", row_sizes);
-  check_schedule(softmax, "compute_at total, e, peak at y.r\nsplit y.r by 4 into ro, ri with peel\nparallel y.ro", row_sizes);
+  check_schedule(softmax, "compute_at total, e, peak at y.r\nsplit y.r by 4 into ro, ri with peel\nparallel y.ro",
+                 row_sizes);
 }
 
 TEST(SplitWithPeel, exact_ones_have_no_rest) {

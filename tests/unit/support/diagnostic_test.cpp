@@ -16,7 +16,8 @@ TEST(Diagnostic, MarksThePlace) {
 }
 
 TEST(Diagnostic, ColumnsAreCodePoints) {
-  EXPECT_EQ(shown("\xC3\xA4\xE2\x82\xAC x", 6, 7), "a.hd:1:4: error[HD0999]: message\n  1 | \xC3\xA4\xE2\x82\xAC x\n    |    ^\n");
+  EXPECT_EQ(shown("\xC3\xA4\xE2\x82\xAC x", 6, 7),
+            "a.hd:1:4: error[HD0999]: message\n  1 | \xC3\xA4\xE2\x82\xAC x\n    |    ^\n");
 }
 
 TEST(Diagnostic, LongLinesAreShownAroundThePlace) {
@@ -34,10 +35,16 @@ TEST(Diagnostic, EndsPastTheTextAreTheEnd) {
   EXPECT_NE(shown("", 0, 0).find("a.hd:1:1"), std::string::npos);
 }
 
-TEST(Diagnostic, ControlBytesCannotMoveTheCursor) { EXPECT_NE(shown("a\x1b[2Jb", 0, 1).find("a?[2Jb"), std::string::npos); }
+TEST(Diagnostic, ControlBytesCannotMoveTheCursor) {
+  EXPECT_NE(shown("a\x1b[2Jb", 0, 1).find("a?[2Jb"), std::string::npos);
+}
 
 TEST(Diagnostic, BrokenUtf8IsShownAsQuestionMarks) {
-  EXPECT_NE(shown("a\xFF" "b \xC3\xA4 \xE2\x82", 0, 1).find("| a?b \xC3\xA4 ??\n"), std::string::npos);
+  EXPECT_NE(shown("a\xFF"
+                  "b \xC3\xA4 \xE2\x82",
+                  0, 1)
+                .find("| a?b \xC3\xA4 ??\n"),
+            std::string::npos);
   EXPECT_NE(shown("\xED\xA0\x80 \xF0\x9F\x98\x80", 0, 1).find("| ??? \xF0\x9F\x98\x80\n"), std::string::npos);
 }
 
