@@ -7,6 +7,7 @@
 #include "api/codes.h"
 #include "api/impl.h"
 #include "backend/host/target.h"
+#include "frontend/format.h"
 #include "frontend/parse.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
@@ -379,6 +380,9 @@ Result<std::string> Kernel::assembly() const {
 
 void set_threads(int count) { api::session().set_threads(count); }
 int threads() { return api::session().threads(); }
+Result<std::string> format(std::string text, std::string name) {
+  return frontend::format(Source::make(std::move(name), std::move(text)));
+}
 std::string_view version() { return HEDDLE_VERSION; }
 
 std::vector<std::string> targets() {

@@ -278,6 +278,8 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("set_threads", &set_threads);
   m.def("threads", &threads);
   m.def("targets", &targets);
+  m.def("format",
+        [](std::string text, std::string name) { return value_or_raise(format(std::move(text), std::move(name))); });
   m.def("version", [] { return std::string(version()); });
   m.def("codes", [] {
     py::list out;

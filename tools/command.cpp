@@ -1,5 +1,7 @@
 #include "tools/command.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -11,8 +13,6 @@
 
 namespace heddle::tools {
 namespace {
-
-Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_option, {}, text); }
 
 nlohmann::json place_json(const Place& place) {
   nlohmann::json j;
@@ -40,16 +40,6 @@ nlohmann::json as_json(const Diagnostic& d) {
   return j;
 }
 
-Result<Op> choose_op(const Module& module, const Options& o) {
-  std::vector<std::string> known = module.ops();
-  if (!o.op.empty()) return module.op(o.op);
-  if (known.size() == 1) return module.op(known.front());
-  std::string list;
-  for (const std::string& name : known) list += (list.empty() ? "`" : ", `") + name + "`";
-  return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op")
-      .with_help("its ops: " + list);
-}
-
 Result<Spec> parse_spec(const std::string& text) {
   size_t bracket = text.find('[');
   std::string name = text.substr(0, bracket);
@@ -66,7 +56,63 @@ Result<Spec> parse_spec(const std::string& text) {
   return spec;
 }
 
-// Scalars in the order of declaration up to the last one named.
+int write_text(const std::string& text, const std::string& path) {
+  if (path.empty()) {
+    std::cout << text;
+    return exit_done;
+  }
+  std::ofstream file(path, std::ios::binary);
+  if (file << text && file.flush()) return exit_done;
+  return refuse({wrong("`" + path + "` cannot be written")});
+}
+
+void list_module(const Module& module, bool schedules, const std::string& area) {
+  for (const std::string& name : module.ops()) {
+    Result<Op> op = module.op(name);
+    if (!schedules) {
+      std::cout << area << name << "  " << op->doc().substr(0, op->doc().find('\n')) << "\n";
+      continue;
+    }
+    for (const std::string& s : op->schedules()) std::cout << area << name << "." << s << "\n";
+  }
+}
+
+// The ops or schedules of a text, or of every file of the standard library as AREA.OP.
+int list_texts(const std::string& what, const Options& o) {
+  std::vector<std::pair<std::string, std::string>> files;  // an area with its dot, a file
+  if (!o.file.empty()) {
+    files.emplace_back("", o.file);
+  } else if (std::string library = library_folder(); !library.empty()) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(library))
+      if (std::string area = entry.path().parent_path().filename();
+          entry.path().extension() == ".hd" && area != "machine")
+        files.emplace_back(area + ".", entry.path());
+    std::sort(files.begin(), files.end());
+  } else {
+    return refuse({wrong("the standard library is not found beside this program").with_help("name a file")});
+  }
+  for (const auto& [area, file] : files) {
+    Result<Module> module = open_module(file);
+    if (!module) return refuse(module.errors());
+    list_module(*module, what == "schedules", area);
+  }
+  return exit_done;
+}
+
+}  // namespace
+
+Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_option, {}, text); }
+
+Result<Op> choose_op(const Module& module, const Options& o) {
+  std::vector<std::string> known = module.ops();
+  if (!o.op.empty()) return module.op(o.op);
+  if (known.size() == 1) return module.op(known.front());
+  std::string list;
+  for (const std::string& name : known) list += (list.empty() ? "`" : ", `") + name + "`";
+  return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op")
+      .with_help("its ops: " + list);
+}
+
 Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
   std::map<std::string, double> given;
   for (const std::string& pair : o.scalars) {
@@ -90,17 +136,6 @@ Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
   return out;
 }
 
-int write_text(const std::string& text, const std::string& path) {
-  if (path.empty()) {
-    std::cout << text;
-    return exit_done;
-  }
-  std::ofstream file(path, std::ios::binary);
-  if (file << text && file.flush()) return exit_done;
-  return refuse({wrong("`" + path + "` cannot be written")});
-}
-
-// The shape of each output from the kernel that would run, and zeroed arrays for them.
 Result<std::vector<Array>> make_outputs(const Op& op, const Kernel& kernel, std::vector<Array>& inputs) {
   std::vector<Buffer> buffers;
   for (Array& a : inputs) buffers.push_back(a.buffer());
@@ -116,8 +151,6 @@ Result<std::vector<Array>> make_outputs(const Op& op, const Kernel& kernel, std:
   }
   return out;
 }
-
-}  // namespace
 
 int refuse(const Diagnostics& diagnostics) {
   std::cerr << render(diagnostics);
@@ -280,19 +313,7 @@ int list(const std::string& what, const Options& o) {
     for (const Code& c : heddle::codes()) std::cout << c.id << "  " << c.title << "\n";
     return exit_done;
   }
-  if (o.file.empty()) {
-    std::cerr << "heddle list " << what << ": name a file\n";
-    return exit_usage;
-  }
-  Result<Module> module = open_module(o.file);
-  if (!module) return refuse(module.errors());
-  for (const std::string& name : module->ops()) {
-    Result<Op> op = module->op(name);
-    if (what == "ops") std::cout << name << "  " << op->doc().substr(0, op->doc().find('\n')) << "\n";
-    else
-      for (const std::string& s : op->schedules()) std::cout << name << "." << s << "\n";
-  }
-  return exit_done;
+  return list_texts(what, o);
 }
 
 int explain(const std::string& code) {

@@ -15,6 +15,7 @@ enum ExitCode { exit_done = 0, exit_refused = 1, exit_usage = 2, exit_bug = 3 };
 
 struct Options {
   std::string file;
+  std::vector<std::string> files;
   std::string op;
   std::string schedule;
   bool has_schedule = false;
@@ -24,6 +25,8 @@ struct Options {
   std::vector<std::string> types;                       ///< T=f32, or `f32[rows,cols]` for each array
   std::vector<std::string> in, out;
   bool json = false, why = false;
+  bool only_check = false;  ///< fmt: change nothing
+  double seconds = 1;       ///< bench: for all schedules together
   int after = -1;
   std::string as = "program";
   std::string output;
@@ -36,6 +39,17 @@ Result<CompileOptions> request_of(const Op& op, const Options& options, const st
 /// NAME=VALUE pairs as integers.
 Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& pairs, const char* option);
 
+/// The op that `--op` names, or the only one.
+Result<Op> choose_op(const Module& module, const Options& options);
+/// Run-time scalars in the order of declaration: `--scalar`, then defaults.
+Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& options);
+/// Zeroed arrays of the shapes that the kernel gives for these inputs.
+Result<std::vector<Array>> make_outputs(const Op& op, const Kernel& kernel, std::vector<Array>& inputs);
+/// A wrong option, as a diagnostic.
+Diagnostic wrong(const std::string& text);
+/// The folder of the standard library beside this program; empty when there is none.
+std::string library_folder();
+
 int check(const Options& options);
 int run(const Options& options, bool interpret);
 int lower(const Options& options);
@@ -43,6 +57,12 @@ int emit(const Options& options);
 int list(const std::string& what, const Options& options);
 int explain(const std::string& code);
 int doctor();
+/// Rewrites files in place; standard input goes to standard output.
+int fmt(const Options& options);
+/// Times an op, each schedule that fits in turns with the others.
+int bench(const Options& options);
+/// Hands the arguments on to the Python package: `python3 -m heddle.command WORD ..`. Returns only where that fails.
+int python_command(int argc, char** argv);
 
 /// Prints to standard error; returns exit_refused.
 int refuse(const Diagnostics& diagnostics);

@@ -21,9 +21,9 @@ void common(CLI::App* app, Options& o) {
   app->add_option("--types", o.types, "a type for each array input: f32, or f32[64,?]");
 }
 
-void arrays(CLI::App* app, Options& o) {
+void arrays(CLI::App* app, Options& o, bool outputs = true) {
   app->add_option("--in", o.in, "arrays as .npy files, in order (FILE.npy:bf16 for bits)");
-  app->add_option("--out", o.out, "files for the outputs, in order");
+  if (outputs) app->add_option("--out", o.out, "files for the outputs, in order");
   app->add_option("--scalar", o.scalars, "NAME=VALUE: a run-time scalar");
 }
 
@@ -49,11 +49,22 @@ int dispatch(int argc, char** argv) {
   common(emit, o);
   emit->add_option("--as", o.as, "program, llvm or asm")->check(CLI::IsMember({"program", "llvm", "asm"}));
   emit->add_option("-o", o.output, "a file instead of standard output");
+  auto* fmt = app.add_subcommand("fmt", "formats texts in place; - from standard input to standard output");
+  fmt->add_option("files", o.files, ".hd texts, or -")->required();
+  fmt->add_flag("--check", o.only_check, "changes nothing: names the texts that would change, exit code 1");
+  auto* bench = app.add_subcommand("bench", "times the schedules of an op in turns");
+  common(bench, o), arrays(bench, o, false);
+  bench->add_option("--seconds", o.seconds, "for all schedules together (1)");
+  bench->add_flag("--json", o.json, "as JSON");
+  auto* tune = app.add_subcommand(
+      "tune", "searches the tune variables of a schedule; prints the best as a schedule (--help for more)");
+  tune->prefix_command();
+  tune->set_help_flag();
   auto* list = app.add_subcommand("list", "lists what there is");
   list->add_option("what", word, "ops, schedules, steps, targets or codes")
       ->required()
       ->check(CLI::IsMember({"ops", "schedules", "steps", "targets", "codes"}));
-  list->add_option("file", o.file, "a .hd text, for ops and schedules");
+  list->add_option("file", o.file, "a .hd text, for ops and schedules; without, the standard library");
   auto* explain = app.add_subcommand("explain", "what a diagnostic code means");
   explain->add_option("code", word, "HD0123")->required();
   auto* doctor = app.add_subcommand("doctor", "what this machine can do");
@@ -68,6 +79,9 @@ int dispatch(int argc, char** argv) {
   if (*interpret) return heddle::tools::run(o, true);
   if (*lower) return heddle::tools::lower(o);
   if (*emit) return heddle::tools::emit(o);
+  if (*fmt) return heddle::tools::fmt(o);
+  if (*bench) return heddle::tools::bench(o);
+  if (*tune) return heddle::tools::python_command(argc, argv);
   if (*list) return heddle::tools::list(word, o);
   if (*explain) return heddle::tools::explain(word);
   if (*doctor) return heddle::tools::doctor();

@@ -243,6 +243,8 @@ int threads();
 /// Members of the `cpu` family that this machine runs, best first.
 std::vector<std::string> targets();
 std::string_view version();
+/// The text as `heddle fmt` writes it: only white space changes. Refused where it does not parse.
+Result<std::string> format(std::string text, std::string name = "<text>");
 /// All diagnostics codes, for `explain` and `list codes`.
 std::vector<Code> codes();
 

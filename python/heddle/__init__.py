@@ -31,6 +31,11 @@ def targets():
     return _heddle.targets()
 
 
+def format(text, name="<text>"):
+    """The text as `heddle fmt` writes it: only white space changes. Raises `Error` where it does not parse."""
+    return _heddle.format(text, name)
+
+
 def load_ipython_extension(shell):
     """`%load_ext heddle` adds the cell magic `%%heddle`."""
     from .notebook import register
@@ -39,6 +44,6 @@ def load_ipython_extension(shell):
 
 
 __all__ = [
-    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "load", "parse", "set_threads", "spec", "std",
+    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "format", "load", "parse", "set_threads", "spec", "std",
     "targets", "threads", "tune",
 ]

@@ -4,6 +4,7 @@ Slow (both build), so in the long tier: `./dev test --all installed`. HEDDLE_BUI
 """
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,3 +57,10 @@ def test_pip_install(tmp_path):
     run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", ROOT, env=environment)
     where = run(python, "-c", PROGRAM, env=environment, cwd=tmp_path).strip()
     assert Path(where).is_relative_to(tmp_path / "venv"), f"imported {where}, not the installed package"
+    command = tmp_path / "venv/bin/heddle"
+    assert "works" in run(command, "doctor", env=environment, cwd=tmp_path)
+    assert "nn.softmax" in run(command, "list", "ops", env=environment, cwd=tmp_path)
+    library = tmp_path / "venv/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages/heddle/stdlib"
+    text = library / "nn/softmax.hd"
+    assert "softmax.short_rows_tuned" in run(command, "tune", text, "--schedule", "short_rows", "--types", "f32[8,32]", "--budget", "0.3",
+                                             env=environment, cwd=tmp_path)

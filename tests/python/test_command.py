@@ -1,0 +1,236 @@
+"""The `heddle` command: formatting, listing, timing, tuning; refused texts with exit code, place and nothing else."""
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import heddle as hd
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = shutil.which("heddle")
+pytestmark = pytest.mark.skipif(COMMAND is None, reason="the `heddle` command is not on the path")
+
+SOFTMAX = (ROOT / "stdlib/nn/softmax.hd").read_text()
+
+
+def heddle(*words, stdin="", code=0):
+    done = subprocess.run([COMMAND, *map(str, words)], input=stdin, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
+
+
+# --- refused texts ---------------------------------------------------------------------------------------------------
+
+def op(body, head="op f(x: f32[n]) -> y: f32[n]"):
+    return head + " {\n" + "".join(f"  {line}\n" for line in body) + "}\n"
+
+
+def scheduled(line, body=("y[i] = x[i]",), head="op f(x: f32[n]) -> y: f32[n]"):
+    return op(body, head) + "schedule f.s on cpu {\n  " + line + "\n}\n"
+
+
+REFUSED = {
+    "unknown step": (scheduled("splt y.i by 4"), 5, 3, "there is no step `splt`"),
+    "shape mismatch": (op(["y[i] = a[i] + b[i]"], "op f(a: f32[n], b: f32[m]) -> y: f32[n]"), 2, 19, "`i` runs over `0 .. n`"),
+    "read outside": (op(["y[i] = x[i + 1]"]), 2, 12, "cannot show that `i + 1 < n`"),
+    "unbound index": (op(["y[i] = x[j]"]), 2, 12, "there is no `j` here"),
+    "written twice": (op(["y[i] = x[i]", "y[j] = x[j]"]), 3, 3, "`y` is written twice"),
+    "silent conversion": (op(["y[i] = a[i] + b[i]"], "op f(a: bf16[n], b: f32[n]) -> y: f32[n]"), 2, 15, "nothing is converted silently"),
+    "conversion on the left": (op(["y[i] = x[i]"], "op f(x: f32[n]) -> y: i32[n]"), 2, 10, "`y` is `i32`"),
+    "reader outside": (scheduled("compute_at a at y.i", ["a[i] = x[i] + 1", "b[i] = a[i] * 2", "y[i] = a[i] + b[i]"]), 7, 3, "`b` reads `a` outside `y.i`"),
+    "vector reduction": (scheduled("vectorize y.j by 8", ["y[i] = sum[j] x[i, j]"], "op f(x: f32[n, m]) -> y: f32[n]"), 5, 3, "carries the reduction"),
+    "60,000 parentheses": (op(["y[i] = " + "(" * 60_000 + "x[i]" + ")" * 60_000]), 2, 265, "nested deeper than 256 levels"),
+    "250,000 terms": (op(["y[i] = x[i]" + "+1" * 250_000]), 2, 2014, "more than 1000 operators"),
+    "truncated": ("op f(x: f32[n]) -> y: f32[n] {\n  y[i] = x[i", 2, 13, "expected `]`"),
+    "truncated block": ("op f(x: f32[n]) -> y: f32[n] {\n  y[i] = x[i]\n", 2, 14, "expected `}`"),
+    "truncated header": ("op f(x: f32[n]) -> y: f3", 1, 25, "expected `{`"),
+    "empty": ("", 1, 1, "no items"),
+    "blank": ("\n \n", 1, 1, "no items"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_at_the_right_place(name, tmp_path):
+    text, line, column, words = REFUSED[name]
+    file = tmp_path / "f.hd"
+    file.write_text(text)
+    start = time.perf_counter()
+    done = heddle("check", file, code=1)
+    assert time.perf_counter() - start < 1 * (3 if sys.gettrace() else 1)
+    assert done.stdout == ""
+    first, *rest = done.stderr.splitlines()
+    assert re.match(rf"{re.escape(str(file))}:{line}:{column}: error\[HD\d{{4}}\]: ", first), first
+    assert words in first
+    assert not any("error[" in other for other in rest), "one cause, one diagnostic"
+    row, = json.loads(heddle("check", file, "--json", code=1).stdout)["diagnostics"]
+    assert (row["line"], row["column"]) == (line, column)
+
+
+def test_invalid_utf8(tmp_path):
+    file = tmp_path / "f.hd"
+    file.write_bytes(b"op f(x: f32[n]) -> y: f32[n] {\n  y[i] = x[i] // \xff\n}\n")
+    done = subprocess.run([COMMAND, "check", file], capture_output=True)
+    assert done.returncode == 1 and done.stdout == b""
+    assert done.stderr.startswith(f"{file}:2:18: error[HD0002]".encode())
+
+
+# --- fmt -------------------------------------------------------------------------------------------------------------
+
+UGLY = """
+
+op   f( x :f32[ n,m ],eps:f32=1e-5 )->y:f32[n]{   // head
+
+  a[ i ]=sum[ j ] x[i,j]*2 -  -3   // one
+  bb[i]  =a[i]+x[ i , 0]*  4   // two
+
+
+  // own line
+  y[i]=if a[i]>0&&!(bb[i]<1)then exp ( a[i] )else -bb[i]
+
+}
+schedule f.s on cpu / x86-64-v2 allow reassociate ,contract where n>=4{
+tune b=4 in[1,2 ,4]
+      split y.i by b into io,ii
+  if b==2{
+  unroll y.ii
+  }else{ parallel y@*.io,  y.io }
+}
+"""
+PRETTY = """op f(x: f32[n, m], eps: f32 = 1e-5) -> y: f32[n] {  // head
+  a[i] = sum[j] x[i, j]*2 - -3  // one
+  bb[i] = a[i] + x[i, 0]*4  // two
+
+  // own line
+  y[i] = if a[i] > 0 && !(bb[i] < 1) then exp(a[i]) else -bb[i]
+}
+schedule f.s on cpu/x86-64-v2 allow reassociate, contract where n >= 4 {
+  tune b = 4 in [1, 2, 4]
+  split y.i by b into io, ii
+  if b == 2 {
+    unroll y.ii
+  } else { parallel y@*.io, y.io }
+}
+"""
+
+
+def test_fmt_writes_one_look():
+    assert heddle("fmt", "-", stdin=UGLY).stdout == PRETTY
+    assert hd.format(UGLY) == hd.format(PRETTY) == PRETTY
+
+
+def test_fmt_keeps_columns_that_stand_in_a_row():
+    text = "op f(x: f32[n]) -> y: f32[n] {\n  a[i]   = x[i]  // one\n  bcd[i] = a[i]  // two\n  y[i] = bcd[i]\n}\n"
+    assert hd.format(text) == text
+    assert hd.format(text.replace("  a[i]   =", "  a[i]           =").replace("  bcd[i] =", "  bcd[i]         =")) == text
+
+
+def pieces(text):
+    return re.findall(r"//[^\n]*|\w+|[^\s\w]", text)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "stdlib").rglob("*.hd")) + sorted((ROOT / "tests/grammar/corpus").glob("*.hd")) +
+                         sorted((ROOT / "tests/golden/cases").rglob("*.hd")), ids=lambda f: f"{f.parent.name}/{f.name}")
+def test_fmt_is_idempotent_and_keeps_every_piece(file):
+    text = file.read_text(errors="replace").split("\n----\n")[0] + "\n"
+    try:
+        once = hd.format(text)
+    except hd.Error:
+        with pytest.raises(hd.Error):
+            hd.parse(text)
+        return
+    assert hd.format(once) == once
+    assert pieces(once) == pieces(text)
+    assert not re.search(r"[ \t]$", once, re.M) and not once.endswith("\n\n")
+
+
+def test_fmt_rewrites_files_and_check_only_names_them(tmp_path):
+    ugly, pretty = tmp_path / "u.hd", tmp_path / "p.hd"
+    ugly.write_text(UGLY), pretty.write_text(PRETTY)
+    assert heddle("fmt", "--check", ugly, pretty, code=1).stdout == f"{ugly}\n"
+    assert ugly.read_text() == UGLY
+    heddle("fmt", ugly, pretty)
+    assert ugly.read_text() == pretty.read_text() == PRETTY
+    heddle("fmt", "--check", ugly, pretty)
+    broken = tmp_path / "b.hd"
+    broken.write_text("op f(")
+    assert "error[HD" in heddle("fmt", broken, code=1).stderr
+    assert broken.read_text() == "op f("
+
+
+# --- list, explain, doctor -------------------------------------------------------------------------------------------
+
+def test_lists(tmp_path):
+    (tmp_path / "s.hd").write_text(SOFTMAX)
+    assert "softmax" in heddle("list", "ops", tmp_path / "s.hd").stdout
+    assert "softmax.rows" in heddle("list", "schedules", tmp_path / "s.hd").stdout.split()
+    ops = [line.split()[0] for line in heddle("list", "ops").stdout.splitlines()]
+    assert ops == [f"{area}.{name}" for area in sorted(dir(hd.std)) for name in dir(getattr(hd.std, area))]
+    assert "nn.softmax.rows" in heddle("list", "schedules").stdout.split()
+    assert "split LOOP by N" in heddle("list", "steps").stdout
+    assert heddle("list", "targets").stdout.split() == hd.targets()
+    heddle("list", "nothing", code=2)
+
+
+def test_every_code_is_listed_and_explained():
+    listed = [line.split()[0] for line in heddle("list", "codes").stdout.splitlines()]
+    assert listed == sorted(set(listed)) and len(listed) > 100
+    for code in listed:
+        title, blank, text, *_ = heddle("explain", code).stdout.split("\n")
+        assert title.startswith(code + ": ") and blank == "" and len(text) > 20, code
+    assert "did you mean" in heddle("explain", listed[0][:-1] + "X", code=1).stderr
+
+
+def test_doctor():
+    said = heddle("doctor").stdout
+    assert f"heddle {hd.__version__}" in said and "cpu/" in said and "compiling and running a kernel: works" in said
+
+
+# --- bench, tune -----------------------------------------------------------------------------------------------------
+
+def test_bench(tmp_path):
+    file = tmp_path / "s.hd"
+    file.write_text(SOFTMAX)
+    words = ("bench", file, "--types", "f32[16,64]", "--seconds", "0.05")
+    assert "rows" in heddle(*words).stdout
+    rows = json.loads(heddle(*words, "--json").stdout)
+    assert [r["schedule"] for r in rows] == ["short_rows", "rows"]
+    assert all(r["us"] >= r["us_min"] > 0 and r["compile_ms"] > 0 for r in rows)
+    # A schedule that does not take the size drops out.
+    rows = json.loads(heddle("bench", file, "--types", "f32[16,200]", "--seconds", "0.05", "--json").stdout)
+    assert [r["schedule"] for r in rows] == ["rows"]
+    assert "sizes" in heddle("bench", file, code=1).stderr
+    heddle("bench", file, "--types", "f32[16,64]", "--schedule", "nothing", code=1)
+
+
+def test_tune(tmp_path):
+    file = tmp_path / "s.hd"
+    file.write_text(SOFTMAX)
+    done = heddle("tune", file, "--schedule", "short_rows", "--types", "f32[16,64]", "--budget", "2", "--name", "mine")
+    assert "schedule softmax.mine on cpu" in done.stdout and "let rows = " in done.stdout
+    assert "tried" in done.stderr
+    np.save(tmp_path / "x.npy", np.ones((3, 5), np.float32))
+    assert hd.load(file).extend(done.stdout).softmax(np.ones((3, 5), np.float32), schedule="mine").shape == (3, 5)
+    heddle("tune", file, "--schedule", "short_rows", "--in", tmp_path / "x.npy", "--budget", "0.2", "-o", tmp_path / "best.hd")
+    assert "short_rows_tuned" in (tmp_path / "best.hd").read_text()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--schedule", "rows"], "takes 1 arrays"), (["--types", "f32"], "no type with sizes"), (["--types", "f99[3]"], "no element type"),
+    (["--types", "f32[3,3]", "--schedule", "no"], "no schedule `no`"), (["--types", "f32[3,3]", "--op", "sofmax"], "did you mean `softmax`"),
+    (["--in", "missing.npy"], "cannot be read"),
+])
+def test_tune_refuses(words, said, tmp_path):
+    file = tmp_path / "s.hd"
+    file.write_text(SOFTMAX)
+    assert said in heddle("tune", file, *words, code=1).stderr
+
+
+def test_wrong_usage():
+    heddle("tune", code=2)
+    heddle("fmt", code=2)
+    heddle("frobnicate", code=2)
