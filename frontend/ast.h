@@ -337,9 +337,11 @@ struct StageRow {
 struct For {
   Path loop;  ///< stage-qualified: the last word is the loop
   ExprRef lo, hi;
-  std::string kind;          ///< "", parallel, vector, unrolled, pipelined, on
-  ExprRef stages;            ///< of `pipelined 3`
-  std::optional<Name> axis;  ///< of `on partition`
+  std::string kind;                                   ///< "", parallel, vector, unrolled, pipelined, prefetch, on
+  ExprRef stages;                                     ///< of `pipelined 3`
+  ExprRef stage_of;                                   ///< of `pipelined 2 at (0, 1)`: a tuple; may be null
+  std::optional<Name> axis;                           ///< of `on partition`
+  std::vector<std::pair<ExprRef, ExprRef>> prefetch;  ///< of `prefetch x by 4, w by 8`
   ProgramBody body;
   Place place;
 };
@@ -372,7 +374,7 @@ struct Leaf {
   Path stage;
   std::vector<Binding> bindings;
   ExprRef condition;  ///< may be null
-  bool recomputed = false;
+  bool recomputed = false, nontemporal = false;
   std::vector<Equation> assigns;
   Place place;
 };

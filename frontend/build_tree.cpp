@@ -693,15 +693,30 @@ class Builder {
       if (kind->ON()) {
         out.axis = name(kind->name());
       } else {
-        one_of(kind->getStart(), {"parallel", "vector", "unrolled", "pipelined"}, "a loop is");
-        if (kind->expr()) out.stages = expr(kind->expr());
-        if (kind->expr() && out.kind != "pipelined")
-          error(codes::misplaced, place(kind->expr()), "only `pipelined` has a number of stages");
+        one_of(kind->getStart(), {"parallel", "vector", "unrolled", "pipelined", "prefetch"}, "a loop is");
+        loop_attributes(kind, out);
       }
     }
     out.body = body(c->body());
     out.place = place(c);
     return out;
+  }
+
+  // `pipelined 2 at (0, 1)`, `prefetch x by 4, w by 8`.
+  void loop_attributes(P::LoopKindContext* c, For& out) {
+    std::vector<ExprRef> all = exprs(c->expr());
+    if (out.kind == "prefetch") {
+      if (c->BY().empty()) return error(codes::misplaced, place(c), "`prefetch` is written `prefetch x by 4`");
+      for (size_t i = 0; i + 1 < all.size(); i += 2) out.prefetch.emplace_back(all[i], all[i + 1]);
+      return;
+    }
+    if (all.empty()) return;
+    if (out.kind != "pipelined")
+      return error(codes::misplaced, place(c->expr(0)), "only `pipelined` has a number of stages");
+    if (!c->BY().empty())
+      return error(codes::misplaced, place(c->BY(0)->getSymbol()), "only `prefetch` is written with `by`");
+    out.stages = all[0];
+    if (c->AT()) out.stage_of = all[1];
   }
 
   Alloc alloc(P::AllocProgramContext* c) {
@@ -729,9 +744,10 @@ class Builder {
     Leaf out{.stage = path(c->path())};
     for (P::BindingContext* b : c->binding()) out.bindings.push_back({name(b->name()), expr(b->expr())});
     out.condition = where(c->where());
-    if (c->name()) {
-      out.recomputed = true;
-      one_of(c->name()->getStart(), {"recomputed"}, "a leaf is");
+    for (P::NameContext* flag : c->name()) {
+      one_of(flag->getStart(), {"recomputed", "nontemporal"}, "a leaf is");
+      out.recomputed |= name(flag).text == "recomputed";
+      out.nontemporal |= name(flag).text == "nontemporal";
     }
     for (P::EquationContext* e : c->leaf()->equation()) out.assigns.push_back(equation(e));
     out.place = place(c);

@@ -337,16 +337,42 @@ class ProgramReader : public Typing {
     else if (l.kind == "unrolled") f.kind = ir::LoopKind::unrolled;
     else if (l.kind == "pipelined") f.kind = ir::LoopKind::pipelined;
     else if (l.kind == "on") f.kind = ir::LoopKind::bound;
-    else if (!l.kind.empty()) refuse(l.place, "there is no kind of loop `" + l.kind + "`");
+    else if (!l.kind.empty() && l.kind != "prefetch") refuse(l.place, "there is no kind of loop `" + l.kind + "`");
     if (l.axis) f.axis = l.axis->text;
     if (l.stages) f.stages = static_cast<int>(small(*l.stages));
+    if (l.stage_of) f.stage_of = stage_numbers(*l.stage_of);
     std::string owner;
     f.loop = loop_symbol(l.loop, owner);
     if (!f.lo.known() || !f.hi.known()) return;
+    for (const auto& [tensor, ahead] : l.prefetch) prefetch(*tensor, *ahead, f);
     loops_.push_back({l.loop.last(), owner, f.loop});
     f.body = body(l.body);
     loops_.pop_back();
     out.push_back(ir::make_stmt(std::move(f), l.place));
+  }
+
+  std::vector<int> stage_numbers(const ast::Expr& e) {
+    std::vector<int> out;
+    const auto* tuple = e.as<ast::Tuple>();
+    if (!tuple) out.push_back(static_cast<int>(small(e)));  // `(0)` reads as `0`
+    for (size_t i = 0; tuple && i < tuple->entries.size(); ++i) {
+      const ast::Entry& one = tuple->entries[i];
+      if (one.value && !one.hi) out.push_back(static_cast<int>(small(*one.value)));
+      else refuse(one.place, "a stage is a small integer");
+    }
+    return out;
+  }
+
+  void prefetch(const ast::Expr& tensor, const ast::Expr& ahead, ir::For& f) {
+    const auto* read = tensor.as<ast::Read>();
+    const ast::Ref* ref = read ? &read->ref : nullptr;
+    if (!ref || ref->subscripted || ref->field || read->otherwise)
+      return refuse(tensor.place, "a tensor is asked for by its name, as in `prefetch x by 4`");
+    const std::vector<ir::BufferId>* ids = buffers_of(*ref);
+    if (!ids) return;
+    if (ids->size() != 1 || !p_.buffer((*ids)[0]).field.empty())
+      return refuse(tensor.place, "`" + ref->path.text() + "` has several fields; a plain tensor is asked for");
+    f.prefetch.push_back({(*ids)[0], small(ahead)});
   }
 
   int64_t small(const ast::Expr& e) {
@@ -489,6 +515,7 @@ class ProgramReader : public Typing {
     ir::Leaf leaf;
     leaf.stage = stage->second;
     leaf.recomputed = l.recomputed;
+    leaf.nontemporal = l.nontemporal;
     leaf.bindings.resize(p_.stage(leaf.stage).axes.size());
     for (const ast::Leaf::Binding& b : l.bindings) binding(b, leaf);
     for (const ir::Expr& b : leaf.bindings)

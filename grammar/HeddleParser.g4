@@ -115,11 +115,12 @@ programStmt
   | FOR path IN expr RANGE expr loopKind? body                                             # forProgram
   | ALLOC path COLON type IN name layoutMap? (PAD expr)? (COPIES expr)?                    # allocProgram
   | REDUCE ref (COMMA ref)* BY name name? body                                             # reduceProgram
-  | AT path LPAREN (binding (COMMA binding)*)? RPAREN where? name? leaf                    # leafProgram
+  | AT path LPAREN (binding (COMMA binding)*)? RPAREN where? name* leaf                    # leafProgram
   | CALL path LPAREN (ref (COMMA ref)*)? RPAREN                                            # callProgram
   | CHECK expr COMMA STRING (AT expr (COMMA expr)*)?                                       # checkProgram
   ;
 axis: (name | SCAN) name IN expr RANGE expr;
-loopKind: ON name | ID expr?;
+// `on AXIS`, `vector`, `pipelined 2 at (0, 1)`, `prefetch x by 4, w by 8`: the tree builder knows the words.
+loopKind: ON name | ID (expr (AT expr | BY expr (COMMA expr BY expr)*)?)?;
 binding: name ASSIGN expr;
 leaf: LBRACE equation? (NL equation)* RBRACE;

@@ -116,6 +116,10 @@ class Key {
   }
   void stmt(const For& l) {
     word(symbol(l.loop)), expr(l.lo), expr(l.hi), word(static_cast<uint64_t>(l.kind)), text(l.axis), word(l.stages);
+    word(l.stage_of.size());
+    for (int s : l.stage_of) word(s);
+    word(l.prefetch.size());
+    for (const Prefetch& f : l.prefetch) word(buffer(f.buffer)), word(f.ahead);
     body(l.body);
   }
   void stmt(const Alloc& a) {
@@ -128,7 +132,7 @@ class Key {
   void stmt(const Leaf& l) {
     const Stage& row = p_.stage(l.stage);
     axes(row.axes);
-    expr(row.where), exprs(l.bindings), expr(l.predicate), reducer(l.reducer), word(l.recomputed);
+    expr(row.where), exprs(l.bindings), expr(l.predicate), reducer(l.reducer), word(l.recomputed | l.nontemporal << 1);
     for (const Assign& a : l.assigns) {
       word(buffer(a.buffer)), word(static_cast<uint64_t>(a.kind));
       exprs(a.subs), axes(a.over), expr(a.value);

@@ -406,6 +406,12 @@ class Printer {
   }
   static Expr simplified_one(const Range& r) { return r.lo + 1; }
 
+  static std::string stages(const For& l) {
+    std::string text;
+    for (int s : l.stage_of) text += (text.empty() ? "" : ", ") + std::to_string(s);
+    return text.empty() ? "" : " at (" + text + ")";
+  }
+
   void loop(const For& l, int indent) {
     const Symbol& s = p_.symbol(l.loop);
     std::string text = "for " + s.owner + "." + s.name + " in " + range(l.lo, l.hi);
@@ -414,9 +420,12 @@ class Printer {
       case LoopKind::parallel: text += " parallel"; break;
       case LoopKind::vector: text += " vector"; break;
       case LoopKind::unrolled: text += " unrolled"; break;
-      case LoopKind::pipelined: text += " pipelined " + std::to_string(l.stages); break;
+      case LoopKind::pipelined: text += " pipelined " + std::to_string(l.stages) + stages(l); break;
       case LoopKind::bound: text += " on " + l.axis; break;
     }
+    for (size_t i = 0; i < l.prefetch.size(); ++i)
+      text += (i ? ", " : " prefetch ") + p_.buffer(l.prefetch[i].buffer).name + " by " +
+              std::to_string(l.prefetch[i].ahead);
     line(indent, text + " {");
     loops_.push_back(l.loop);
     body(l.body, indent + 1);
@@ -453,6 +462,7 @@ class Printer {
     text += ")";
     if (l.predicate.known()) text += " where " + expr(l.predicate);
     if (l.recomputed) text += " recomputed";
+    if (l.nontemporal) text += " nontemporal";
     in_leaf_body_ = true;
     text += " { ";
     if (!l.assigns.empty() && !p_.buffer(l.assigns[0].buffer).field.empty()) text += state_assign(l);

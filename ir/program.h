@@ -148,6 +148,12 @@ using Body = std::vector<StmtRef>;
 
 enum class LoopKind : uint8_t { serial, parallel, vector, unrolled, pipelined, bound };
 
+/// What iterations later than the running one read of the buffer is asked for now; changes no value.
+struct Prefetch {
+  BufferId buffer;
+  int64_t ahead = 0;  ///< iterations
+};
+
 struct For {
   SymbolId loop;
   Expr lo, hi;
@@ -155,6 +161,10 @@ struct For {
   std::string axis;  ///< of `bound`: the hardware axis ("partition", "free", an engine)
   int stages = 0;    ///< of `pipelined`
   Body body;
+  /// Of `pipelined`: for each statement of the body its stage, at most `stages - 1`. At time t a statement of stage s runs its
+  /// iteration t - s, while the other stages run theirs; what an alloc of stage s makes is held from then on. Empty: all are of stage 0.
+  std::vector<int> stage_of;
+  std::vector<Prefetch> prefetch;  ///< of serial loops
 };
 
 /// The buffers (one, or the fields of one state) exist from here to the end of the enclosing body; their memory is fresh.
@@ -191,6 +201,7 @@ struct Leaf {
   std::string reducer;          ///< of combine assigns
   std::vector<Assign> assigns;  ///< one, or one for each field of a state
   bool recomputed = false;      ///< a point may run more than once (halo, shift): pure stages only
+  bool nontemporal = false;     ///< stores pass the caches by; changes no value
 };
 
 struct Call {

@@ -3,7 +3,8 @@
 //   ids        every symbol, buffer, stage, reducer and instruction that a statement names stands in its table
 //   scope      a temporary is used only below its alloc; bounds, windows, bindings and predicates mention only loops around them,
 //              dims, consts and scalars; leaf bodies mention only the stage's axes, their own axes, dims, consts and scalars
-//   loops      a loop variable is bound once on each path; a vector loop has a constant extent within the limit
+//   loops      a loop variable is bound once on each path; a vector loop has a constant extent within the limit; a pipeline gives
+//              each statement of its body a stage, or none; only serial loops ask for data ahead
 //   leaves     one binding for each axis; as many subscripts as the buffer has dims, of type index; a value has its cell's type
 //   regions    a combining leaf stands in an open region of its reducer over its buffer; nothing reads a buffer whose region is open
 //   parallel   no parallel or vector loop is bound to a reduce or scan axis of a leaf below, unless the region opens inside it
@@ -170,11 +171,31 @@ class Verifier {
         broken("loops", "the vector loop `" + p_.symbol(l.loop).name + "` has no constant extent within the limit",
                place);
     }
+    attributes(l, place);
     loops_.push_back(l.loop);
     kinds_.push_back(l.kind);
     body(l.body);
     loops_.pop_back();
     kinds_.pop_back();
+  }
+
+  void attributes(const For& l, const Place& place) {
+    const std::string name = "`" + p_.symbol(l.loop).name + "`";
+    if (!l.stage_of.empty() && (l.kind != LoopKind::pipelined || l.stage_of.size() != l.body.size()))
+      broken("loops", "the pipeline " + name + " does not give each of its statements a stage", place);
+    for (int s : l.stage_of)
+      if (s < 0 || s >= l.stages)
+        broken("loops", "a stage of the pipeline " + name + " is not below its number of stages", place);
+    for (const Prefetch& f : l.prefetch) {
+      if (!known(f.buffer)) {
+        broken("ids", "a buffer is not in the table", place);
+        continue;
+      }
+      if (!alive_.count(f.buffer))
+        broken("scope", "`" + p_.buffer(f.buffer).name + "` is asked for outside its alloc", place);
+      if (l.kind != LoopKind::serial || f.ahead < 1)
+        broken("loops", name + " asks for data ahead, and is no serial loop or looks no iteration ahead", place);
+    }
   }
 
   void stmt(const Alloc& a, const Place& place) {
@@ -227,6 +248,8 @@ class Verifier {
         return broken("rows",
                       "a leaf of `" + row.name + "` does not give every field of `" + reducer->name + "` in order",
                       place);
+      if (a.kind == AssignKind::combine && l.nontemporal)
+        return broken("leaves", "a leaf of `" + row.name + "` combines into cells that pass the caches by", place);
       if (a.kind == AssignKind::combine && a.kind != l.assigns[0].kind)
         return broken("rows", "a leaf of `" + row.name + "` both defines and combines", place);
       assign(l, row, a, place);

@@ -6,6 +6,7 @@
 #include "ir/verify.h"
 #include "ir/visit.h"
 #include "schedule/names.h"
+#include "schedule/pipelines.h"
 #include "schedule/resolve.h"
 #include "support/limits.h"
 
@@ -152,6 +153,8 @@ Result<State> apply_step(const Context& context, const Program& program, const S
   if (!done) return done.errors();
   fits = fits_limits(step, program);
   if (!fits) return fits.errors();
+  Result<Done> pipelines = pipelines_hold(step);
+  if (!pipelines) return pipelines.errors();
 #ifdef HEDDLE_VERIFY
   if (Diagnostics broken = verify(step.program); !broken.empty()) {
     Diagnostic bug(codes::broken_step, call.place, "`" + call.name + "` made a broken program: " + broken[0].message);

@@ -31,9 +31,13 @@ const char* kind_word(LoopKind kind) {
 
 Result<Done> can_rewrite(const Step& step, const Path& path) {
   const For& l = loop_of(path);
-  if (l.kind == LoopKind::serial) return Done{};
+  if (l.kind == LoopKind::serial && l.prefetch.empty()) return Done{};
   std::string name = quoted(loop_name(step.program, l.loop));
-  Diagnostic d = step.refusal(codes::wrong_loop_kind, name + " is already " + kind_word(l.kind));
+  Diagnostic d =
+      step.refusal(codes::wrong_loop_kind,
+                   l.kind == LoopKind::serial
+                       ? name + " asks for " + quoted(step.program.buffer(l.prefetch[0].buffer).name) + " ahead"
+                       : name + " is already " + kind_word(l.kind));
   if (path.back()->place.known()) d.labels.push_back({path.back()->place, "made so here"});
   d.help = "move this line above the one that made it so";
   return d;

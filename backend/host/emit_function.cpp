@@ -82,7 +82,13 @@ void Emitter::kernel() {
   f_.args = f_.fn->getArg(1);
   f_.fn->addParamAttr(1, llvm::Attribute::NoAlias);
   begin(f_);
+  ir::walk(p_.body, [&](const ir::StmtRef& s) {
+    const auto* leaf = std::get_if<ir::Leaf>(&s->form);
+    streams_ |= leaf && leaf->nontemporal;
+    return !streams_;
+  });
   body(p_.body);
+  fence();
   b_.CreateRet(b_.getInt64(status_ok));
 }
 
@@ -254,6 +260,7 @@ void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
   const bool from_zero = ir::is_constant(loop.lo, 0);
   counted(loop.loop, f_.fn->getArg(3), f_.fn->getArg(4), from_zero ? nullptr : low, false, [&] { body(loop.body); });
   path_.pop_back();
+  fence();
   b_.CreateRet(b_.getInt64(status_ok));
 
   llvm::Function* part = f_.fn;
@@ -262,6 +269,7 @@ void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
   redirects_ = std::move(outer_redirects);
   known_ = std::move(known);
   b_.restoreIP(resume);
+  fence();
   Value* run = context_field(offsetof(Context, parallel_for), pointer);
   auto* type = llvm::FunctionType::get(word, {pointer, pointer, pointer, word}, false);
   Value* status = b_.CreateCall(type, run, {f_.context, part, closure, n});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include "backend/host/emitter.h"
 #include "ir/visit.h"
@@ -257,17 +258,53 @@ Value* Emitter::readable(Value* pointer, ir::BufferId buffer, const std::vector<
 // What stands in `l2` is read from there as a stream: each line is asked for some iterations ahead, so that it waits in L1. Without
 // that a matmul over a panel of 128 KiB loses some 3 %.
 void Emitter::prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs) {
-  constexpr int64_t ahead_bytes = 1024, line = 64;
+  constexpr int64_t ahead_bytes = 1024;
   if (p_.buffer(buffer).memory != ir::Memory::l2 || !at.step_bytes || at.storage->elements) return;
+  // A schedule that says what to ask for knows better.
+  for (const Ahead& a : ahead_)
+    if (a.what.buffer == buffer) return;
+  if (!first_time(buffer, subs)) return;
+  const int64_t bytes = at.step_bytes * std::max<int64_t>(1, ahead_bytes / at.step_bytes);
+  fetch_lines(b_.CreateConstGEP1_64(b_.getInt8Ty(), at.pointer, static_cast<uint64_t>(bytes)),
+              arith_.width * ir::scalar_bytes(p_.buffer(buffer).type));
+}
+
+// Where loops around ask for the buffer: the place that is read here some iterations later. It may lie past the buffer, where
+// asking does nothing.
+void Emitter::prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  for (const Ahead& a : ahead_) {
+    if (a.what.buffer != buffer || redirects_.count(buffer.value)) continue;
+    std::vector<Expr> later;
+    bool moves = false, data = false;
+    for (const Expr& sub : subs) {
+      moves |= ir::mentions(sub, a.loop);
+      ir::walk(sub, [&](const Expr& node) {
+        data |= node.as<ir::Load>() != nullptr;
+        return !data;
+      });
+      later.push_back(ir::substitute(sub, {{a.loop, ir::var(a.loop) + a.what.ahead}}));
+    }
+    if (!moves || data || !first_time(buffer, later)) continue;
+    const Spot at = spot(buffer, later);
+    if (at.storage->elements || at.shape == Spot::scattered) continue;
+    fetch_lines(at.pointer,
+                (at.shape == Spot::contiguous ? arith_.width : 1) * ir::scalar_bytes(p_.buffer(buffer).type));
+  }
+}
+
+bool Emitter::first_time(ir::BufferId buffer, const std::vector<Expr>& subs) {
   uint64_t key = buffer.value;
   for (const Expr& e : subs) key = key * 0x9E3779B97F4A7C15ull ^ e->hash;
   std::vector<uint64_t>& seen = fetched_.back();
-  if (std::find(seen.begin(), seen.end(), key) != seen.end()) return;
+  if (std::find(seen.begin(), seen.end(), key) != seen.end()) return false;
   seen.push_back(key);
-  const int64_t bytes = at.step_bytes * std::max<int64_t>(1, ahead_bytes / at.step_bytes);
-  const int64_t length = arith_.width * ir::scalar_bytes(p_.buffer(buffer).type);
-  for (int64_t from = 0; from < length; from += line) {
-    Value* to = b_.CreateConstGEP1_64(b_.getInt8Ty(), at.pointer, static_cast<uint64_t>(bytes + from));
+  return true;
+}
+
+void Emitter::fetch_lines(Value* from, int64_t bytes) {
+  constexpr int64_t line = 64;
+  for (int64_t at = 0; at < bytes; at += line) {
+    Value* to = b_.CreateConstGEP1_64(b_.getInt8Ty(), from, static_cast<uint64_t>(at));
     b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {b_.getPtrTy()},
                        {to, b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
   }
@@ -277,6 +314,7 @@ Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
   const ir::ScalarType type = p_.buffer(buffer).type;
   llvm::Type* element = arith_.memory_type(type);
   const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
+  if (!ahead_.empty()) prefetch_ahead(buffer, subs);
   const Spot at = spot(buffer, subs);
   if (at.shape == Spot::one) {
     Value* from = readable(at.pointer, buffer, subs);
@@ -295,6 +333,45 @@ Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
     read = masked_load(element, at.pointer, align, *at.storage);
   }
   return arith_.from_memory(type, {read, true});
+}
+
+// A whole vector past the caches. The machine can do that only where the address is a multiple of the register's width, or of 16
+// for pieces of 16 bytes: which it is, is known when the kernel runs. Rows of any length and outputs of any alignment are right;
+// one of NumPy's (16) loses nothing, because four pieces fill a line as well as one register.
+void Emitter::stream(Value* lanes, const Spot& at, llvm::Align align) {
+  constexpr uint64_t piece = 16;
+  const uint64_t bytes = lanes->getType()->getPrimitiveSizeInBits() / 8;
+  const uint64_t whole = std::min<uint64_t>(static_cast<uint64_t>(target_.vector_bytes), bytes & -bytes);
+  auto plain = [&] { tagged(b_.CreateAlignedStore(lanes, at.pointer, align), *at.storage); };
+  if (bytes % piece != 0) return plain();
+  auto past = [&](uint64_t aligned) {
+    llvm::Instruction* s = tagged(b_.CreateAlignedStore(lanes, at.pointer, llvm::Align(aligned)), *at.storage);
+    s->setMetadata(llvm::LLVMContext::MD_nontemporal,
+                   llvm::MDNode::get(module_.getContext(), {llvm::ConstantAsMetadata::get(b_.getInt32(1))}));
+  };
+  Value* place = b_.CreatePtrToInt(at.pointer, b_.getInt64Ty());
+  auto is_multiple = [&](uint64_t n) { return b_.CreateICmpEQ(b_.CreateAnd(place, n - 1), b_.getInt64(0)); };
+  auto block = [&](const char* name) { return llvm::BasicBlock::Create(module_.getContext(), name, f_.fn); };
+  auto *wide = block("stream"), *other = block("narrow"), *narrow = block("stream16"), *unaligned = block("store"),
+       *after = block("stored");
+  b_.CreateCondBr(is_multiple(whole), wide, other);
+  b_.SetInsertPoint(wide);
+  past(whole);
+  b_.CreateBr(after);
+  b_.SetInsertPoint(other);
+  b_.CreateCondBr(whole > piece ? is_multiple(piece) : b_.getFalse(), narrow, unaligned);
+  b_.SetInsertPoint(narrow);
+  past(piece);
+  b_.CreateBr(after);
+  b_.SetInsertPoint(unaligned);
+  plain();
+  b_.CreateBr(after);
+  b_.SetInsertPoint(after);
+}
+
+// Stores past the caches are in no order with others: whoever is told that the work is done must find them.
+void Emitter::fence() {
+  if (streams_) b_.CreateIntrinsic(b_.getVoidTy(), llvm::Intrinsic::x86_sse_sfence, {});
 }
 
 void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
@@ -316,6 +393,8 @@ void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
   if (at.shape == Spot::scattered) {
     Value* pointers = b_.CreateGEP(arith_.memory_type(type), at.pointer, at.offsets);
     tagged(b_.CreateMaskedScatter(lanes, pointers, align, all_lanes()), *at.storage);
+  } else if (!mask_ && nontemporal_ && !at.storage->elements) {
+    stream(lanes, at, align);
   } else if (!mask_) {
     tagged(b_.CreateAlignedStore(lanes, at.pointer, align), *at.storage);
   } else if (at.inside_slot) {

@@ -62,7 +62,9 @@ void Emitter::stmt(const ir::For& loop, const ir::StmtRef& s) {
   if (loop.kind == LoopKind::unrolled && ir::constant_value(ir::simplify(loop.hi - loop.lo))) return unrolled(loop, s);
   if (loop.kind == LoopKind::parallel && !f_.thread && arith_.width == 1 && f_.context) return parallel(loop, s);
   path_.push_back(s);
+  for (const ir::Prefetch& f : loop.prefetch) ahead_.push_back({loop.loop, f});
   serial(loop.loop, loop.lo, loop.hi, [&] { body(loop.body); });
+  ahead_.resize(ahead_.size() - loop.prefetch.size());
   path_.pop_back();
 }
 
@@ -335,7 +337,9 @@ void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
         for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
         Val x = value(ir::substitute(a.value, point));
         if (reducer) x = arith_.combine(reducer->builtin, p_.buffer(a.buffer).type, load(a.buffer, subs), x);
+        nontemporal_ = leaf.nontemporal;
         store(a.buffer, subs, x);
+        nontemporal_ = false;
       });
     }
   });

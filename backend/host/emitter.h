@@ -144,7 +144,12 @@ class Emitter {
   Val load(ir::BufferId buffer, const std::vector<Expr>& subs);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
   void prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs);
+  void prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs);
+  bool first_time(ir::BufferId buffer, const std::vector<Expr>& subs);
+  void fetch_lines(Value* from, int64_t bytes);
   Value* readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs);
+  void stream(Value* lanes, const Spot& at, llvm::Align align);
+  void fence();
   llvm::Instruction* tagged(llvm::Instruction* access, const Storage& where);
   Value* all_lanes();
 
@@ -204,6 +209,13 @@ class Emitter {
       known_;  ///< values already computed at this leaf, by scope of control
   std::unordered_map<int, std::pair<llvm::MDNode*, llvm::MDNode*>> scopes_;
   Value* nowhere_ = nullptr;
+  struct Ahead {
+    ir::SymbolId loop;
+    ir::Prefetch what;
+  };
+  std::vector<Ahead> ahead_;                    ///< what the loops around ask for
+  bool streams_ = false;                        ///< some store of the program passes the caches by
+  bool nontemporal_ = false;                    ///< those of the leaf being written do
   ir::SymbolId innermost_;                      ///< serial loop around, while nothing else stands between
   std::vector<std::vector<uint64_t>> fetched_;  ///< what an iteration of each loop around already asks for
 

@@ -9,6 +9,7 @@ namespace heddle::host {
 namespace {
 
 constexpr LoweringPass passes[] = {
+    {"plain_pipelines", plain_pipelines, "pipelined loops run one iteration after another"},
     {"expand_calls", expand_calls, "instructions without machine code run as the loops that they mean"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
     // From here on register buffers are reached at constant places only, where their loops allow it.

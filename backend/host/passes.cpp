@@ -90,6 +90,20 @@ bool as_less(const Expr& comparison, Expr& left, Expr& right) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+ir::Program plain_pipelines(ir::Program program) {
+  program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
+    const auto* l = std::get_if<ir::For>(&s->form);
+    if (!l || l->kind != LoopKind::pipelined) return {s};
+    ir::For out = *l;
+    out.kind = LoopKind::serial;
+    out.stages = 0;
+    out.stage_of.clear();
+    return {ir::make_stmt(std::move(out), s->place)};
+  });
+  for (ir::Buffer& b : program.buffers) b.copies = 1;
+  return program;
+}
+
 ir::Program unroll_registers(ir::Program program) {
   const ir::Program& p = program;
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {

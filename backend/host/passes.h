@@ -13,6 +13,11 @@ namespace heddle::host {
 /// For instructions without machine code of their own.
 ir::Program expand_calls(ir::Program program);
 
+/// before: for i in 0 .. n pipelined 2 at (0, 0, 1) { alloc t copies 2 ; t = x ; y = f(t) }
+/// after:  for i in 0 .. n { alloc t ; t = x ; y = f(t) }
+/// A core overlaps iterations by itself.
+ir::Program plain_pipelines(ir::Program program);
+
 /// before: for i in 0 .. 4 { at acc(i = 4*io + i) { acc[i] sum= .. } }       acc in registers
 /// after:  for i in 0 .. 4 unrolled { .. }
 /// Registers have no addresses: a small loop of constant extent that walks over them is written out.

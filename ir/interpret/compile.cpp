@@ -54,7 +54,11 @@ class StmtCompiler {
     return code;
   }
 
-  ForCode<M> stmt(const For& l) { return {l.loop.value, range(l.lo, l.hi), l.kind, body(l.body)}; }
+  ForCode<M> stmt(const For& l) {
+    if (!l.stage_of.empty() && l.stage_of.size() != l.body.size())
+      exprs_.refuse("the pipeline `" + p_.symbol(l.loop).name + "` does not give each of its statements a stage");
+    return {l.loop.value, range(l.lo, l.hi), l.kind, body(l.body), std::max(l.stages, 1), l.stage_of};
+  }
 
   AllocCode<M> stmt(const Alloc& a) {
     AllocCode<M> code;
@@ -64,6 +68,7 @@ class StmtCompiler {
       one.buffer = id;
       for (const BoxDim& d : b.box) one.box.push_back(range(d.lo, d.hi));
       one.watch_races = watch_races_;
+      one.copies = static_cast<size_t>(std::max(b.copies, 1));
       if (b.pad.known() && b.pad.type() != b.type) exprs_.refuse("the pad of `" + b.name + "` has another type");
       else if (b.pad.known()) one.pad = exprs_.value(b.pad), one.has_pad = true;
       if (b.layout) {

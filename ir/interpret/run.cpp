@@ -60,8 +60,7 @@ void Runner<M>::stmt(const ForCode<M>& l, const Lanes<M>& lanes) {
   }
   if (m_.failed() || lo >= hi) return;
   const bool parallel = l.kind == LoopKind::parallel || l.kind == LoopKind::bound;
-  // A pipelined loop runs in sequence: which child belongs to which stage is decided by lowering, and its hazards
-  // with it.
+  if (!l.stage_of.empty() && lanes.size() == 1 && lanes[0]->values.empty()) return pipeline(l, lo, hi, lanes);
   if (!parallel) {
     for (int64_t i = lo; i < hi && !m_.failed(); ++i) trip(l, i, lanes, ranges);
     return;
@@ -78,6 +77,56 @@ void Runner<M>::stmt(const ForCode<M>& l, const Lanes<M>& lanes) {
     at = (at + step) % extent;
   }
   m_.tasks.leave_loop();
+}
+
+// Skewed: at time t the statements of stage s run iteration t - s. Within one time the later iteration goes first, so that what it
+// takes too early or overwrites too early is found. Each iteration has what is allocated inside for itself, from the stage of the
+// alloc on; an iteration that is `copies` later gets the same memory, fresh.
+template <class M>
+void Runner<M>::pipeline(const ForCode<M>& l, int64_t lo, int64_t hi, const Lanes<M>& lanes) {
+  struct Own {
+    const typename AllocCode<M>::One* one;
+    size_t statement;
+    size_t base;                     // of its instances in the pool
+    std::vector<Instance<M>*> held;  // by iteration modulo the copies
+  };
+  std::vector<Own> own;
+  for (size_t at = 0; at < l.body.statements.size(); ++at)
+    if (const auto* a = std::get_if<AllocCode<M>>(&l.body.statements[at]->form))
+      for (const auto& one : a->buffers) own.push_back({&one, at, used_[one.buffer.value], {}});
+  auto slot = [&](const Own& o, int64_t i) { return static_cast<size_t>(i - lo) % o.one->copies; };
+  auto enter = [&](Own& o, int64_t i) {
+    const uint32_t id = o.one->buffer.value;
+    used_[id] = o.base + slot(o, i);
+    Instance<M>* in = allocate(*o.one);
+    if (slot(o, i) == o.held.size()) o.held.push_back(in);
+    else o.held[slot(o, i)] = in;
+    used_[id] = o.base + o.held.size();
+    m_.current[id] = in;
+  };
+  for (int64_t t = lo; t - l.stages + 1 < hi && !m_.failed(); ++t)
+    for (int stage = 0; stage < l.stages && !m_.failed(); ++stage) {
+      const int64_t i = t - stage;
+      if (i < lo || i >= hi) continue;
+      for (const Own& o : own)
+        m_.current[o.one->buffer.value] = slot(o, i) < o.held.size() ? o.held[slot(o, i)] : nullptr;
+      for (size_t at = 0; at < l.body.statements.size() && !m_.failed(); ++at) {
+        if (l.stage_of[at] != stage) continue;
+        const auto& s = l.body.statements[at];
+        m_.statement = s->source;
+        m_.set_index(l.slot, i);
+        if (!std::holds_alternative<AllocCode<M>>(s->form)) {
+          std::visit([&](const auto& form) { stmt(form, lanes); }, s->form);
+          continue;
+        }
+        for (Own& o : own)
+          if (o.statement == at && !m_.failed()) enter(o, i);
+      }
+    }
+  for (const Own& o : own) {
+    used_[o.one->buffer.value] = o.base;
+    m_.current[o.one->buffer.value] = nullptr;
+  }
 }
 
 // The iterations in a random order; empty where there are too many to keep.

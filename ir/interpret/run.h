@@ -59,6 +59,7 @@ class Runner {
 
   int64_t evaluate(const IntCode<M>& code);
   void vector_loop(const ForCode<M>& l, const Lanes<M>& lanes);
+  void pipeline(const ForCode<M>& l, int64_t lo, int64_t hi, const Lanes<M>& lanes);
   void trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes,
             const std::vector<std::pair<int64_t, int64_t>>& ranges);
   std::vector<int64_t> order(int64_t lo, int64_t hi);

@@ -84,6 +84,8 @@ struct ForCode {
   RangeCode<M> range;
   LoopKind kind = LoopKind::serial;
   BodyCode<M> body;
+  int stages = 1;             ///< of a pipeline whose statements have stages
+  std::vector<int> stage_of;  ///< empty: the statements run in order
 };
 
 template <class M>
@@ -96,6 +98,7 @@ struct AllocCode {
     std::vector<uint32_t> layout_from;
     std::vector<IntCode<M>> layout_to;
     bool watch_races = false;
+    size_t copies = 1;  ///< iterations of a pipeline that hold one each
   };
   std::vector<One> buffers;
 };

@@ -1,16 +1,19 @@
 // cache t[window] in MEMORY at L [as n]
 //
 //   for L { S reads t }  ->  for L { alloc n[window] in MEMORY ; for i over window { n[i] = t[i] } ; S reads n }
+//   for L { S: t = body }  ->  for L { alloc n[window] in MEMORY ; S: n = body ; for i over what S wrote { t[i] = n[i] } }
 //   where L stands in the open reduction of t, which loops K outside or at L carry:
 //   reduce t by R { for K { .. for L { S: t R= body } } }
 //     ->  reduce t by R { for K { .. for L { alloc n ; reduce n by R { S: n R= body } ; t R= n } } }
 //
 // The window may be left out (`t`): then it is the box that an iteration of L reads. In brackets, `i` names a dim and
 // leaves its range to be inferred, `lo .. hi` or `i in lo .. hi` gives it. Reads with `or c` of one constant c are
-// padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims.
+// padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims. Where t is written, the
+// loops of S inside L become those of n, and t gets new ones, one for each dim where S runs over whole stretches.
 //
-// Refused: the window does not hold what is read; t is written or allocated inside L; L is a vector loop; registers for
-// a window that is not constant; of an open reduction, what `rfactor` refuses.
+// Refused: the window does not hold what is read or written; t is allocated inside L, or both written and read there;
+// what is written is an update, or not one plain index for each dim; L is a vector loop; registers for a window that is
+// not constant; of an open reduction, what `rfactor` refuses.
 #include <algorithm>
 #include <set>
 
@@ -139,22 +142,28 @@ Expr common_otherwise(const Body& body, BufferId from, bool& any, bool& common) 
   return common ? value : Expr{};
 }
 
+// The copy may stand in the loop, and the tensor stands around it.
+Result<Done> can_place(const Step& step, BufferId t, SymbolId loop, const Path& path) {
+  const Program& p = step.program;
+  Result<Done> holds = can_hold(step, path);
+  if (!holds) return holds;
+  Path alloc = path_to_alloc(p, t);
+  for (const StmtRef& s : alloc)
+    if (s == path.back())
+      return step
+          .refusal(codes::bad_window, "`" + buffer_name(p, t) + "` is allocated inside `" + loop_name(p, loop) + "`")
+          .label(alloc.back()->place, "here");
+  return Done{};
+}
+
 Result<Done> legal_source(const Step& step, const Cached& c, const Path& path) {
   const Program& p = step.program;
   std::string name = "`" + buffer_name(p, c.from) + "`";
-  Result<Done> holds = can_hold(step, path);
-  if (!holds) return holds;
-  Path alloc = path_to_alloc(p, c.from);
-  for (const StmtRef& s : alloc)
-    if (s == path.back())
-      return step.refusal(codes::bad_window, name + " is allocated inside `" + loop_name(p, c.loop) + "`")
-          .label(alloc.back()->place, "here");
+  Result<Done> placed = can_place(step, c.from, c.loop, path);
+  if (!placed) return placed;
   bool reads = false;
   for (const Access& a : accesses(p, loop_of(path).body, c.from)) {
     reads |= a.reads;
-    if (a.writes && a.by)
-      return step.refusal(codes::order_matters, name + " is written inside `" + loop_name(p, c.loop) + "`")
-          .label(a.by->place, "written here");
     if (a.by && as<Call>(a.by))
       return step.refusal(codes::bad_window, name + " is an operand of an instruction below")
           .label(a.by->place, "here");
@@ -382,6 +391,17 @@ Result<Done> cache_step(Step& step) {
   if (buffers->size() != 1)
     return step.refusal(codes::bad_window, "`" + source + "` has several fields")
         .with_help("only plain tensors are copied");
+  const BufferId t = (*buffers)[0];
+  Path path = path_to_loop(step.program, *loop);
+  std::vector<Access> touched = accesses(step.program, loop_of(path).body, t);
+  if (std::any_of(touched.begin(), touched.end(),
+                  [](const Access& a) { return a.writes && a.by && !as<Call>(a.by); })) {
+    Result<Done> placed = can_place(step, t, *loop, path);
+    if (!placed) return placed;
+    Result<std::vector<std::optional<Range>>> window = written_window(step, operand, t, path);
+    if (!window) return window.errors();
+    return write_back_at(step, t, *loop, (*name)[0], *memory, *window);
+  }
   return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);
 }
 

@@ -69,7 +69,7 @@ class Generator {
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(15)) {
+    switch (r_.below(18)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -84,6 +84,9 @@ class Generator {
       case 11: return rfactor();
       case 12: return cache();
       case 13: return with_by("peel");
+      case 14: return simple("nontemporal", stage());
+      case 15: return prefetch();
+      case 16: return with_by("pipeline");
       default: return fix();
     }
   }
@@ -144,6 +147,12 @@ class Generator {
     memory(c);
     c.with["at"].push_back(path(loop()));
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
+    return c;
+  }
+  StepCall prefetch() {
+    StepCall c = simple("prefetch", r_.pick(buffers_));
+    c.with["at"].push_back(path(loop()));
+    c.with["by"].push_back(number(factor()));
     return c;
   }
   StepCall fix() {

@@ -1,0 +1,416 @@
+// The rewriting of `cache` for a tensor that an iteration of the loop writes: it is made in a copy, which is written back once.
+#include <algorithm>
+#include <set>
+
+#include "ir/print.h"
+#include "schedule/legality.h"
+#include "schedule/names.h"
+#include "schedule/parts.h"
+#include "schedule/place.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+/// Where an iteration writes the tensor: a leaf, and the loops below that its map axes are bound to.
+struct Writer {
+  Path path;               // from the loop's body down to the leaf
+  std::vector<For> loops;  // outermost first, without bodies
+  const Leaf& leaf() const { return std::get<Leaf>(path.back()->form); }
+};
+
+struct WriteCache {
+  BufferId to;
+  SymbolId loop;
+  std::string name;
+  std::vector<Writer> writers;
+  StageId stage;                // of all writers
+  std::vector<Axis> axes;       // of the stage
+  std::vector<size_t> axis_of;  // of each dim of the tensor: the axis that stands there
+};
+
+bool mentions_any(const Expr& e, const std::vector<For>& loops) {
+  return std::any_of(loops.begin(), loops.end(), [&](const For& l) { return mentions(e, l.loop); });
+}
+
+Result<Done> one_definition(const Step& step, const WriteCache& c, const Path& path) {
+  const Program& p = step.program;
+  const std::string name = "`" + buffer_name(p, c.to) + "`", at = "`" + loop_name(p, c.loop) + "`";
+  for (const Access& a : accesses(p, loop_of(path).body, c.to)) {
+    if (a.by && as<Call>(a.by))
+      return step.refusal(codes::bad_window, name + " is an operand of an instruction below")
+          .label(a.by->place, "here");
+    if (a.reads && !a.combines)
+      return step.refusal(codes::order_matters, name + " is both written and read inside " + at)
+          .label(a.by->place, "read here")
+          .with_help("a copy is read, or written and taken back: place the stage at a loop with `compute_at .. in ..`");
+  }
+  return Done{};
+}
+
+// The leaves that write, each cell by plain map axes.
+Result<Done> find_writers(const Step& step, WriteCache& c, const Path& path) {
+  const Program& p = step.program;
+  const std::string name = "`" + buffer_name(p, c.to) + "`";
+  for (const LeafSite& site : leaves(loop_of(path).body)) {
+    const Leaf& leaf = site.leaf();
+    if (std::none_of(leaf.assigns.begin(), leaf.assigns.end(), [&](const Assign& a) { return a.buffer == c.to; }))
+      continue;
+    const Stage& row = p.stage(leaf.stage);
+    auto refused = [&](const std::string& why) {
+      return step.refusal(codes::bad_window, name + " " + why).label(row.place, "written here");
+    };
+    if (leaf.assigns.size() != 1 || leaf.assigns[0].kind == AssignKind::update)
+      return refused("is updated in place, so its old cells count");
+    if (!c.writers.empty() && leaf.stage != c.stage) return refused("is written by several stages inside the loop");
+    c.stage = leaf.stage;
+    c.axes = row.axes;
+    c.axis_of.clear();
+    for (const Expr& sub : leaf.assigns[0].subs) {
+      const Var* v = sub.as<Var>();
+      size_t axis = 0;
+      while (v && axis < row.axes.size() && row.axes[axis].symbol != v->symbol) ++axis;
+      if (!v || axis == row.axes.size() || row.axes[axis].cls != AxisClass::map ||
+          std::count(c.axis_of.begin(), c.axis_of.end(), axis))
+        return refused("is not written by one plain index for each dim");
+      c.axis_of.push_back(axis);
+    }
+    for (size_t i = 0; i < row.axes.size(); ++i)
+      if (row.axes[i].cls == AxisClass::map && !std::count(c.axis_of.begin(), c.axis_of.end(), i))
+        return refused("is not written by one plain index for each dim");
+      else if (row.axes[i].cls != AxisClass::map && row.axes[i].cls != AxisClass::reduce)
+        return refused("is made in the order of a scan or scatter");
+    Writer w{site.path, {}};
+    for (const StmtRef& s : site.path)
+      if (const For* l = as<For>(s)) {
+        const bool drives = std::any_of(c.axis_of.begin(), c.axis_of.end(),
+                                        [&](size_t axis) { return mentions(leaf.bindings[axis], l->loop); });
+        if (!drives) continue;
+        For alone = *l;
+        alone.body.clear();
+        alone.kind = LoopKind::serial;
+        alone.axis.clear();
+        alone.stages = 0;
+        alone.stage_of.clear();
+        alone.prefetch.clear();
+        w.loops.push_back(std::move(alone));
+      }
+    for (const StmtRef& s : site.path)  // loops that stay behind
+      if (const For* l = as<For>(s))
+        for (const For& kept : w.loops)
+          if (kept.loop != l->loop && (mentions(kept.lo, l->loop) || mentions(kept.hi, l->loop)) &&
+              std::none_of(w.loops.begin(), w.loops.end(), [&](const For& k) { return k.loop == l->loop; }))
+            return refused("is written below a loop of its reduction whose iterations write other cells");
+    c.writers.push_back(std::move(w));
+  }
+  if (c.writers.empty())
+    return step.refusal(codes::bad_window, "nothing writes " + name + " inside `" + loop_name(p, c.loop) + "`");
+  return Done{};
+}
+
+// Conditions under which a cell is written: those that speak of loops of the reduction only choose its terms.
+std::vector<Expr> cell_conditions(const Writer& w) {
+  std::vector<Expr> out;
+  for (const Expr& part : conjuncts(w.leaf().predicate)) {
+    bool of_terms = false;
+    for (const StmtRef& s : w.path)
+      if (const For* l = as<For>(s))
+        of_terms |= mentions(part, l->loop) &&
+                    std::none_of(w.loops.begin(), w.loops.end(), [&](const For& k) { return k.loop == l->loop; });
+    if (!of_terms) out.push_back(part);
+  }
+  return out;
+}
+
+/// One loop for each dim, where the writer's loops run over a whole stretch of it: 16*co + ci with ci in 0 .. 16.
+struct Stretch {
+  std::vector<std::pair<size_t, int64_t>> digits;  // loops of the writer with their steps, smallest first
+  Expr base, extent;
+};
+
+std::optional<Stretch> stretch_of(const Writer& w, const Expr& binding) {
+  Stretch out;
+  Expr rest = simplify(binding);
+  for (size_t i = 0; i < w.loops.size(); ++i) {
+    if (!mentions(rest, w.loops[i].loop)) continue;
+    const AffineIn in = affine_in(rest, w.loops[i].loop);
+    if (!in.ok || in.coefficient < 1 || !is_constant(w.loops[i].lo, 0) || mentions_any(w.loops[i].hi, w.loops))
+      return std::nullopt;
+    out.digits.emplace_back(i, in.coefficient);
+    rest = simplify(in.rest);
+  }
+  out.base = rest;
+  out.extent = index_constant(1);
+  std::sort(out.digits.begin(), out.digits.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  int64_t next = 1;
+  for (size_t k = 0; k < out.digits.size(); ++k) {
+    const Expr& extent = w.loops[out.digits[k].first].hi;
+    if (out.digits[k].second != next) return std::nullopt;
+    out.extent = simplify(extent * next);
+    const int64_t* n = constant_value(extent);
+    if (k + 1 < out.digits.size() && (!n || *n < 1 || __builtin_mul_overflow(next, *n, &next))) return std::nullopt;
+  }
+  return out;
+}
+
+// A condition over the writer's loops as one over the stretches' loops; none when it is more than that.
+Expr over_stretches(const Writer& w, const std::vector<Stretch>& dims, const std::vector<For>& loops,
+                    const Expr& condition) {
+  if (!mentions_any(condition, w.loops)) return condition;
+  const Binary* b = condition.as<Binary>();
+  if (!b || b->left.type() != ScalarType::index || mentions_load(condition)) return {};
+  Substitution to;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    std::optional<int64_t> unit;
+    for (const auto& [loop, step] : dims[d].digits) {
+      const AffineIn in = affine_in(simplify(b->left - b->right), w.loops[loop].loop);
+      if (!in.ok || in.coefficient % step != 0 || (unit && *unit * step != in.coefficient)) return {};
+      unit = in.coefficient / step;
+      to.emplace_back(w.loops[loop].loop, step == 1 ? var(loops[d].loop) : index_constant(0));
+    }
+  }
+  return tidy(substitute(condition, to));
+}
+
+class WriteBack {
+ public:
+  WriteBack(Step& step, const WriteCache& c, BufferId copy, const Facts& at)
+      : step_(step), c_(c), copy_(copy), at_(at) {}
+
+  StmtRef nest(const Writer& w) {
+    // Loops of a part keep its name.
+    const Program& p = step_.program;
+    part_.clear();
+    for (const For& l : w.loops)
+      if (size_t mark = p.symbol(l.loop).owner.find('@'); mark != std::string::npos)
+        part_ = p.symbol(l.loop).owner.substr(mark);
+    if (std::optional<StmtRef> dense = one_loop_for_each_dim(w)) return *dense;
+    return same_loops(w);
+  }
+
+ private:
+  SymbolId fresh(const std::string& wanted) {
+    Program& p = step_.program;
+    const std::string owner = main_part(p.stage(c_.stage).name) + part_;
+    std::string name = wanted;
+    auto taken = [&] {
+      for (const Buffer& b : p.buffers)
+        if (b.name == name) return true;
+      return !free_loop_name(step_, owner, name) || std::any_of(made_.begin(), made_.end(), [&](SymbolId s) {
+        return p.symbol(s).name == name && p.symbol(s).owner == owner;
+      });
+    };
+    while (taken()) name += "_";
+    made_.push_back(p.add(Symbol{name, SymbolKind::loop, ScalarType::index, owner, step_.call.place}));
+    return made_.back();
+  }
+
+  std::optional<StmtRef> one_loop_for_each_dim(const Writer& w) {
+    std::vector<Stretch> dims;
+    std::vector<int> uses(w.loops.size(), 0);
+    for (size_t axis : c_.axis_of) {
+      std::optional<Stretch> s = stretch_of(w, w.leaf().bindings[axis]);
+      if (!s) return std::nullopt;
+      for (const auto& [loop, step] : s->digits) ++uses[loop];
+      dims.push_back(*std::move(s));
+    }
+    if (std::any_of(uses.begin(), uses.end(), [](int n) { return n != 1; })) return std::nullopt;
+    std::vector<For> loops(dims.size());
+    std::vector<Expr> at_cell;
+    Facts at = at_;
+    for (size_t d = 0; d < dims.size(); ++d) {
+      Expr value = dims[d].base;
+      if (!dims[d].digits.empty()) {
+        loops[d].loop = fresh(step_.program.symbol(c_.axes[c_.axis_of[d]].symbol).name);
+        loops[d].lo = index_constant(0);
+        loops[d].hi = dims[d].extent;
+        value = simplify(value + var(loops[d].loop));
+        at.add_range(loops[d].loop, loops[d].lo, loops[d].hi);
+      }
+      at_cell.push_back(value);
+    }
+    std::vector<Expr> guards;
+    for (const Expr& condition : cell_conditions(w)) {
+      Expr moved = over_stretches(w, dims, loops, condition);
+      if (!moved.known()) return std::nullopt;
+      if (!prove(at, moved)) guards.push_back(moved);
+    }
+    return nested(at_cell, guards, loops, w);
+  }
+
+  StmtRef same_loops(const Writer& w) {
+    Substitution to;
+    std::vector<For> loops;
+    for (const For& old : w.loops) {
+      For l = old;
+      l.lo = tidy(substitute(old.lo, to));
+      l.hi = tidy(substitute(old.hi, to));
+      l.loop = fresh(step_.program.symbol(old.loop).name);
+      to.emplace_back(old.loop, var(l.loop));
+      loops.push_back(std::move(l));
+    }
+    std::vector<Expr> at_cell, guards;
+    for (size_t axis : c_.axis_of) at_cell.push_back(tidy(substitute(w.leaf().bindings[axis], to)));
+    for (const Expr& condition : cell_conditions(w)) guards.push_back(tidy(substitute(condition, to)));
+    return nested(at_cell, guards, loops, w);
+  }
+
+  // t[cell] = n[cell]: the row has map axes alone by now, one for each dim, in an order of its own.
+  StmtRef nested(const std::vector<Expr>& at_cell, const std::vector<Expr>& guards, const std::vector<For>& loops,
+                 const Writer& w) {
+    Leaf leaf;
+    leaf.stage = c_.stage;
+    for (size_t axis = 0; axis < c_.axes.size(); ++axis)
+      for (size_t d = 0; d < at_cell.size(); ++d)
+        if (c_.axis_of[d] == axis) leaf.bindings.push_back(at_cell[d]);
+    leaf.predicate = conjoin(guards);
+    leaf.recomputed = w.leaf().recomputed;
+    leaf.nontemporal = w.leaf().nontemporal;
+    Assign a;
+    a.buffer = c_.to;
+    a.subs = w.leaf().assigns[0].subs;
+    a.value = load(step_.program.buffer(c_.to).type, copy_, a.subs);
+    leaf.assigns = {std::move(a)};
+    StmtRef inner = make_stmt(std::move(leaf), step_.call.place);
+    for (size_t i = loops.size(); i-- > 0;) {
+      if (!loops[i].loop.known()) continue;
+      For l = loops[i];
+      l.body = {inner};
+      inner = make_stmt(std::move(l), step_.call.place);
+    }
+    return inner;
+  }
+
+  Step& step_;
+  const WriteCache& c_;
+  BufferId copy_;
+  const Facts& at_;
+  std::string part_;
+  std::vector<SymbolId> made_;
+};
+
+// The stage goes on as the one that writes back; what makes the cells becomes a stage of its own, named as the copy.
+Result<StageId> making_stage(Step& step, const WriteCache& c, BufferId copy, const Body& inside) {
+  Program& p = step.program;
+  Stage made = p.stage(c.stage);
+  if (!made.reducer.empty() && leaves_of(p, c.stage).size() != c.writers.size())
+    return step
+        .refusal(codes::touched_producer, "`" + made.name + "` is reduced outside `" + loop_name(p, c.loop) + "` too")
+        .with_help("move this line above the one that made parts of the nest");
+  const std::string old = main_part(made.name);
+  made.name = c.name;
+  made.writes = {copy};
+  Substitution axes;
+  for (Axis& a : made.axes) {
+    a.lo = a.lo.known() ? substitute(a.lo, axes) : a.lo;
+    a.hi = a.hi.known() ? substitute(a.hi, axes) : a.hi;
+    Symbol s = p.symbol(a.symbol);
+    s.owner = c.name;
+    const SymbolId next = p.add(std::move(s));
+    axes.emplace_back(a.symbol, var(next));
+    a.symbol = next;
+  }
+  if (made.where.known()) made.where = substitute(made.where, axes);
+  const StageId id = p.add(std::move(made));
+  // What is left of the row: its cells.
+  Stage& row = p.stages[c.stage.value];
+  row.reducer.clear();
+  std::erase_if(row.axes, [](const Axis& a) { return a.cls != AxisClass::map; });
+  std::vector<Expr> cells;
+  for (const Expr& part : conjuncts(row.where)) {
+    bool of_terms = false;
+    for (const Axis& a : c.axes) of_terms |= a.cls != AxisClass::map && mentions(part, a.symbol);
+    if (!of_terms) cells.push_back(part);
+  }
+  row.where = conjoin(cells);
+  walk(inside, [&](const StmtRef& s) {
+    const For* l = as<For>(s);
+    if (!l || main_part(p.symbol(l->loop).owner) != old) return true;
+    Symbol& loop = p.symbols[l->loop.value];
+    const std::string before = loop_name(p, l->loop);
+    loop.owner = c.name + loop.owner.substr(old.size());
+    consume(step, before, "moved to `" + loop_name(p, l->loop) + "`");
+    return true;
+  });
+  return id;
+}
+
+// Leaves and regions of the tensor become those of the copy.
+Body made_in_copy(const Program& p, const WriteCache& c, StageId stage, BufferId copy, const Body& body) {
+  Substitution axes;
+  for (size_t i = 0; i < c.axes.size(); ++i) axes.emplace_back(c.axes[i].symbol, var(p.stage(stage).axes[i].symbol));
+  return rewrite_body(body, [&](const StmtRef& s) -> Body {
+    if (const Reduce* r = as<Reduce>(s)) {
+      Reduce next = *r;
+      bool changed = false;
+      for (Window& w : next.windows)
+        if (w.buffer == c.to) w.buffer = copy, changed = true;
+      return {changed ? make_stmt(std::move(next), s->place) : s};
+    }
+    const Leaf* leaf = as<Leaf>(s);
+    if (!leaf || leaf->stage != c.stage) return {s};
+    Leaf next = *leaf;
+    next.stage = stage;
+    next.nontemporal = false;
+    Assign& a = next.assigns[0];
+    a.buffer = copy;
+    for (Expr& sub : a.subs) sub = substitute(sub, axes);
+    a.value = substitute(a.value, axes);
+    return {make_stmt(std::move(next), s->place)};
+  });
+}
+
+}  // namespace
+
+Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::string& name, Memory memory,
+                           const std::vector<std::optional<Range>>& written) {
+  Program& p = step.program;
+  const Path path = path_to_loop(p, loop);
+  WriteCache c{to, loop, name, {}, {}, {}, {}};
+  Result<Done> found = find_writers(step, c, path);
+  if (!found) return found;
+  Result<Done> legal = one_definition(step, c, path);
+  if (!legal) return legal;
+  const Facts at = facts_at(p, path);
+  const TouchedBox box = written_box(p, to, loop_of(path).body, at);
+  Buffer b;
+  b.name = name;
+  b.type = p.buffer(to).type;
+  b.place = step.call.place;
+  for (size_t d = 0; d < c.axis_of.size(); ++d) {
+    const Range least{box.exact.dims[d].lo, box.exact.dims[d].hi};
+    if (written[d] && !prove(at, both(less_equal(written[d]->lo, least.lo), less_equal(least.hi, written[d]->hi))))
+      return step.refusal(codes::bad_window, "cannot show that `" + print(p, written[d]->lo) + " .. " +
+                                                 print(p, written[d]->hi) + "` holds what is written of `" +
+                                                 buffer_name(p, to) + "`: `" + print(p, least.lo) + " .. " +
+                                                 print(p, least.hi) + "`");
+    const Range r = written[d] ? *written[d] : range_of(box, d);
+    b.box.push_back({p.symbol(c.axes[c.axis_of[d]].symbol).name, r.lo, r.hi});
+  }
+  const BufferId copy = p.add(std::move(b));
+  Result<Memory> chosen = memory_for(step, {copy}, memory);
+  if (!chosen) return chosen.errors();
+  p.buffers[copy.value].memory = *chosen;
+  For l = loop_of(path);
+  Result<StageId> stage = making_stage(step, c, copy, l.body);
+  if (!stage) return stage.errors();
+  WriteBack back(step, c, copy, at);
+  Body nests;
+  for (const Writer& w : c.writers) nests.push_back(back.nest(w));
+  size_t first = l.body.size(), last = 0;
+  for (size_t i = 0; i < l.body.size(); ++i)
+    for (const Writer& w : c.writers)
+      if (w.path.front() == l.body[i]) first = std::min(first, i), last = i;
+  Body body = made_in_copy(p, c, *stage, copy, l.body);
+  body.insert(body.begin() + static_cast<ptrdiff_t>(last) + 1, nests.begin(), nests.end());
+  body.insert(body.begin() + static_cast<ptrdiff_t>(first), make_stmt(Alloc{{copy}}, step.call.place));
+  l.body = std::move(body);
+  replace(p, path.back(), {make_stmt(std::move(l), path.back()->place)});
+  step.relied_on("each cell of `" + buffer_name(p, to) + "` that an iteration of `" + loop_name(p, loop) +
+                 "` makes is written back once");
+  return Done{};
+}
+
+}  // namespace heddle::schedule
