@@ -5,6 +5,7 @@
 #include "python/arrays.h"
 #include "python/dlpack.h"
 #include "python/kernel_object.h"
+#include "python/simulate.h"
 
 namespace heddle::python {
 namespace {
@@ -280,6 +281,7 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("targets", &targets);
   m.def("format",
         [](std::string text, std::string name) { return value_or_raise(format(std::move(text), std::move(name))); });
+  bind_simulator(m);
   m.def("version", [] { return std::string(version()); });
   m.def("codes", [] {
     py::list out;

@@ -1,0 +1,642 @@
+#include "backend/neuron/simulator/execute.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backend/neuron/simulator/matmul.h"
+#include "backend/neuron/simulator/refuse.h"
+
+namespace heddle::neuron::sim {
+namespace {
+
+struct Random {
+  uint64_t state;
+  uint64_t next() {  // splitmix64
+    uint64_t z = (state += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+};
+
+using Floats = std::vector<float>;
+
+class Machinery {
+ public:
+  Machinery(const Trace& trace, const Machine& machine, const ExecuteOptions& options,
+            std::vector<std::unique_ptr<Store>>& stores)
+      : trace_(trace),
+        machine_(machine),
+        options_(options),
+        stores_(stores),
+        left_(trace.tensors.size()),
+        registers_(partitions) {
+    stores_.resize(trace.tensors.size());
+    for (const Instruction& i : trace.instructions) each_tensor(i, [&](uint32_t t) { ++left_[t]; });
+    for (uint32_t t : trace.outputs) ++left_[t];
+  }
+
+  void run(const Instruction& i) {
+    now_ = &i;
+    each_tensor(i, [&](uint32_t t) { open(t); });
+    dispatch(i);
+    each_tensor(i, [&](uint32_t t) {
+      if (--left_[t] == 0 && trace_.tensors[t].memory != Memory::parameter) stores_[t].reset();
+    });
+  }
+
+  void finish() {
+    for (uint32_t t : trace_.outputs) {
+      open(t);
+      const Store& s = *stores_[t];
+      auto hole = std::find(s.written.begin(), s.written.end(), 0);
+      if (hole != s.written.end())
+        refuse_rule(RuleId::initialised, trace_.tensors[t].place,
+                    "the output `" + trace_.tensors[t].name + "` is not written at " +
+                        coordinates(t, hole - s.written.begin()));
+    }
+  }
+
+ private:
+  template <class F>
+  void each_tensor(const Instruction& i, F f) const {
+    for (const auto* views : {&i.in, &i.out})
+      for (const View& v : *views) {
+        f(v.tensor);
+        if (v.rows_from >= 0) f(trace_.indirect[v.rows_from].index.tensor);
+      }
+  }
+
+  void open(uint32_t t) {
+    if (stores_[t]) return;
+    const Tensor& tensor = trace_.tensors[t];
+    stores_[t] = std::make_unique<Store>();
+    stores_[t]->bytes.assign(tensor.elements * dtype_bytes(tensor.dtype), 0xa5);
+    stores_[t]->written.assign(tensor.elements, 0);
+  }
+
+  std::string coordinates(uint32_t t, int64_t element) const {
+    const Tensor& tensor = trace_.tensors[t];
+    std::string out;
+    for (size_t d = tensor.shape.size(); d-- > 0;) {
+      out = std::to_string(element % tensor.shape[d]) + (out.empty() ? "" : ", ") + out;
+      element /= tensor.shape[d];
+    }
+    return "[" + out + "]";
+  }
+
+  [[noreturn]] void unwritten(uint32_t t, int64_t element) const {
+    const Tensor& tensor = trace_.tensors[t];
+    refuse_rule(RuleId::initialised, Diagnostic(codes::nki_uninitialised, trace_.place(*now_),
+                                                "`" + tensor.name + "` is read at " + coordinates(t, element) +
+                                                    ", which nothing has written")
+                                         .label(tensor.place, "allocated here"));
+  }
+
+  // Runs of elements in row-major order of the window: f(first element, stride, count).
+  template <class F>
+  void runs(const View& v, F f) const {
+    // Merge dims that lie behind each other, to make runs long.
+    int64_t size[max_rank], stride[max_rank];
+    int rank = 0;
+    const bool indirect = v.rows_from >= 0;
+    for (int i = 0; i < v.rank; ++i) {
+      if (v.size[i] == 1 && !(indirect && i == 0)) continue;
+      if (rank && stride[rank - 1] == v.stride[i] * v.size[i] && !(indirect && rank == 1)) {
+        size[rank - 1] *= v.size[i], stride[rank - 1] = v.stride[i];
+      } else {
+        size[rank] = v.size[i], stride[rank] = v.stride[i], ++rank;
+      }
+    }
+    if (!rank) size[0] = 1, stride[0] = 1, rank = 1;
+    std::vector<int64_t> rows;
+    if (indirect) {
+      rows = row_numbers(v);
+      if (rank == 1) size[1] = 1, stride[1] = 1, rank = 2;
+    }
+    int64_t index[max_rank + 1] = {};
+    for (;;) {
+      int64_t at = v.offset;
+      for (int i = 0; i < rank - 1; ++i)
+        at += i == 0 && indirect ? rows[index[0]] * trace_.indirect[v.rows_from].row_stride : index[i] * stride[i];
+      f(at, stride[rank - 1], size[rank - 1]);
+      int d = rank - 2;
+      while (d >= 0 && ++index[d] == size[d]) index[d--] = 0;
+      if (d < 0) return;
+    }
+  }
+
+  std::vector<int64_t> row_numbers(const View& v) const {
+    const Indirect& from = trace_.indirect[v.rows_from];
+    std::vector<int64_t> rows;
+    const Store& s = *stores_[from.index.tensor];
+    const int width = dtype_bytes(from.index.dtype);
+    runs(from.index, [&](int64_t at, int64_t stride, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        int64_t e = at + i * stride;
+        if (!s.written.empty() && !s.written[e]) unwritten(from.index.tensor, e);
+        int64_t row = load_integer(from.index.dtype, s.bytes.data() + e * width);
+        if (row < 0 || row >= from.rows)
+          refuse_rule(RuleId::dma_bounds, trace_.place(*now_),
+                      "row " + std::to_string(row) + " of " + std::to_string(from.rows));
+        rows.push_back(row);
+      }
+    });
+    return rows;
+  }
+
+  void check_written(const View& v, int64_t at, int64_t stride, int64_t count) const {
+    const Store& s = *stores_[v.tensor];
+    if (s.written.empty()) return;
+    if (stride == 1) {
+      if (const void* hole = std::memchr(s.written.data() + at, 0, count))
+        unwritten(v.tensor, static_cast<const unsigned char*>(hole) - s.written.data());
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i)
+      if (!s.written[at + i * stride]) unwritten(v.tensor, at + i * stride);
+  }
+
+  Floats load(const View& v) const {
+    Floats out(v.elements());
+    float* to = out.data();
+    const Store& s = *stores_[v.tensor];
+    const int width = dtype_bytes(v.dtype);
+    runs(v, [&](int64_t at, int64_t stride, int64_t count) {
+      check_written(v, at, stride, count);
+      load_floats(v.dtype, s.bytes.data() + at * width, stride, count, to);
+      to += count;
+    });
+    return out;
+  }
+
+  // Integers with their own bits; bitvec ops want them without a sign.
+  std::vector<int64_t> load_integers(const View& v, bool bits = false) const {
+    std::vector<int64_t> out;
+    out.reserve(v.elements());
+    const Store& s = *stores_[v.tensor];
+    const int width = dtype_bytes(v.dtype);
+    const uint64_t keep = width == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * width)) - 1;
+    runs(v, [&](int64_t at, int64_t stride, int64_t count) {
+      check_written(v, at, stride, count);
+      for (int64_t i = 0; i < count; ++i) {
+        int64_t n = load_integer(v.dtype, s.bytes.data() + (at + i * stride) * width);
+        out.push_back(bits ? static_cast<int64_t>(static_cast<uint64_t>(n) & keep) : n);
+      }
+    });
+    return out;
+  }
+
+  void mark(Store& s, int64_t at, int64_t stride, int64_t count, unsigned char how) {
+    if (s.written.empty()) return;
+    if (stride == 1) std::memset(s.written.data() + at, how, count);
+    else
+      for (int64_t i = 0; i < count; ++i) s.written[at + i * stride] = how;
+  }
+
+  void store(const View& v, const Floats& values, unsigned char how = 1) {
+    const float* from = values.data();
+    Store& s = *stores_[v.tensor];
+    const int width = dtype_bytes(v.dtype);
+    runs(v, [&](int64_t at, int64_t stride, int64_t count) {
+      store_floats(v.dtype, s.bytes.data() + at * width, stride, count, from);
+      mark(s, at, stride, count, how);
+      from += count;
+    });
+  }
+
+  void store_integers(const View& v, const std::vector<int64_t>& values) {
+    if (is_float(v.dtype)) return store(v, Floats(values.begin(), values.end()));
+    size_t next = 0;
+    Store& s = *stores_[v.tensor];
+    const int width = dtype_bytes(v.dtype);
+    runs(v, [&](int64_t at, int64_t stride, int64_t count) {
+      for (int64_t i = 0; i < count; ++i)
+        store_integer(v.dtype, s.bytes.data() + (at + i * stride) * width, values[next++]);
+      mark(s, at, stride, count, 1);
+    });
+  }
+
+  // A copy by bits where the types agree, through fp32 where not.
+  void copy(const View& to, const View& from) {
+    if (to.dtype != from.dtype) return store(to, load(from));
+    const int width = dtype_bytes(from.dtype);
+    std::vector<unsigned char> held;
+    held.reserve(from.elements() * width);
+    const Store& s = *stores_[from.tensor];
+    runs(from, [&](int64_t at, int64_t stride, int64_t count) {
+      check_written(from, at, stride, count);
+      if (stride == 1) held.insert(held.end(), s.bytes.begin() + at * width, s.bytes.begin() + (at + count) * width);
+      else
+        for (int64_t i = 0; i < count; ++i)
+          held.insert(held.end(), s.bytes.begin() + (at + i * stride) * width,
+                      s.bytes.begin() + (at + i * stride + 1) * width);
+    });
+    const unsigned char* next = held.data();
+    Store& d = *stores_[to.tensor];
+    runs(to, [&](int64_t at, int64_t stride, int64_t count) {
+      if (stride == 1) std::memcpy(d.bytes.data() + at * width, next, count * width);
+      else
+        for (int64_t i = 0; i < count; ++i)
+          std::memcpy(d.bytes.data() + (at + i * stride) * width, next + i * width, width);
+      mark(d, at, stride, count, 1);
+      next += count * width;
+    });
+  }
+
+  // The values of a scalar operand, one for each partition.
+  Floats scalars(const Instruction& i, const Operand& o, int64_t n) const {
+    if (o.tile) return load(i.in[o.input]);
+    return Floats(n, o.value);
+  }
+
+  static void apply_rows(AluOp op, bool reverse, Floats& data, const Floats& scalar, int64_t width) {
+    for (size_t p = 0; p < scalar.size(); ++p) {
+      float* row = data.data() + p * width;
+      if (reverse) apply_alu(op, &scalar[p], 0, row, 1, width, row);
+      else apply_alu(op, row, 1, &scalar[p], 0, width, row);
+    }
+  }
+
+  void dispatch(const Instruction& i);
+  void matmul(const Instruction& i);
+  void activation(const Instruction& i);
+  void tensor_scalar(const Instruction& i);
+  void tensor_reduce(const Instruction& i);
+  void scan(const Instruction& i);
+  void patterns(const Instruction& i);
+  void bn_stats(const Instruction& i);
+  void bn_aggr(const Instruction& i);
+  void predicated(const Instruction& i);
+  void dma_transpose(const Instruction& i);
+
+  const Trace& trace_;
+  const Machine& machine_;
+  const ExecuteOptions& options_;
+  std::vector<std::unique_ptr<Store>>& stores_;
+  std::vector<int64_t> left_;  // uses still to come
+  const Instruction* now_ = nullptr;
+  Floats registers_;  // of the Scalar engine's accumulating activations
+  bool registers_set_ = false;
+};
+
+void Machinery::dispatch(const Instruction& i) {
+  const int64_t p = i.out[0].size[0], f = i.out[0].free_elements();
+  switch (i.op) {
+    case Opcode::dma_copy:
+    case Opcode::tensor_copy: return copy(i.out[0], i.in[0]);
+    case Opcode::dma_transpose: return dma_transpose(i);
+    case Opcode::nc_matmul: return matmul(i);
+    case Opcode::nc_transpose: {
+      if (!is_float(i.in[0].dtype)) {
+        std::vector<int64_t> a = load_integers(i.in[0]), t(a.size());
+        for (int64_t r = 0; r < p; ++r)
+          for (int64_t c = 0; c < f; ++c) t[r * f + c] = a[c * p + r];
+        return store_integers(i.out[0], t);
+      }
+      Floats a = load(i.in[0]), t(a.size());
+      for (int64_t r = 0; r < p; ++r)
+        for (int64_t c = 0; c < f; ++c) t[r * f + c] = a[c * p + r];
+      return store(i.out[0], t);
+    }
+    case Opcode::memset:
+      if (!is_float(i.out[0].dtype)) return store_integers(i.out[0], std::vector<int64_t>(p * f, i.pattern_offset));
+      return store(i.out[0], Floats(p * f, i.operand0.value));
+    case Opcode::tensor_tensor:
+      if (is_bitvec(i.op0) || i.exact_integer) {
+        std::vector<int64_t> a = load_integers(i.in[0], is_bitvec(i.op0)), b = load_integers(i.in[1], is_bitvec(i.op0));
+        for (size_t k = 0; k < a.size(); ++k) a[k] = apply_integer(i.op0, a[k], b[k]);
+        return store_integers(i.out[0], a);
+      } else {
+        Floats a = load(i.in[0]), b = load(i.in[1]);
+        apply_alu(i.op0, a.data(), 1, b.data(), 1, p * f, a.data());
+        return store(i.out[0], a);
+      }
+    case Opcode::tensor_scalar: return tensor_scalar(i);
+    case Opcode::scalar_tensor_tensor: {
+      Floats a = load(i.in[0]), b = load(i.in[1]);
+      apply_rows(i.op0, i.reverse0, a, scalars(i, i.operand0, p), f);
+      if (i.reverse1) apply_alu(i.op1, b.data(), 1, a.data(), 1, p * f, a.data());
+      else apply_alu(i.op1, a.data(), 1, b.data(), 1, p * f, a.data());
+      return store(i.out[0], a);
+    }
+    case Opcode::tensor_scalar_reduce: {
+      Floats a = load(i.in[0]), total(p, reduction_start(i.op1));
+      apply_rows(i.op0, i.reverse0, a, scalars(i, i.operand0, p), f);
+      for (int64_t r = 0; r < p; ++r)
+        for (int64_t c = 0; c < f; ++c) apply_alu(i.op1, &total[r], 0, &a[r * f + c], 0, 1, &total[r]);
+      store(i.out[0], a);
+      return store(i.out[1], total);
+    }
+    case Opcode::tensor_reduce: return tensor_reduce(i);
+    case Opcode::tensor_partition_reduce: {
+      Floats a = load(i.in[0]), total(f, reduction_start(i.op0));
+      for (int64_t r = 0; r < i.in[0].size[0]; ++r)
+        apply_alu(i.op0, total.data(), 1, a.data() + r * f, 1, f, total.data());
+      return store(i.out[0], total);
+    }
+    case Opcode::tensor_tensor_scan: return scan(i);
+    case Opcode::activation: return activation(i);
+    case Opcode::reciprocal: {
+      Floats a = load(i.in[0]);
+      for (float& x : a) x = 1 / x;
+      return store(i.out[0], a);
+    }
+    case Opcode::iota:
+    case Opcode::affine_select: return patterns(i);
+    case Opcode::bn_stats: return bn_stats(i);
+    case Opcode::bn_aggr: return bn_aggr(i);
+    case Opcode::max8: {
+      Floats a = load(i.in[0]), top;
+      const int64_t n = i.in[0].free_elements();
+      for (int64_t r = 0; r < p; ++r) {
+        Floats row(a.begin() + r * n, a.begin() + (r + 1) * n);
+        std::sort(row.begin(), row.end(), [](float x, float y) { return x > y || (x == x && y != y); });
+        top.insert(top.end(), row.begin(), row.begin() + 8);
+      }
+      return store(i.out[0], top);
+    }
+    case Opcode::tensor_copy_predicated: return predicated(i);
+    case Opcode::nc_stream_shuffle: {
+      for (int64_t r = 0; r < p; ++r) {
+        if (i.mask[r % 32] == 255) continue;
+        View from = i.in[0], to = i.out[0];
+        from.offset += (r / 32 * 32 + i.mask[r % 32]) * from.stride[0], to.offset += r * to.stride[0];
+        from.size[0] = to.size[0] = 1;
+        copy(to, from);
+      }
+      return;
+    }
+  }
+}
+
+// dst[M, N] (+)= stationary[K, M].T @ moving[K, N]. Products and sums in fp32; the sum over K is made first, then added to PSUM.
+void Machinery::matmul(const Instruction& i) {
+  const View &dst = i.out[0], &stationary = i.in[0], &moving = i.in[1];
+  const int64_t halves = i.double_row ? 2 : 1;
+  const int64_t k = stationary.size[0] * halves, m = stationary.free_elements() / halves,
+                n = moving.free_elements() / halves;
+  Floats a = load(stationary), b = load(moving), sum(m * n, 0.0f);
+  multiply_transposed(a.data(), b.data(), k, m, n, sum.data());
+  Store& s = *stores_[dst.tensor];
+  const int width = dtype_bytes(dst.dtype);
+  float* next = sum.data();
+  Floats old;
+  runs(dst, [&](int64_t at, int64_t stride, int64_t count) {
+    if (i.accumulate != Accumulate::overwrite) {
+      old.resize(count);
+      load_floats(dst.dtype, s.bytes.data() + at * width, stride, count, old.data());
+      for (int64_t e = 0; e < count; ++e) {
+        const unsigned char how = s.written[at + e * stride];
+        if (how == 2) {
+          next[e] += old[e];
+        } else if (how == 1 && machine_.generation < 4) {
+          refuse_rule(RuleId::accumulate_foreign,
+                      Diagnostic(codes::nki_rule, trace_.place(i),
+                                 "the product is added to `" + trace_.tensors[dst.tensor].name + "` at " +
+                                     coordinates(dst.tensor, at + e * stride) + ", which no matmul wrote")
+                          .label(trace_.tensors[dst.tensor].place, "allocated here"));
+        } else if (how == 1) {
+          next[e] += old[e];
+        } else if (i.accumulate == Accumulate::add) {
+          refuse_rule(RuleId::accumulate_first,
+                      Diagnostic(codes::nki_rule, trace_.place(i),
+                                 "the product is added to `" + trace_.tensors[dst.tensor].name + "` at " +
+                                     coordinates(dst.tensor, at + e * stride) + ", which nothing has written")
+                          .label(trace_.tensors[dst.tensor].place, "allocated here"));
+        }
+      }
+    }
+    store_floats(dst.dtype, s.bytes.data() + at * width, stride, count, next);
+    mark(s, at, stride, count, 2);
+    next += count;
+  });
+}
+
+void Machinery::activation(const Instruction& i) {
+  const int64_t p = i.in[0].size[0], f = i.in[0].free_elements();
+  Floats a = load(i.in[0]);
+  if (i.operand0.given) apply_rows(AluOp::multiply, false, a, scalars(i, i.operand0, p), f);
+  if (i.operand1.given) apply_rows(AluOp::add, false, a, scalars(i, i.operand1, p), f);
+  for (float& x : a) {
+    if (options_.check_domains && !in_domain(i.function, x))
+      refuse_rule(RuleId::activation_domain, trace_.place(i),
+                  "`nl." + std::string(function_name(i.function)) + "` of " + std::to_string(x) + " is undefined");
+    x = apply_function(i.function, x);
+  }
+  if (i.reduce == ReduceCommand::reset || i.reduce == ReduceCommand::reset_reduce) {
+    std::fill(registers_.begin(), registers_.end(), 0.0f);
+    registers_set_ = true;
+  }
+  if (i.reduce == ReduceCommand::reduce || i.reduce == ReduceCommand::reset_reduce) {
+    if (!registers_set_)
+      refuse_rule(RuleId::initialised, trace_.place(i), "the accumulator registers are added to before they are reset");
+    for (int64_t r = 0; r < p; ++r)
+      for (int64_t c = 0; c < f; ++c) registers_[r] += a[r * f + c];
+  }
+  store(i.out[0], a);
+  if (i.out.size() > 1) {
+    if (!registers_set_)
+      refuse_rule(RuleId::initialised, trace_.place(i), "the accumulator registers are read before they are reset");
+    store(i.out[1], Floats(registers_.begin(), registers_.begin() + p));
+  }
+}
+
+void Machinery::tensor_scalar(const Instruction& i) {
+  const int64_t p = i.in[0].size[0], f = i.in[0].free_elements();
+  if (is_bitvec(i.op0)) {
+    std::vector<int64_t> a = load_integers(i.in[0], true);
+    auto step = [&](AluOp op, const Operand& o, bool reverse) {
+      if (op == AluOp::bypass) return;
+      std::vector<int64_t> s(p, static_cast<int64_t>(o.value));
+      if (o.tile && is_float(i.in[o.input].dtype)) {
+        Floats values = load(i.in[o.input]);
+        s.assign(values.begin(), values.end());
+      } else if (o.tile) {
+        s = load_integers(i.in[o.input], true);
+      }
+      for (int64_t r = 0; r < p; ++r)
+        for (int64_t c = 0; c < f; ++c) {
+          int64_t& x = a[r * f + c];
+          x = reverse ? apply_integer(op, s[r], x) : apply_integer(op, x, s[r]);
+          x &= (int64_t{1} << (8 * dtype_bytes(i.in[0].dtype))) - 1;
+        }
+    };
+    step(i.op0, i.operand0, i.reverse0);
+    step(i.op1, i.operand1, i.reverse1);
+    return store_integers(i.out[0], a);
+  }
+  Floats a = load(i.in[0]);
+  apply_rows(i.op0, i.reverse0, a, scalars(i, i.operand0, p), f);
+  if (i.op1 != AluOp::bypass) apply_rows(i.op1, i.reverse1, a, scalars(i, i.operand1, p), f);
+  store(i.out[0], a);
+}
+
+void Machinery::tensor_reduce(const Instruction& i) {
+  int64_t n = 1;
+  for (int d = i.in[0].rank - i.reduced_axes; d < i.in[0].rank; ++d) n *= i.in[0].size[d];
+  const int64_t rows = i.in[0].elements() / n;
+  if (is_bitvec(i.op0)) {
+    std::vector<int64_t> a = load_integers(i.in[0], true), out;
+    for (int64_t r = 0; r < rows; ++r) {
+      int64_t total = a[r * n];
+      for (int64_t c = 1; c < n; ++c) total = apply_integer(i.op0, total, a[r * n + c]);
+      out.push_back(total);
+    }
+    return store_integers(i.out[0], out);
+  }
+  Floats a = load(i.in[0]), out(rows);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* row = a.data() + r * n;
+    float total = row[0];
+    if (i.op0 == AluOp::add)
+      for (int64_t c = 1; c < n; ++c) total += row[c];
+    else
+      for (int64_t c = 1; c < n; ++c) apply_alu(i.op0, &total, 0, &row[c], 0, 1, &total);
+    out[r] = i.negate ? -total : total;
+  }
+  store(i.out[0], out);
+}
+
+void Machinery::scan(const Instruction& i) {
+  const int64_t p = i.in[0].size[0], f = i.in[0].free_elements();
+  Floats a = load(i.in[0]), b = load(i.in[1]), state = scalars(i, i.operand0, p);
+  for (int64_t r = 0; r < p; ++r)
+    for (int64_t c = 0; c < f; ++c) {
+      float &x = a[r * f + c], &y = b[r * f + c], t;
+      if (i.reverse0) apply_alu(i.op0, &state[r], 0, &x, 0, 1, &t);
+      else apply_alu(i.op0, &x, 0, &state[r], 0, 1, &t);
+      if (i.reverse1) apply_alu(i.op1, &y, 0, &t, 0, 1, &state[r]);
+      else apply_alu(i.op1, &t, 0, &y, 0, 1, &state[r]);
+      x = state[r];
+    }
+  store(i.out[0], a);
+}
+
+void Machinery::patterns(const Instruction& i) {
+  const int64_t p = i.out[0].size[0], f = i.out[0].free_elements();
+  std::vector<int64_t> value(p * f);
+  int64_t sizes[4] = {1, 1, 1, 1}, steps[4] = {0, 0, 0, 0};
+  for (size_t d = 0; d < i.pattern.size(); ++d) {
+    steps[4 - i.pattern.size() + d] = i.pattern[d][0];
+    sizes[4 - i.pattern.size() + d] = i.pattern[d][1];
+  }
+  size_t at = 0;
+  for (int64_t r = 0; r < p; ++r)
+    for (int64_t w = 0; w < sizes[0]; ++w)
+      for (int64_t z = 0; z < sizes[1]; ++z)
+        for (int64_t y = 0; y < sizes[2]; ++y)
+          for (int64_t x = 0; x < sizes[3]; ++x)
+            value[at++] =
+                i.pattern_offset + r * i.channel_multiplier + w * steps[0] + z * steps[1] + y * steps[2] + x * steps[3];
+  if (i.op == Opcode::iota) return store_integers(i.out[0], value);
+  Floats a = load(i.in[0]);
+  for (size_t e = 0; e < a.size(); ++e)
+    if (!apply_integer(i.op0, value[e], 0)) a[e] = i.operand0.value;
+  store(i.out[0], a);
+}
+
+void Machinery::bn_stats(const Instruction& i) {
+  const int64_t p = i.in[0].size[0], f = i.in[0].free_elements();
+  Floats a = load(i.in[0]), out;
+  for (int64_t r = 0; r < p; ++r)
+    for (int64_t odd = 0; odd < 2; ++odd) {
+      double count = 0, mean = 0, spread = 0;
+      for (int64_t c = odd; c < f; c += 2) count += 1, mean += a[r * f + c];
+      if (count) mean /= count;
+      for (int64_t c = odd; c < f; c += 2) spread += (a[r * f + c] - mean) * (a[r * f + c] - mean);
+      for (double v : {count, mean, spread}) out.push_back(static_cast<float>(v));
+    }
+  store(i.out[0], out);
+}
+
+void Machinery::bn_aggr(const Instruction& i) {
+  const int64_t p = i.in[0].size[0], f = i.in[0].free_elements();
+  Floats a = load(i.in[0]), out;
+  for (int64_t r = 0; r < p; ++r) {
+    double count = 0, mean = 0, spread = 0;
+    for (int64_t c = 0; c < f; c += 3)
+      count += a[r * f + c], mean += static_cast<double>(a[r * f + c]) * a[r * f + c + 1];
+    if (count) mean /= count;
+    for (int64_t c = 0; c < f; c += 3) {
+      double d = a[r * f + c + 1] - mean;
+      spread += a[r * f + c + 2] + a[r * f + c] * d * d;
+    }
+    out.push_back(static_cast<float>(mean));
+    out.push_back(static_cast<float>(count ? spread / count : 0));
+  }
+  store(i.out[0], out);
+}
+
+void Machinery::predicated(const Instruction& i) {
+  std::vector<int64_t> choose = load_integers(i.in[0], true);
+  // Element by element, so that what is not chosen need not be written, nor be read.
+  size_t next = 0;
+  Store& d = *stores_[i.out[0].tensor];
+  const int width = dtype_bytes(i.out[0].dtype);
+  std::vector<int64_t> from;
+  if (i.operand0.tile)
+    runs(i.in[1], [&](int64_t at, int64_t stride, int64_t count) {
+      for (int64_t e = 0; e < count; ++e) from.push_back(at + e * stride);
+    });
+  runs(i.out[0], [&](int64_t at, int64_t stride, int64_t count) {
+    for (int64_t e = 0; e < count; ++e, ++next) {
+      if ((choose[next] != 0) == i.reverse0) continue;
+      unsigned char* to = d.bytes.data() + (at + e * stride) * width;
+      if (i.operand0.tile) {
+        const Store& s = *stores_[i.in[1].tensor];
+        if (!s.written.empty() && !s.written[from[next]]) unwritten(i.in[1].tensor, from[next]);
+        std::memcpy(to, s.bytes.data() + from[next] * width, width);
+      } else {
+        store_floats(i.out[0].dtype, to, 1, 1, &i.operand0.value);
+      }
+      mark(d, at + e * stride, 1, 1, 1);
+    }
+  });
+}
+
+void Machinery::dma_transpose(const Instruction& i) {
+  View turned = i.in[0];
+  for (int d = 0; d < turned.rank; ++d)
+    turned.size[d] = i.in[0].size[i.mask[d]], turned.stride[d] = i.in[0].stride[i.mask[d]];
+  copy(i.out[0], turned);
+}
+
+}  // namespace
+
+void execute(const Trace& trace, const MemoryPlan& plan, const Machine& machine, const ExecuteOptions& options,
+             std::vector<std::unique_ptr<Store>>& stores) {
+  Machinery machinery(trace, machine, options, stores);
+  const size_t n = trace.instructions.size();
+  if (!options.shuffle) {
+    for (const Instruction& i : trace.instructions) machinery.run(i);
+    return machinery.finish();
+  }
+  Dependences dependences(trace, plan, Grain::elements);
+  std::vector<uint8_t> streams = assign_streams(trace);
+  std::vector<std::vector<uint32_t>> queue(stream_count);
+  for (size_t i = 0; i < n; ++i) queue[streams[i]].push_back(static_cast<uint32_t>(i));
+  std::vector<size_t> head(stream_count);
+  std::vector<bool> done(n);
+  Random random{options.seed};
+  std::vector<int> ready;
+  for (size_t left = n; left > 0; --left) {
+    ready.clear();
+    for (int s = 0; s < stream_count; ++s) {
+      if (head[s] == queue[s].size()) continue;
+      uint32_t i = queue[s][head[s]];
+      // Iterations of a dynamic loop follow one another.
+      bool can = true;
+      for (const Dependence* d = dependences.begin(i); can && d != dependences.end(i); ++d) can = done[d->on];
+      if (can) ready.push_back(s);
+    }
+    int s = ready[random.next() % ready.size()];
+    uint32_t i = queue[s][head[s]++];
+    machinery.run(trace.instructions[i]);
+    done[i] = true;
+  }
+  machinery.finish();
+}
+
+}  // namespace heddle::neuron::sim
