@@ -108,8 +108,12 @@ def main():
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.suite == "neuron":
+        import neuron_suite
+
+        return neuron_suite.run(options)
     if options.suite != "host":
-        parser.error(f"the suite `{options.suite}` is not built yet; there is `host`")
+        parser.error(f"the suite `{options.suite}` is not built yet; there are `host` and `neuron`")
     if options.child:
         return child(options.child, options.only)
     from measure import machine

@@ -66,11 +66,12 @@ py::dict report_dict(const neuron::sim::Report& r) {
 }
 
 py::tuple simulate(const std::string& text, const std::string& name, const py::list& arguments,
-                   const std::string& target, const std::string& kernel, uint64_t seed, bool shuffle, bool data,
+                   const std::string& target, const std::string& kernel,
+                   const std::map<std::string, neuron::sim::SimScalar>& scalars, uint64_t seed, bool shuffle, bool data,
                    bool timeline, int64_t max_instructions) {
   std::vector<neuron::sim::SimArgument> values;
   for (py::handle item : arguments) values.push_back(argument_of(item, data));
-  neuron::sim::SimulateOptions options{target, kernel, seed, shuffle, data, timeline, max_instructions};
+  neuron::sim::SimulateOptions options{target, kernel, scalars, seed, shuffle, data, timeline, max_instructions};
   Result<neuron::sim::Simulation> result = [&] {
     py::gil_scoped_release unlocked;
     return neuron::sim::simulate(text, name, values, options);
@@ -98,8 +99,8 @@ py::tuple simulate(const std::string& text, const std::string& name, const py::l
 
 void bind_simulator(py::module_& m) {
   m.def("simulate_nki", &simulate, py::arg("text"), py::arg("name"), py::arg("arguments"), py::arg("target"),
-        py::arg("kernel"), py::arg("seed"), py::arg("shuffle"), py::arg("data"), py::arg("timeline"),
-        py::arg("max_instructions"));
+        py::arg("kernel"), py::arg("scalars"), py::arg("seed"), py::arg("shuffle"), py::arg("data"),
+        py::arg("timeline"), py::arg("max_instructions"));
   m.def("nki_rules", [] {
     std::vector<std::tuple<std::string, int, std::string, std::string, std::string>> out;
     for (const neuron::sim::Rule& r : neuron::sim::rules())

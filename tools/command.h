@@ -28,6 +28,8 @@ struct Options {
   bool only_check = false;  ///< fmt: change nothing
   double seconds = 1;       ///< bench: for all schedules together
   int after = -1;
+  uint64_t seed = 1;     ///< simulate: of the random order
+  std::string timeline;  ///< simulate: a file
   std::string as = "program";
   std::string output;
 };
@@ -61,6 +63,8 @@ int doctor();
 int fmt(const Options& options);
 /// Times an op, each schedule that fits in turns with the others.
 int bench(const Options& options);
+/// Runs NKI text on the simulator of NeuronCore.
+int simulate(const Options& options);
 /// Hands the arguments on to the Python package: `python3 -m heddle.command WORD ..`. Returns only where that fails.
 int python_command(int argc, char** argv);
 

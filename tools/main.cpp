@@ -56,6 +56,15 @@ int dispatch(int argc, char** argv) {
   common(bench, o), arrays(bench, o, false);
   bench->add_option("--seconds", o.seconds, "for all schedules together (1)");
   bench->add_flag("--json", o.json, "as JSON");
+  auto* simulate =
+      app.add_subcommand("simulate", "runs NKI text on the simulator of NeuronCore, prints the modelled time");
+  simulate->add_option("file", o.file, "NKI text (.py), or - for standard input")->required();
+  simulate->add_option("--op", o.op, "the kernel, where the text has several");
+  simulate->add_option("--target", o.target, "neuron/trn2, neuron/trn1, neuron/trn3");
+  simulate->add_option("--seed", o.seed, "of the random legal order (1)");
+  simulate->add_option("--timeline", o.timeline, "a Chrome trace; FILE.svg is a picture");
+  simulate->add_flag("--json", o.json, "the report as JSON");
+  arrays(simulate, o);
   auto* tune = app.add_subcommand(
       "tune", "searches the tune variables of a schedule; prints the best as a schedule (--help for more)");
   tune->prefix_command();
@@ -81,6 +90,7 @@ int dispatch(int argc, char** argv) {
   if (*emit) return heddle::tools::emit(o);
   if (*fmt) return heddle::tools::fmt(o);
   if (*bench) return heddle::tools::bench(o);
+  if (*simulate) return heddle::tools::simulate(o);
   if (*tune) return heddle::tools::python_command(argc, argv);
   if (*list) return heddle::tools::list(word, o);
   if (*explain) return heddle::tools::explain(word);

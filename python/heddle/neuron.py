@@ -67,15 +67,15 @@ def rules():
 
 
 def simulate(text, *arguments, target="neuron/trn2", kernel="", seed=1, shuffle=True, data=True, timeline=False,
-             max_instructions=50_000, name="<nki>"):
+             max_instructions=50_000, name="<nki>", **scalars):
     """Outputs (one array, or a tuple) and a `Report`.
 
-    `seed` chooses the random legal order of the five engine streams; `shuffle=False` is program order. With `data=False` only rules and
+    Scalars of the kernel may be given by name. `seed` chooses the random legal order of the five engine streams; `shuffle=False` is program order. With `data=False` only rules and
     time are looked at; arguments may then be `(type, shape)` pairs.
     """
     given = [np.ascontiguousarray(a) if isinstance(a, np.ndarray) else a for a in arguments]
     given = [a.reshape(b.shape) if isinstance(a, np.ndarray) else a for a, b in zip(given, arguments)]
-    outputs, report, trace, picture = _heddle.simulate_nki(text, name, given, target, kernel, seed, shuffle, data, timeline, max_instructions)
+    outputs, report, trace, picture = _heddle.simulate_nki(text, name, given, target, kernel, scalars, seed, shuffle, data, timeline, max_instructions)
     report = Report(**report, timeline=trace, picture=picture)
     if not data:
         return None, report

@@ -33,7 +33,7 @@ class Evaluator {
       if (auto scope = held.lock()) scope->names.clear();
   }
 
-  Trace run(const std::string& kernel, const std::vector<Argument>& arguments);
+  Trace run(const std::string& kernel, const std::vector<Argument>& arguments, const Scalars& scalars);
 
  private:
   friend class IsaCall;
@@ -42,7 +42,8 @@ class Evaluator {
   // --- specialise.cpp ---
   void load_module();
   const Stmt& choose_kernel(const std::string& name);
-  void bind_parameters(const Stmt& kernel, const std::vector<Argument>& arguments, Scope& scope);
+  void bind_parameters(const Stmt& kernel, const std::vector<Argument>& arguments, const Scalars& scalars,
+                       Scope& scope);
   /// True when the block returned; the value is in `returned_`.
   bool block(const std::vector<Stmt>& body, const ScopeRef& scope);
   bool statement(const Stmt& s, const ScopeRef& scope);

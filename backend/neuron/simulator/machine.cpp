@@ -7,7 +7,7 @@ namespace {
 // HardwareConstants.h of nkipy. DMA rates: nki/deep-dives/nki-dma-bandwidth-guide.rst: 27.2 (38.4 on v4) bytes a ns by
 // construction, 17, 23 and 33 effective with runs of 4 KiB, which gives run_ns = 4096 / effective - 4096 / theoretical.
 // dma_start_ns: about 600 ns for a hardware descriptor (nki/deep-dives/nki-dge.rst); v2 has none and takes the 1300 ns of the
-// bandwidth guide. Latencies: about 60 cycles of access and 100 of a dependent instruction (trainium_inferentia2_arch.rst);
+// bandwidth guide, which is also what a transfer takes that waits for a semaphore. Latencies: about 60 cycles of access and 100 of a dependent instruction (trainium_inferentia2_arch.rst);
 // a chain of dependent 1-element ScalarE instructions takes 264 cycles each (nki/deep-dives/nki_perf_guide.rst).
 constexpr Machine machines[] = {
     {.name = "trn1",
@@ -20,9 +20,10 @@ constexpr Machine machines[] = {
      .engine_gbs = 27.2,
      .run_ns = 90.3,
      .dma_start_ns = 1300,
+     .dma_wait_ns = 1300,
      .dma_trigger_ns = 60,
-     .dma_done_ns = 100,
-     .semaphore_ns = 60,
+     .dma_done_ns = 50,
+     .semaphore_ns = 30,
      .latency_cycles = {64, 100, 200, 100},
      .shared_ports = true},
     {.name = "trn2",
@@ -35,9 +36,10 @@ constexpr Machine machines[] = {
      .engine_gbs = 27.2,
      .run_ns = 27.5,
      .dma_start_ns = 600,
+     .dma_wait_ns = 1300,
      .dma_trigger_ns = 60,
-     .dma_done_ns = 100,
-     .semaphore_ns = 60,
+     .dma_done_ns = 50,
+     .semaphore_ns = 30,
      .latency_cycles = {64, 100, 200, 100},
      .shared_ports = false},
     {.name = "trn3",
@@ -50,9 +52,10 @@ constexpr Machine machines[] = {
      .engine_gbs = 38.4,
      .run_ns = 17.5,
      .dma_start_ns = 600,
+     .dma_wait_ns = 1300,
      .dma_trigger_ns = 60,
-     .dma_done_ns = 100,
-     .semaphore_ns = 60,
+     .dma_done_ns = 50,
+     .semaphore_ns = 30,
      .latency_cycles = {64, 100, 200, 100},
      .shared_ports = false},
 };

@@ -26,6 +26,7 @@ struct Machine {
   double engine_gbs;                     ///< bytes a ns, theoretical
   double run_ns;                         ///< such that runs of 4 KiB reach the documented effective rate
   double dma_start_ns;                   ///< from the trigger to the first byte
+  double dma_wait_ns;                    ///< the same of a transfer that had to wait for a semaphore
   double dma_trigger_ns;                 ///< between two triggers of one queue (fitted)
   double dma_done_ns;                    ///< from the last byte to the semaphore (fitted)
   double semaphore_ns;                   ///< from one engine's write to another's start (fitted)
@@ -38,6 +39,7 @@ inline constexpr int psum_banks = 8;
 inline constexpr int64_t psum_bank_bytes = 2048;
 inline constexpr int dma_engines = 16;
 inline constexpr int dma_queues = 16;
+inline constexpr double dma_run_bytes = 4096;  ///< longer runs are moved in pieces of this size, at the effective rate
 
 /// "neuron/trn2", "trn2", "gen3"; nothing for other words.
 std::optional<Machine> machine_named(std::string_view name);

@@ -45,7 +45,7 @@ Simulation run(SourceRef source, const std::vector<SimArgument>& arguments, cons
   Text text = parse_text(std::move(source));
   SpecialiseLimits limits;
   limits.instructions = options.max_instructions;
-  Trace trace = specialise(text, options.kernel, types_of(arguments, options.data), *machine, limits);
+  Trace trace = specialise(text, options.kernel, types_of(arguments, options.data), options.scalars, *machine, limits);
   MemoryPlan plan = plan_memory(trace, *machine);
   Simulation out;
   out.report = model_time(trace, plan, *machine, options.timeline);

@@ -19,15 +19,17 @@ struct SimArray {
   std::vector<unsigned char> bytes;  ///< row-major
 };
 
+using SimScalar = std::variant<int64_t, double>;
 /// An argument: an array, or a run-time scalar.
 using SimArgument = std::variant<SimArray, int64_t, double>;
 
 struct SimulateOptions {
-  std::string target = "neuron/trn2";  ///< trn1, trn2, trn3
-  std::string kernel;                  ///< of several; empty: the only one
-  uint64_t seed = 1;                   ///< of the random order
-  bool shuffle = true;                 ///< else program order
-  bool data = true;                    ///< else only rules and time; arrays may then be without bytes
+  std::string target = "neuron/trn2";             ///< trn1, trn2, trn3
+  std::string kernel;                             ///< of several; empty: the only one
+  std::map<std::string, SimScalar> scalars = {};  ///< by the parameter's name, for those not given in order
+  uint64_t seed = 1;                              ///< of the random order
+  bool shuffle = true;                            ///< else program order
+  bool data = true;                               ///< else only rules and time; arrays may then be without bytes
   bool timeline = false;
   int64_t max_instructions = 50'000;  ///< unrolled
 };

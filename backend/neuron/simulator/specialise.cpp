@@ -23,18 +23,18 @@ std::string kind_of(const Value& value) {
 }
 
 Trace specialise(const Text& text, const std::string& kernel, const std::vector<Argument>& arguments,
-                 const Machine& machine, const SpecialiseLimits& limits) {
-  return Evaluator(text, machine, limits).run(kernel, arguments);
+                 const Scalars& scalars, const Machine& machine, const SpecialiseLimits& limits) {
+  return Evaluator(text, machine, limits).run(kernel, arguments, scalars);
 }
 
-Trace Evaluator::run(const std::string& kernel, const std::vector<Argument>& arguments) {
+Trace Evaluator::run(const std::string& kernel, const std::vector<Argument>& arguments, const Scalars& scalars) {
   trace_.source = text_.source;
   load_module();
   const Stmt& definition = choose_kernel(kernel);
   trace_.kernel = definition.text;
   auto scope = std::make_shared<Scope>();
   scope->outer = module_;
-  bind_parameters(definition, arguments, *scope);
+  bind_parameters(definition, arguments, scalars, *scope);
   bool returned = block(definition.body, scope);
   finish_outputs(definition, returned ? returned_ : Value{});
   trace_.static_instructions = static_next_;
@@ -76,17 +76,23 @@ const Stmt& Evaluator::choose_kernel(const std::string& wanted) {
   return *found;
 }
 
-void Evaluator::bind_parameters(const Stmt& kernel, const std::vector<Argument>& arguments, Scope& scope) {
+void Evaluator::bind_parameters(const Stmt& kernel, const std::vector<Argument>& arguments, const Scalars& scalars,
+                                Scope& scope) {
   const Place place = at(kernel);
   if (arguments.size() > kernel.parameters.size())
     refuse(codes::nki_arguments, place,
            "`" + kernel.text + "` takes " + std::to_string(kernel.parameters.size()) + " arguments; " +
                std::to_string(arguments.size()) + " are given");
+  size_t used = 0;
   for (size_t i = 0; i < kernel.parameters.size(); ++i) {
     const Parameter& p = kernel.parameters[i];
     const Place here{text_.source, p.begin, p.end};
     if (scope.names.count(p.name)) refuse(codes::nki_value, here, "`" + p.name + "` is a parameter twice");
-    if (i >= arguments.size()) {
+    auto named = scalars.find(p.name);
+    if (i >= arguments.size() && named != scalars.end()) {
+      scope.names[p.name] = std::visit([](auto value) { return Value{value}; }, named->second);
+      ++used;
+    } else if (i >= arguments.size()) {
       if (p.fallback.kind == Expr::Kind::none) refuse(codes::nki_arguments, here, "`" + p.name + "` is not given");
       scope.names[p.name] = evaluate(p.fallback, module_);
     } else if (const int64_t* n = std::get_if<int64_t>(&arguments[i])) {
@@ -101,6 +107,9 @@ void Evaluator::bind_parameters(const Stmt& kernel, const std::vector<Argument>&
       scope.names[p.name] = Value{whole(add_tensor(std::move(t), here))};
     }
   }
+  if (used != scalars.size())
+    refuse(codes::nki_arguments, place, "`" + kernel.text + "` has no such scalar left to give by name",
+           "its parameters stand in the order arrays, scalars");
 }
 
 void Evaluator::finish_outputs(const Stmt& kernel, const Value& returned) {

@@ -2,6 +2,7 @@
 // rules that need no data. As the vendor's front end does, so the result depends on shapes and scalars, not on contents.
 #pragma once
 
+#include <map>
 #include <variant>
 
 #include "backend/neuron/simulator/machine.h"
@@ -26,8 +27,11 @@ struct ArrayType {
 /// Arguments in the order of the kernel's parameters.
 using Argument = std::variant<ArrayType, int64_t, double>;
 
+/// Those that are given by name; they are scalars.
+using Scalars = std::map<std::string, std::variant<int64_t, double>>;
+
 /// Throws Refused. `kernel` chooses one of several functions; empty when there is one with @nki.jit.
 Trace specialise(const Text& text, const std::string& kernel, const std::vector<Argument>& arguments,
-                 const Machine& machine, const SpecialiseLimits& limits);
+                 const Scalars& scalars, const Machine& machine, const SpecialiseLimits& limits);
 
 }  // namespace heddle::neuron::sim

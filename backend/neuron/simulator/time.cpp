@@ -53,7 +53,7 @@ class Clock {
       }
       uint32_t i = queue[best][head[best]++];
       known[best] = -1;
-      start(i, best, when);
+      start(i, best, when, when > free_[best]);
     }
     finish();
     return std::move(report_);
@@ -85,7 +85,7 @@ class Clock {
 
   double latency(Engine e) const { return machine_.latency_cycles[static_cast<size_t>(e)] * cycle_ns(e); }
 
-  void start(uint32_t i, int stream, double t) {
+  void start(uint32_t i, int stream, double t, bool waited) {
     const Instruction& me = trace_.instructions[i];
     if (me.epoch != epoch_) {  // iterations of a dynamic loop do not overlap; its bookkeeping is (inferred) 2 us
       epoch_ = me.epoch;
@@ -93,7 +93,7 @@ class Clock {
     }
     t = std::max(t, fence_);
     ++report_.instructions[static_cast<size_t>(me.engine)];
-    if (me.engine == Engine::dma) return transfer(i, stream, t);
+    if (me.engine == Engine::dma) return transfer(i, stream, t, waited);
     double ns = instruction_cycles(trace_, me) * cycle_ns(me.engine);
     if (machine_.shared_ports) t = take_port(me, t, ns);
     begin_[i] = t;
@@ -126,7 +126,7 @@ class Clock {
     return t;
   }
 
-  void transfer(uint32_t i, int stream, double t) {
+  void transfer(uint32_t i, int stream, double t, bool waited) {
     const Instruction& me = trace_.instructions[i];
     const View &src = me.in[0], &dst = me.out[0];
     const Tensor &from = trace_.tensors[src.tensor], &to = trace_.tensors[dst.tensor];
@@ -140,7 +140,10 @@ class Clock {
       factor = on_chip(from.memory) ? 2 : 1 / 0.9;
     }
     const View* chip = on_chip(to.memory) ? &dst : on_chip(from.memory) ? &src : nullptr;
-    const double bytes_ns = run * width / machine_.engine_gbs + machine_.run_ns;
+    const double run_bytes = static_cast<double>(run) * width;
+    const double bytes_ns =
+        run_bytes / machine_.engine_gbs + machine_.run_ns * std::max(1.0, run_bytes / dma_run_bytes);
+    const double first_byte = t + (waited ? machine_.dma_wait_ns : machine_.dma_start_ns);
     double last = t;
     std::array<double, dma_engines> runs{};
     if (chip && me.op != Opcode::dma_transpose) {
@@ -155,7 +158,7 @@ class Clock {
     free_[stream] = t + machine_.dma_trigger_ns;
     for (int e = 0; e < dma_engines; ++e) {
       if (!runs[e]) continue;
-      const double ns = runs[e] * bytes_ns * factor, at = std::max(t + machine_.dma_start_ns, engine_free_[e]);
+      const double ns = runs[e] * bytes_ns * factor, at = std::max(first_byte, engine_free_[e]);
       engine_free_[e] = at + ns;
       last = std::max(last, engine_free_[e]);
       report_.busy_ns[static_cast<size_t>(Engine::dma)] += ns / dma_engines;

@@ -1,0 +1,187 @@
+"""`./dev bench --suite neuron`: modelled times beside published measurements, errors shown, bad ones included.
+
+Cost parameters were fitted on the five rows `ladder/..` alone; all others are predicted. Rows that have neither structure nor bytes in
+public are listed without a modelled time. `ok`: the simulator (in random orders) and the second interpreter agree with NumPy, on the
+row's own text at a size that runs quickly. No number here was measured on a device by this project.
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+import nki_ladder as ladder
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
+import nki_interpreter  # noqa: E402
+
+LAUNCH_US = 50  # of whole-kernel times on trn2: no schedule removes it
+PERCENT, MS, NS = "% of peak", "ms", "ns"
+
+
+def row(case, op, shape, dtype, schedule, published, unit, text=None, small=None, target="neuron/trn2", basis="", launch=0, arguments=2, note=""):
+    return {"case": case, "op": op, "shape": shape, "dtype": dtype, "target": target, "schedule": schedule, "published": published,
+            "published_unit": unit, "text": text, "small": small, "basis": basis, "launch": launch, "arguments": arguments, "note": note}
+
+
+def square(n, dtype="bf16"):
+    return [(dtype, (n, n)), (dtype, (n, n))]
+
+
+def cases():
+    out = []
+    rungs = [("naive", 16, ladder.naive(), "nothing kept or overlapped"),
+             ("hoisted", 58.6, ladder.hoisted(), "loads first, one PSUM tile"),
+             ("blocked", 79.05, ladder.partial(1), "blocks 4 x 1 x 8, one PSUM tile for each m block"),
+             ("double-buffered", 83.5, ladder.partial(2), "the same with two accumulators"),
+             ("fresh", 90.92, ladder.partial(0), "a fresh PSUM tile for each output tile")]
+    for name, published, text, what in rungs:
+        out.append(row(f"ladder/{name}", "matmul", square(2048), "bf16", what, published, PERCENT, text, square(1024), basis="fitted"))
+    out.append(row("matmul/packed", "matmul", square(2048), "bf16", "`fresh` with packed buffers", 46.6, PERCENT, ladder.partial(0, packed=True),
+                   square(1024), basis="structure"))
+    out.append(row("matmul/best", "matmul", square(2048), "bf16", "MNK; k 4, m 4, n 2; 8 banks for all of K", None, None, ladder.blocks("MNK", 4, 4, 2),
+                   square(1024), basis="ours"))
+    for n, ms, order, k, m, c in [(512, 0.054, "KNM", 4, 1, 1), (1024, 0.076, "NMK", 4, 2, 1), (2048, 0.269, "MNK", 2, 4, 2), (4096, 1.823, "MNK", 4, 4, 2)]:
+        out.append(row(f"matmul/{n}", "matmul", square(n), "bf16", f"{order}; k {k}, m {m}, n {c}", ms, MS, ladder.blocks(order, k, m, c),
+                       square(min(n, 1024)), basis="structure", launch=LAUNCH_US))
+    out.append(row("nkibench/matmul", "matmul", [("f32", (12288, 4096)), ("f32", (12288, 5120))], "f32", "9.26 GB moved", 35.2, MS, ladder.wide(),
+                   [("f32", (256, 256)), ("f32", (256, 1024))], "neuron/trn1", "bytes"))
+    out.append(row("nkibench/bmm", "bmm", [("f32", (16, 64, 4096)), ("f32", (16, 64, 4096))], "f32", "1.15 GB moved", 4.61, MS, ladder.BMM,
+                   [("f32", (2, 64, 256)), ("f32", (2, 64, 512))], "neuron/trn1", "bytes"))
+    out.append(row("nkibench/adamw", "adamw", [("f32", (10944, 2048))] * 3, "f32", "0.448 GB moved, no arithmetic", 2.00, MS, ladder.move(3, 2),
+                   [("f32", (200, 64))] * 3, "neuron/trn1", "bytes"))
+    one = [("f32", (1, 8192))]
+    out.append(row("dma/32 KiB", "dma_copy", one, "f32", "32 KiB by one DMA engine, beyond its start", 1416, NS, ladder.move(1, 1), one, "neuron/trn2", "structure"))
+    out.append(row("scalar/chain", "activation", [("f32", (1, 1))], "f32", "each instruction on the last one's result", 189, NS, "chain", None, "neuron/trn1", "documented"))
+    for name, op, shape, dtype, published, unit, target in [
+            ("matmul/neuronx-cc", "matmul", "2048 x 2048 x 2048", "bf16", 86.65, PERCENT, "neuron/trn2"),
+            ("matmul/streaming", "matmul", "2048 x 2048 x 2048", "bf16", 89.5, PERCENT, "neuron/trn2"),
+            ("attention/compiler", "attention", "causal", "bf16", 13.2, PERCENT, "neuron/trn2"),
+            ("attention/library 2k", "attention", "n 2048, d 128", "bf16", 30, PERCENT, "neuron/trn2"),
+            ("attention/library 16k", "attention", "n 16384, d 128", "bf16", 46, PERCENT, "neuron/trn2"),
+            ("cs149/conv2d", "conv2d", "1x256x224x224, 256 of 3x3", "f32", 4.596, MS, "neuron/trn2"),
+            ("cs149/conv2d", "conv2d", "1x256x224x224, 256 of 3x3", "f16", 1.002, MS, "neuron/trn2"),
+            ("nkibench/swiglu", "swiglu", "4096 x 3072 x 1024", "f32", 4.22, MS, "neuron/trn1"),
+            ("nkibench/rope", "rope", "64 x 4096 x 128", "f32", 4.33, MS, "neuron/trn1"),
+            ("nkibench/silu", "silu", "4096 x 7168", "f32", 1.33, MS, "neuron/trn1")]:
+        out.append(row(name, op, shape, dtype, "", published, unit, target=target, basis="information", note="neither structure nor bytes are public"))
+    return out
+
+
+DTYPES = {"f32": np.dtype(np.float32)}
+
+
+def dtype_of(name):
+    if name == "bf16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return DTYPES[name]
+
+
+def exact(op, arrays):
+    wide = [a.astype(np.float64) for a in arrays]
+    if op == "matmul":
+        return (wide[0].T @ wide[1],)
+    if op == "bmm":
+        return (np.swapaxes(wide[0], 1, 2) @ wide[1],)
+    return tuple(wide)
+
+
+def agrees(case):
+    """The text on small arrays: simulator in two orders, second interpreter, NumPy."""
+    from heddle import neuron
+
+    rng = np.random.default_rng(7)
+    arrays = [rng.standard_normal(shape).astype(np.float32).astype(dtype_of(t)) for t, shape in case["small"]]
+    as_tuple = lambda y: y if isinstance(y, tuple) else (y,)
+    runs = [as_tuple(neuron.simulate(case["text"], *arrays, target=case["target"], seed=s)[0]) for s in (1, 2)]
+    runs.append(as_tuple(nki_interpreter.run(case["text"], *arrays)))
+    good = all(a.tobytes() == b.tobytes() for a, b in zip(runs[0], runs[1]))
+    steps = 2e-2 if case["dtype"] == "bf16" else 1e-5
+    for r in runs:
+        for got, want in zip(r, exact(case["op"], arrays)):
+            good &= bool(np.abs(got.astype(np.float64) - want).max() <= steps * np.abs(want).max())
+    return good
+
+
+def chain(n):
+    return f"""import nki
+import nki.language as nl
+import nki.isa as nisa
+
+
+@nki.jit
+def chain(x):
+    y = nl.ndarray((1, 1), dtype=nl.float32, buffer=nl.shared_hbm)
+    t = nl.ndarray((1, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=t, src=x)
+    for i in range({n}):
+        nisa.activation(dst=t, op=nl.copy, data=t)
+    nisa.dma_copy(dst=y, src=t)
+    return y
+"""
+
+
+def modelled(case):
+    """(us, value in the published unit, report)"""
+    from heddle import neuron
+
+    def run(text, shapes):
+        return neuron.simulate(text, *shapes, target=case["target"], data=False, max_instructions=500_000)[1]
+
+    if case["text"] == "chain":
+        a, b = run(chain(100), case["shape"]), run(chain(200), case["shape"])
+        return b.modelled_us, (b.modelled_us - a.modelled_us) * 10, b
+    report = run(case["text"], case["shape"])
+    if case["op"] == "dma_copy":
+        none = run(case["text"], [("f32", (1, 1))])
+        return report.modelled_us, (report.modelled_us - none.modelled_us) * 500, report
+    us = report.modelled_us + case["launch"]
+    if case["published_unit"] == MS:
+        return us, us / 1000, report
+    return us, 100 * report.utilisation, report
+
+
+def measure(case):
+    shape = case["shape"] if isinstance(case["shape"], str) else " . ".join("x".join(map(str, s)) for _, s in case["shape"])
+    out = {k: case[k] for k in ("case", "op", "dtype", "target", "schedule", "published", "published_unit", "basis", "note")}
+    out |= {"shape": shape, "modelled_us": None, "modelled": None, "utilisation": None, "error": None, "engines": None, "ok": None}
+    if case["text"] is None:
+        return out
+    us, value, report = modelled(case)
+    out |= {"modelled_us": us, "modelled": value, "utilisation": report.utilisation, "engines": report.engines, "dma_bytes": report.dma_bytes,
+            "critical": report.critical}
+    if case["published"] is not None:
+        # Of rates the difference in points, of times the relative one in percent.
+        out["error"] = value - case["published"] if case["published_unit"] == PERCENT else 100 * (value / case["published"] - 1)
+    out["ok"] = agrees(case) if case["small"] else True
+    return out
+
+
+def line(r):
+    value = "-" if r["modelled"] is None else f"{r['modelled']:.3g}"
+    published = "-" if r["published"] is None else f"{r['published']:g}"
+    error = "" if r["error"] is None else f"{r['error']:+.1f} {'points' if r['published_unit'] == PERCENT else '%'}"
+    time = "" if r["modelled_us"] is None else f"{r['modelled_us']:.1f} us"
+    wrong = "" if r["ok"] in (True, None) else "  WRONG"
+    return f"{r['case']:24} {r['dtype']:5} {r['target'][7:]:5} {time:>12}  modelled {value:>6}  published {published:>6} {r['published_unit'] or '':10} {error:>13}  {r['basis']}{wrong}"
+
+
+def run(options):
+    rows = []
+    for case in cases():
+        if options.only and options.only not in case["case"]:
+            continue
+        rows.append(measure(case))
+        print(line(rows[-1]), flush=True)
+    predicted = [abs(r["error"]) for r in rows if r["error"] is not None and r["basis"] in ("structure", "bytes")]
+    if predicted:
+        print(f"\npredicted rows: {len(predicted)}, error at most {max(predicted):.1f}, on average {sum(predicted) / len(predicted):.1f} (% or points)")
+    if options.json:
+        from measure import machine
+
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": machine(1), "rows": rows, "summary": {"rows": len(rows), "ok": sum(r["ok"] is True for r in rows)}}, file, indent=1)
+    return 1 if any(r["ok"] is False for r in rows) else 0
