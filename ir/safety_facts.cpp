@@ -113,11 +113,7 @@ void SafeFacts::assume_not(const Expr& condition) {
 
 void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, const std::set<BufferId>& written) {
   const Expr at_least = less_equal(lo, var(symbol)), below = less(var(symbol), hi);
-  if (!touches_data(lo) && !touches_data(hi)) {
-    facts_.add(at_least);
-    facts_.add(below);
-    return;
-  }
+  if (!touches_data(lo) && !touches_data(hi)) return facts_.add_range(symbol, lo, hi);
   bring_in_loads(lo, 0);
   bring_in_loads(hi, 0);
   // Bare against its bounds: so the loop runs, whatever they are.

@@ -29,8 +29,19 @@ const char* kind_word(LoopKind kind) {
 
 }  // namespace
 
+Result<Done> can_move(const Step& step, const StmtRef& s) {
+  const For* l = as<For>(s);
+  if (!l || !is_case_loop(*l)) return Done{};
+  Diagnostic d = step.refusal(codes::wrong_loop_kind, quoted(loop_name(step.program, l->loop)) +
+                                                          " is the condition of a case, and stays as it is");
+  if (s->place.known()) d.labels.push_back({s->place, "made here"});
+  d.help = "name a loop inside it";
+  return d;
+}
+
 Result<Done> can_rewrite(const Step& step, const Path& path) {
   const For& l = loop_of(path);
+  if (is_case_loop(l)) return can_move(step, path.back());
   if (l.kind == LoopKind::serial && l.prefetch.empty()) return Done{};
   std::string name = quoted(loop_name(step.program, l.loop));
   Diagnostic d =
@@ -319,7 +330,7 @@ Result<Done> windows_apart(const Step& step, const Path& path) {
       bool around_alloc = i + 1 < alloc.size() && alloc[i] == path[i];
       if (const For* l = as<For>(path[i]); l && !around_alloc) outside.push_back(*l);
     }
-    if (disjoint_over(w, outside, facts)) continue;
+    if (disjoint_over(w, outside, facts) || fills_window(step, path, w)) continue;
     return step.refusal(codes::not_shown, "cannot show that the blocks of " + quoted(buffer_name(p, w.buffer)) +
                                               " that different iterations reduce into do not overlap");
   }

@@ -166,6 +166,15 @@ StmtRef peeled_tail(Step& step, const For& l, const std::string& owner, const st
   return make_stmt(std::move(rest), step.call.place);
 }
 
+Body recomputed(const Body& body) {
+  return rewrite_body(body, [](const StmtRef& s) -> Body {
+    if (!as<Leaf>(s)) return {s};
+    Leaf leaf = std::get<Leaf>(s->form);
+    leaf.recomputed = true;
+    return {make_stmt(std::move(leaf), s->place)};
+  });
+}
+
 }  // namespace
 
 Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner,
@@ -200,6 +209,16 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
   Expr point = simplify(l.lo + (size * var(made.outer) + var(made.inner)));
   Facts inside = facts;
   StmtRef rest;
+  bool whole = exact;  // no block reaches past the end
+  if (tail == Tail::shift && !exact) {
+    if (Result<Done> repeats = can_repeat(step, path); !repeats) return repeats.errors();
+    whole = prove(facts, less_equal(size, extent));
+    Expr start = ir::min(size * var(made.outer), extent - n);
+    if (!whole) start = ir::max(start, index_constant(0));
+    point = simplify(l.lo + start + var(made.inner), facts);
+    if (whole) step.relied_on("`" + name + "` has at least " + std::to_string(n) + " iterations");
+    step.relied_on("what runs in `" + name + "` is pure, so the last block may compute again what the one before did");
+  }
   if (tail == Tail::peel && !exact) {
     extent = extent_of(l, facts);
     bool counts_blocks = false;  // a quotient of a quotient: where it ends cannot be followed later
@@ -213,13 +232,14 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
       return step.refusal(codes::not_shown, "cannot show where the whole blocks of `" + name + "` end")
           .with_help("leave out `with peel`, or split the outer loop with it first");
     rest = peeled_tail(step, l, symbol.owner, inner, extent, size);
-    exact = true;  // what is left is
+    exact = whole = true;  // what is left is
   }
   Expr count = simplify(exact ? binary(BinaryOp::div, extent, size) : ceildiv(extent, size), facts);
   inside.add_range(made.outer, index_constant(0), count);
   inside.add_range(made.inner, index_constant(0), size);
-  Result<Body> body = Guarded(step, loop, point, l.hi, !exact, std::move(inside)).body(l.body);
+  Result<Body> body = Guarded(step, loop, point, l.hi, !whole, std::move(inside)).body(l.body);
   if (!body) return body.errors();
+  if (tail == Tail::shift && !exact) body = recomputed(*body);
 
   For in{made.inner, index_constant(0), size, LoopKind::serial, {}, 0, *std::move(body)};
   For out{made.outer, index_constant(0), count, LoopKind::serial, {}, 0, {make_stmt(std::move(in), step.call.place)}};

@@ -6,7 +6,7 @@
 
 namespace heddle::schedule {
 
-enum class Tail { guard, exact, peel };
+enum class Tail { guard, exact, peel, shift };
 
 struct SplitLoops {
   ir::SymbolId outer, inner;

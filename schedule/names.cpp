@@ -149,6 +149,43 @@ Result<StageId> find_stage(const Step& step, const Term& term) {
   return d;
 }
 
+Result<Nest> find_nest(const Step& step, const Term& term) {
+  Nest nest;
+  nest.owner = term.text;
+  Term stage = term;
+  stage.text = main_part(term.text);
+  Result<StageId> found = find_stage(step, stage);
+  if (Result<StageId> own = find_stage(step, term)) found = own;  // a part with a stage of its own
+  if (!found) return found.errors();
+  nest.stage = *found;
+  for (const LeafSite& site : leaves_of(step.program, nest.stage)) {
+    size_t at = site.path.size() - 1;
+    bool owned = false;
+    for (size_t i = site.path.size() - 1; i-- > 0;)
+      if (const For* l = as<For>(site.path[i]);
+          l && step.program.symbol(l->loop).owner == nest.owner && !is_case_loop(*l))
+        at = i, owned = true;
+    // A stage without loops of its own: the leaf itself, in the main part only.
+    bool has_loops = false;
+    for (const StmtRef& s : site.path)
+      if (const For* l = as<For>(s); l && !is_case_loop(*l))
+        has_loops |= main_part(step.program.symbol(l->loop).owner) == stage.text;
+    if (!owned && (has_loops || nest.owner != step.program.stage(nest.stage).name)) continue;
+    if (at > 0 && as<Reduce>(site.path[at - 1]) && children(site.path[at - 1]).size() == 1) --at;
+    if (!nest.path.empty() && nest.path.back() == site.path[at]) continue;
+    if (!nest.path.empty())
+      return step.refusal(codes::ambiguous_name, "`" + nest.owner + "` has several nests by now")
+          .label(nest.path.back()->place, "one")
+          .label(site.path[at]->place, "another")
+          .with_help("move this line above the step that took them apart");
+    nest.path.assign(site.path.begin(), site.path.begin() + at + 1);
+  }
+  if (nest.path.empty())
+    return Diagnostic(codes::unknown_name, term.place, "there is no nest `" + nest.owner + "`")
+        .with_help("parts are named by the step that made them, such as `" + stage.text + "@tail`");
+  return nest;
+}
+
 Result<std::vector<BufferId>> find_buffers(const Step& step, const Term& term) {
   std::vector<BufferId> out;
   std::vector<std::string> known;

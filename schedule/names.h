@@ -2,6 +2,7 @@
 #pragma once
 
 #include "schedule/step.h"
+#include "schedule/tree.h"
 
 namespace heddle::schedule {
 
@@ -10,6 +11,14 @@ Result<ir::SymbolId> find_loop(const Step& step, const ir::Term& term);
 Result<std::vector<ir::SymbolId>> find_loops(const Step& step, const std::vector<ir::Term>& terms);
 /// The stage that a path names; it has a leaf in the program.
 Result<ir::StageId> find_stage(const Step& step, const ir::Term& term);
+/// The statement that is the nest of a stage, or of a part of one (`y`, `y@tail`): its outermost loop, or region around
+/// that, with the statements around it.
+struct Nest {
+  ir::StageId stage;
+  std::string owner;  ///< of its loops: "y", "y@tail"
+  Path path;          ///< down to and with the nest
+};
+Result<Nest> find_nest(const Step& step, const ir::Term& term);
 /// The buffers of a name: one, or the fields of a state.
 Result<std::vector<ir::BufferId>> find_buffers(const Step& step, const ir::Term& term);
 /// A symbol that expressions of schedules may mention: a dim, constant or scalar, or one of the loops given.

@@ -40,6 +40,11 @@ Path path_to_alloc(const Program& program, BufferId buffer) {
   });
 }
 
+bool is_case_loop(const For& loop) {
+  const Select* once = loop.hi.as<Select>();
+  return once && is_constant(loop.lo, 0) && constant_value(once->yes) && constant_value(once->no);
+}
+
 std::string loop_name(const Program& program, SymbolId loop) {
   const Symbol& s = program.symbol(loop);
   return s.owner.empty() ? s.name : s.owner + "." + s.name;

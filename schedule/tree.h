@@ -26,6 +26,9 @@ const T* as(const ir::StmtRef& s) {
 }
 inline const ir::For& loop_of(const Path& path) { return std::get<ir::For>(path.back()->form); }
 
+/// `0 .. if c then 1 else 0`: the loop that a special case stands in.
+bool is_case_loop(const ir::For& loop);
+
 /// `y.ro` as printed.
 std::string loop_name(const ir::Program& program, ir::SymbolId loop);
 /// `st.m` or `acc`.

@@ -7,7 +7,7 @@
 // The named loops trade places; loops between them stay. Each region stands right around the outermost loop of its
 // reduction.
 //
-// Refused: the loops are not one nest, or another statement stands between them; a loop would come inside a vector
+// Refused: a loop is the condition of a case; the loops are not one nest, or another statement stands between them; a loop would come inside a vector
 // loop; a bound depends on a loop that would come inside; two loops of one reduction trade order and the reducer does
 // not commute, or is inexact without `allow reassociate`; a widened region would reset cells of other iterations; one
 // iteration reads what another writes.
@@ -56,6 +56,8 @@ Result<Chain> chain_of(const Step& step, const std::vector<SymbolId>& named) {
           .label(deepest.back()->place, "the other");
     first = std::min(first, path.size() - 1);
   }
+  for (size_t i = first; i < deepest.size(); ++i)
+    if (Result<Done> moves = can_move(step, deepest[i]); !moves) return moves.errors();
   // A region right around the nest takes part: it may move inside.
   while (first > 0 && as<Reduce>(deepest[first - 1]) && children(deepest[first - 1]).size() == 1) --first;
   Chain chain;
@@ -190,8 +192,9 @@ Result<Done> fit_regions(Step& step, SymbolId innermost, size_t from, const std:
     StmtRef next = make_stmt(std::move(region), path[i]->place);
     replace(step.program, path[i], {next});
     if (i < from) continue;
-    Result<Done> apart = windows_apart(step, path_to_stmt(step.program, next));
-    if (!apart) return apart;
+    Path made = path_to_stmt(step.program, next);
+    for (Result<Done> check : {windows_apart(step, made), combines_once(step, made)})
+      if (!check) return check;
   }
   return Done{};
 }

@@ -1,4 +1,4 @@
-// split L by n [into o, i] [with guard|exact|peel]
+// split L by n [into o, i] [with guard|exact|peel|shift]
 //
 //   for L in lo .. hi { S }
 //     ->  for o in 0 .. ceildiv(hi - lo, n) { for i in 0 .. n { S[L := lo + n*o + i] where lo + n*o + i < hi } }
@@ -10,8 +10,13 @@
 //   with peel:  for o in 0 .. (hi - lo)/n { for i in 0 .. n { S[L := lo + n*o + i] } }
 //               for i@tail in 0 .. (hi - lo)%n { S@tail[L := lo + (hi - lo)/n*n + i@tail] }
 //
+//   with shift: for o in 0 .. ceildiv(hi - lo, n) { for i in 0 .. n { S[L := lo + min(n*o, hi - lo - n) + i] recomputed } }
+//               the last block begins early enough to be whole; where hi - lo >= n is not shown, it begins at least at
+//               lo, and a condition stays at the leaves
+//
 // Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial
-// block.
+// block; `shift` where iterations cannot run twice: an update in place, an open reduction, a scan, cells that other
+// iterations write.
 #include "schedule/loops.h"
 #include "schedule/names.h"
 
@@ -32,12 +37,10 @@ Result<Done> split_step(Step& step) {
     const Term& word = step.call.with.at("with")[0];
     if (word.text == "exact") tail = Tail::exact;
     else if (word.text == "peel") tail = Tail::peel;
-    else if (word.text == "shift")
-      return Diagnostic(codes::step_not_built, word.place, "the tail `" + word.text + "` is not built yet")
-          .with_help("leave it out (the last block is guarded), or write `with peel` or `with exact`");
+    else if (word.text == "shift") tail = Tail::shift;
     else if (word.text != "guard")
       return Diagnostic(codes::wrong_operands, word.place, "there is no tail `" + word.text + "`")
-          .with_help("the tails are `guard`, `exact` and `peel`");
+          .with_help("the tails are `guard`, `exact`, `peel` and `shift`");
   }
   Result<SplitLoops> made = split_loop(step, *loop, *n, (*names)[0], (*names)[1], tail);
   if (!made) return made.errors();

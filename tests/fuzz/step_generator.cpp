@@ -53,7 +53,7 @@ void collect(const ir::Program& p, const ir::Body& body, std::vector<std::string
 
 class Generator {
  public:
-  Generator(const ir::Program& p, const std::map<std::string, int64_t>& dims, Random& r) : p_(p), dims_(dims), r_(r) {
+  Generator(const ir::Program& p, const std::map<std::string, int64_t>& dims, Random& r) : dims_(dims), r_(r) {
     std::vector<std::string> around;
     collect(p, p.body, around, loops_);
     ir::walk(p.body, [&](const ir::StmtRef& s) {
@@ -64,12 +64,13 @@ class Generator {
       return true;
     });
     for (const ir::Buffer& b : p.buffers) buffers_.push_back(b.name);
+    for (const Site& s : loops_) owners_.push_back(s.name.substr(0, s.name.rfind('.')));
   }
 
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(18)) {
+    switch (r_.below(19)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -87,6 +88,7 @@ class Generator {
       case 14: return simple("nontemporal", stage());
       case 15: return prefetch();
       case 16: return with_by("pipeline");
+      case 17: return part();
       default: return fix();
     }
   }
@@ -111,7 +113,29 @@ class Generator {
   StepCall split() {
     StepCall c = with_by("split");
     if (r_.chance(50)) c.with["into"] = {path(fresh("o")), path(fresh("i"))};
-    if (r_.chance(30)) c.with["with"] = {path(r_.chance(30) ? "exact" : "peel")};
+    if (r_.chance(30)) c.with["with"] = {path(r_.pick({"exact", "peel", "shift", "shift"}))};
+    return c;
+  }
+  static Term operation(const char* op, Term a, Term b) {
+    Term t;
+    t.kind = Term::Kind::binary;
+    t.text = op;
+    t.args = {std::move(a), std::move(b)};
+    return t;
+  }
+  // Steps that make, join or move parts of a nest.
+  StepCall part() { return specialize(); }
+  StepCall specialize() {
+    StepCall c = simple("specialize", r_.chance(70) ? stage() : r_.pick(owners_));
+    Term dim = path(r_.pick({"m", "n", "k"}));
+    Term when;
+    switch (r_.below(4)) {
+      case 0: when = operation("==", operation("%", dim, number(factor())), number(0)); break;
+      case 1: when = operation(">=", dim, number(r_.below(12))); break;
+      case 2: when = operation("==", dim, number(dims_.at(dim.text))); break;
+      default: when = operation("<", path(loop()), dim);
+    }
+    c.with["when"] = {when};
     return c;
   }
   StepCall reorder() {
@@ -167,11 +191,10 @@ class Generator {
     return c;
   }
 
-  const ir::Program& p_;
   const std::map<std::string, int64_t>& dims_;
   Random& r_;
   std::vector<Site> loops_;
-  std::vector<std::string> stages_, reductions_, buffers_;
+  std::vector<std::string> stages_, reductions_, buffers_, owners_;
 };
 
 std::string text_of(const Term& t) {
@@ -193,7 +216,7 @@ ir::StepCall random_step(const ir::Program& program, const std::map<std::string,
 
 std::string text_of(const ir::StepCall& call) {
   std::string text = call.name + " " + text_of(call.operands);
-  for (const char* word : {"by", "into", "in", "to", "at", "as", "with"})
+  for (const char* word : {"by", "into", "in", "to", "at", "as", "with", "when", "after"})
     if (auto at = call.with.find(word); at != call.with.end())
       text += " " + std::string(word) + " " + text_of(at->second);
   return text;
