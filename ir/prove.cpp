@@ -68,6 +68,20 @@ void Facts::add(const Expr& condition) {
     add(b->right);
     return;
   }
+  if (b && (b->op == BinaryOp::le || b->op == BinaryOp::lt)) {
+    // max(x, y) <= z says two things, and so does x < min(y, z).
+    const Binary *left = b->left.as<Binary>(), *right = b->right.as<Binary>();
+    if (left && left->op == BinaryOp::max) {
+      add(binary(b->op, left->left, b->right));
+      add(binary(b->op, left->right, b->right));
+      return;
+    }
+    if (right && right->op == BinaryOp::min) {
+      add(binary(b->op, b->left, right->left));
+      add(binary(b->op, b->left, right->right));
+      return;
+    }
+  }
   if (const int64_t* value = constant_value(condition); value && *value) return;
   for (const Expr& known : conditions_)
     if (same(known, condition)) return;

@@ -16,7 +16,8 @@ struct SafetyOptions {
 ///
 ///   access    every read without `or`, every write and every window of a call lies inside its buffer's box; a subscript that comes
 ///             from data is covered by a `check` that dominates it
-///   domain    the bindings of a leaf lie in the ranges and the `where` of its stage: nothing is taken from that promise
+///   domain    the bindings of a leaf lie in the ranges and the `where` of its stage, where these do not come from data: nothing is
+///             taken from that promise
 ///   region    what is written into a buffer whose reduction is open lies in the region's windows
 ///   race      two iterations of a parallel, vector or hardware loop touch no common cell that one of them writes
 ///   memory    inputs are not written; boxes do not depend on data; layouts give no negative coordinates

@@ -75,7 +75,10 @@ bool SafeFacts::touches_data(const Expr& e) const {
 
 void SafeFacts::assume(const Expr& condition) {
   if (!condition.known()) return;
-  if (!touches_data(condition)) return facts_.add(condition);
+  if (!touches_data(condition)) {
+    facts_.add(condition);
+    return settle_ranges();
+  }
   bring_in_loads(condition, 0);
   open_.clear();
   std::vector<Expr> open{condition}, parts;
@@ -96,6 +99,28 @@ void SafeFacts::assume(const Expr& condition) {
   for (const Expr& e : parts)
     if (usable(e)) facts_.add(e);
   open_.clear();
+  settle_ranges();
+}
+
+// `if 4*o + i < n then off[4*o + i] else 0`, the end of a range below a partial block, is `off[4*o + i]` where the guard is known.
+void SafeFacts::settle_ranges() {
+  for (size_t at = 0; at < unsettled_.size(); ++at) {
+    const SymbolRange range = unsettled_[at];
+    auto settled = [&](const Expr& end, bool& open) {
+      const Select* s = end.as<Select>();
+      if (!s) return end;
+      const bool holds = !touches_data(s->condition) && prove(facts_, s->condition);
+      open |= !holds;
+      return holds ? s->yes : end;
+    };
+    bool open = false;
+    const Expr lo = settled(range.lo, open), hi = settled(range.hi, open);
+    if (open) continue;
+    unsettled_.erase(unsettled_.begin() + static_cast<std::ptrdiff_t>(at--));
+    std::erase(wild_, range.symbol);
+    brought_.clear();  // checks that could not be joined to these loads before may be now
+    assume_range(range.symbol, lo, hi);
+  }
 }
 
 void SafeFacts::assume_not(const Expr& condition) {
@@ -121,7 +146,10 @@ void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, co
   if (side(lo)) facts_.add(at_least);
   if (side(hi)) facts_.add(below);
   open_.clear();
-  if (!bounded(lo) || !bounded(hi)) wild_.push_back(symbol);
+  if (bounded(lo) && bounded(hi)) return;
+  wild_.push_back(symbol);
+  if ((lo.as<Select>() || hi.as<Select>()) && lasting(lo, written) && lasting(hi, written))
+    unsettled_.push_back({symbol, lo, hi});
 }
 
 void SafeFacts::passed(PassedCheck check) {
@@ -250,6 +278,7 @@ void SafeFacts::forget(const std::set<BufferId>& written) {
   std::erase_if(at_least_, speaks);
   std::erase_if(at_most_, speaks);
   std::erase_if(brought_, speaks);
+  std::erase_if(unsettled_, [&](const SymbolRange& r) { return speaks(r.lo) || speaks(r.hi); });
   std::erase_if(checks_, [&](const PassedCheck& c) {
     return speaks(c.condition) || std::any_of(c.over.begin(), c.over.end(),
                                               [&](const SymbolRange& r) { return speaks(r.lo) || speaks(r.hi); });
@@ -267,6 +296,7 @@ void SafeFacts::distrust(const std::set<BufferId>& written) {
 bool SafeFacts::proves(const Expr& condition) {
   if (touches_data(condition)) {
     bring_in_loads(condition, 0);
+    if (contains(facts_.conditions(), condition)) return true;
     if (!usable(condition)) return false;
   }
   return prove(facts_, condition);

@@ -42,6 +42,7 @@ class SafeFacts {
   const Facts& facts() const { return facts_; }
 
  private:
+  void settle_ranges();
   bool touches_data(const Expr& e) const;
   bool usable(const Expr& condition) const;
   bool bounded(const Expr& index) const;
@@ -59,6 +60,7 @@ class SafeFacts {
   mutable std::vector<Expr> at_least_, at_most_;  ///< data with a lower, an upper bound
   mutable std::vector<Expr> open_;                ///< data for which none was found, by these facts
   std::vector<SymbolId> wild_;                    ///< loops over data
+  std::vector<SymbolRange> unsettled_;  ///< of them those whose ends are chosen by a condition that is not known yet
   std::vector<PassedCheck> checks_;
   std::vector<Expr> brought_;  ///< loads whose checks are in
   std::set<BufferId> changing_;

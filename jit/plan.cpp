@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ir/float_format.h"
 #include "ir/magnitude.h"
 #include "ir/print.h"
 #include "jit/codes.h"
@@ -302,7 +303,7 @@ bool footprint(const ArrayArg& a, int bytes, uintptr_t& first, uintptr_t& last) 
 
 uint64_t scalar_word(ir::ScalarType type, const ScalarArg& s) {
   if (type == ir::ScalarType::f32) return std::bit_cast<uint32_t>(static_cast<float>(s.real));
-  if (type == ir::ScalarType::f64) return std::bit_cast<uint64_t>(s.real);
+  if (ir::is_float(type)) return ir::encode_float(type, s.real);
   return static_cast<uint64_t>(s.integer);
 }
 

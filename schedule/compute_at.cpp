@@ -188,6 +188,20 @@ Result<Done> keep_tried_reads(Step& step, const ProducerNest& nest, SymbolId loo
   return Done{};
 }
 
+// Beyond the producer's domain leaves are guarded, but the ends of a loop are read before any guard.
+Result<Done> ranges_of_data_stay_inside(const Step& step, const ProducerNest& nest, SymbolId loop,
+                                        const std::vector<bool>& grows) {
+  if (std::none_of(grows.begin(), grows.end(), [](bool g) { return g; })) return Done{};
+  for (const ProducerNest::Loop& l : nest.loops)
+    if (mentions_load(l.form.lo) || mentions_load(l.form.hi))
+      return step
+          .refusal(codes::not_shown, "cannot show that every `" + loop_name(step.program, loop) + "` is inside `" +
+                                         step.program.stage(nest.stage).name + "`, and the range of `" +
+                                         loop_name(step.program, l.form.loop) + "` is read from data there")
+          .with_help("place it at a loop without a partial block: outside of the split, or split `with exact`");
+  return Done{};
+}
+
 }  // namespace
 
 Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::optional<Memory> memory) {
@@ -223,6 +237,8 @@ Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::opti
       dim.hi = range.hi;
     }
   }
+  legal = ranges_of_data_stay_inside(step, nest, loop, grows);
+  if (!legal) return legal;
   legal = keep_tried_reads(step, nest, loop, old_box, grows);
   if (!legal) return legal;
   Result<Memory> chosen = memory_for(step, nest.buffers, memory);

@@ -42,8 +42,10 @@ Result<Done> can_move(const Step& step, const StmtRef& s) {
 Result<Done> can_rewrite(const Step& step, const Path& path) {
   const For& l = loop_of(path);
   if (is_case_loop(l)) return can_move(step, path.back());
-  if (l.kind == LoopKind::serial && l.prefetch.empty()) return Done{};
   std::string name = quoted(loop_name(step.program, l.loop));
+  if (step.program.symbol(l.loop).owner.find("@check") != std::string::npos)
+    return step.refusal(codes::wrong_loop_kind, name + " checks data before a stage reads it, and stays as it is");
+  if (l.kind == LoopKind::serial && l.prefetch.empty()) return Done{};
   Diagnostic d =
       step.refusal(codes::wrong_loop_kind,
                    l.kind == LoopKind::serial

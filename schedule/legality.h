@@ -6,7 +6,7 @@
 
 namespace heddle::schedule {
 
-/// The loop is serial: steps that rewrite or mark a loop take no other.
+/// The loop is serial and no check on data: steps that rewrite or mark a loop take no other.
 Result<Done> can_rewrite(const Step& step, const Path& loop);
 
 /// The statement is no loop that stands for the condition of a case (`specialize`): those keep their place.

@@ -64,6 +64,16 @@ class Copier {
       b.name = part_name(b.name, part_);
       b.place = place_;
       for (BoxDim& d : b.box) d.lo = put(d.lo), d.hi = put(d.hi);
+      if (b.layout) {
+        // Names of its own, as a printed layout has.
+        Substitution own;
+        for (SymbolId& from : b.layout->from) {
+          const SymbolId fresh = p_.add(Symbol(p_.symbol(from)));
+          own.emplace_back(from, var(fresh));
+          from = fresh;
+        }
+        for (Expr& to : b.layout->to) to = substitute(to, own);
+      }
       a.buffers.push_back(p_.add(std::move(b)));
       buffers_[id.value] = a.buffers.back();
     }

@@ -31,6 +31,12 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
   if (!found) return found.errors();
   Reduction& r = *found;
   r.mapped[r.at] = true;
+  if (mentions_load(r.loops[r.at].lo) || mentions_load(r.loops[r.at].hi))
+    return step
+        .refusal(codes::not_constant,
+                 "`" + loop_name(p, loop) +
+                     "` runs over a range of data, and partial results need a size that follows from the dims")
+        .with_help("keep a constant number of them: `rfactor " + loop_name(p, loop) + " by 8`");
   Result<Done> legal = bounds_stay(step, r);
   if (!legal) return legal.errors();
   legal = free_stage_name(step, name);

@@ -115,6 +115,21 @@ class DropGuards {
     return false;
   }
 
+  // A condition on data that stays reads its tensor before anything else is decided: the guards of that read stay too.
+  void keep_guards_of_reads(const Expr& condition, std::vector<Guard>& guards) const {
+    ir::walk(condition, [&](const Expr& e) {
+      const auto* l = e.as<ir::Load>();
+      if (!l) return true;
+      for (const StmtRef& s : loops_) {
+        const ir::SymbolId loop = std::get<ir::For>(s->form).loop;
+        if (!ir::mentions(e, loop)) continue;
+        for (Guard& g : guards)
+          if (ir::mentions(g.condition, loop)) g.mode = Guard::kept;
+      }
+      return true;
+    });
+  }
+
   StmtRef drop(const Leaf& leaf, const StmtRef& s) {
     if (leaf.assigns.size() != 1 || !leaf.assigns[0].over.empty()) return s;
     const ir::Assign& assign = leaf.assigns[0];
@@ -127,6 +142,9 @@ class DropGuards {
       g.in_lanes = mentions_vector(e);
       guards.push_back(std::move(g));
     }
+    for (const Guard& g : guards)
+      if (g.mode == Guard::kept) keep_guards_of_reads(g.condition, guards);
+    any = any && std::any_of(guards.begin(), guards.end(), [](const Guard& g) { return g.mode == Guard::dropped; });
     if (!any) return s;
     while (!settle(guards, leaf)) {
     }

@@ -42,6 +42,11 @@ bool split_data(const ir::Expr& sub, ir::Expr& data, ir::Expr& rest) {
   return data.known();
 }
 
+// lo <= end <= hi, with both ends of a range of data.
+ir::Expr ends_inside(const ir::Expr& end, const ir::Expr& lo, const ir::Expr& hi) {
+  return ir::both(ir::less_equal(lo, end), ir::less_equal(end, hi));
+}
+
 }  // namespace
 
 // lo <= data + rest < hi with the data bare on one side, since sums with it could pass 64 bits; and where nothing else speaks of an
@@ -76,6 +81,21 @@ bool OpChecker::depends_on_data(const ir::Expr& e) const {
   });
 }
 
+// Ranges of data whose index says nothing about them: far from the ends of 64 bits, so that steps may compute with them.
+void OpChecker::check_ranges_of_data() {
+  constexpr int64_t far = int64_t{1} << 62;
+  for (const Index& i : scope_.indices) {
+    if (!i.lo.known() || scope_.bounded.count(i.symbol)) continue;
+    for (const ir::Expr& end : {i.lo, i.hi}) {
+      ir::Expr data, rest;
+      if (!has_load(end) || !split_data(end, data, rest)) continue;
+      if (ir::scalar_bytes(data.as<ir::Convert>()->value.type()) < 8) continue;
+      add_check(tried(ends_inside(data, ir::index_constant(-far), ir::index_constant(far))),
+                "a range of `" + i.name + "` ends where 64 bits can count", i.place);
+    }
+  }
+}
+
 // `for .. { check path => lo <= sub && sub < hi }` over the axes that it needs. An index that runs over a range of data
 // is checked by its range, once. Where nothing but inputs is read, the check runs before the first write of the kernel.
 void OpChecker::check_data(const Access& access, size_t k) {
@@ -86,13 +106,53 @@ void OpChecker::check_data(const Access& access, size_t k) {
   ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
   for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
   ir::Expr inside = inside_by_data(sub, box, guard.known());
-  if (by_range)
-    inside = ir::binary(ir::BinaryOp::logical_or, ir::less_equal(whole->hi, whole->lo),
-                        ir::both(ir::less_equal(box.lo, whole->lo), ir::less_equal(whole->hi, box.hi)));
-  if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
+  if (by_range) {
+    // Both ends, also of an empty range: then no arithmetic on them wraps.
+    inside = ir::both(ends_inside(whole->lo, box.lo, box.hi), ends_inside(whole->hi, box.lo, box.hi));
+    scope_.bounded.insert(whole->symbol);
+  }
+  if (guard.known()) {
+    inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
+    if (scope_.guarded.empty() || scope_.guarded.back().place.begin != access.place.begin ||
+        scope_.guarded.back().buffer != access.buffer)
+      scope_.guarded.push_back(access);
+  }
 
-  add_check(inside, "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`",
+  add_check(tried(inside), "`" + excerpt(access.sub_places[k]) + "` is inside `" + tensors_[access.tensor].name + "`",
             access.place);
+}
+
+// Reads that are checked only where a condition holds are tried reads: that they stay inside needs no proof which joins the check to the
+// condition, whatever steps make of both. The value for outside is never seen, as the check has failed before.
+ir::Expr OpChecker::tried(const ir::Expr& e) const {
+  ir::Expr out = e;
+  std::vector<Access> open = scope_.guarded;  // inner reads first: outer ones are met with the inner ones rewritten
+  for (size_t g = 0; g < open.size(); ++g) {
+    const Access& a = open[g];
+    auto put = [&](const ir::Expr& node) {
+      const auto* l = node.as<ir::Load>();
+      if (!l || l->buffer != a.buffer || l->otherwise.known() || l->subs.size() != a.subs.size()) return node;
+      for (size_t i = 0; i < a.subs.size(); ++i)
+        if (!ir::same(l->subs[i], a.subs[i])) return node;
+      const ir::ScalarType type = node.type();
+      const ir::Expr zero = type == ir::ScalarType::boolean ? ir::bool_constant(false)
+                            : ir::is_float(type)            ? ir::real_constant(type, 0)
+                                                            : ir::integer_constant(type, 0);
+      return ir::load(type, l->buffer, l->subs, zero);
+    };
+    out = ir::rewrite(out, put);
+    for (size_t later = g + 1; later < open.size(); ++later)
+      for (ir::Expr& sub : open[later].subs) sub = ir::rewrite(sub, put);
+  }
+  return out;
+}
+
+void OpChecker::add_equation(ir::Equation equation) {
+  if (!scope_.guarded.empty())
+    for (ir::Assign& a : equation.assigns) a.value = tried(a.value);
+  equation.checks = std::move(stage_checks_);
+  stage_checks_.clear();
+  result_.op.equations.push_back(std::move(equation));
 }
 
 // A check at each point of the axes that the condition mentions, and those that their ranges mention.

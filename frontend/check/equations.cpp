@@ -424,8 +424,7 @@ void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr
   equation.stage = frame_.add(std::move(stage));
   equation.assigns.push_back(std::move(assign));
   equation.reducer = reducer;
-  equation.checks = std::move(stage_checks_);
-  result_.op.equations.push_back(std::move(equation));
+  add_equation(std::move(equation));
   t.state = Tensor::State::readable;
 }
 

@@ -174,9 +174,7 @@ bool OpChecker::finish_extremum(int target, const ast::Equation& eq, const std::
   }
   for (const Index& i : scope_.indices) frame_.symbols[i.symbol.value].owner = state.name;
   equation.stage = frame_.add(stage_row(state, eq, equation.reducer));
-  equation.checks = std::move(stage_checks_);
-  stage_checks_.clear();
-  result_.op.equations.push_back(std::move(equation));
+  add_equation(std::move(equation));
 
   // From here on the axes of the second stage: the map axes anew.
   ir::Substitution anew;

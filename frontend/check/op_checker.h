@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -98,6 +99,8 @@ class OpChecker : public Typing {
     std::vector<Index> indices;
     std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
     std::vector<Access> accesses;
+    std::set<ir::SymbolId> bounded;           ///< indices over ranges of data whose ends are checked
+    std::vector<Access> guarded;              ///< reads checked on data under a condition: see `add_equation`
     std::vector<FieldValue> fields;           ///< of a state, in the order of its reducer
     std::string extremum;                     ///< "argmax" or "argmin" of the right side, else empty
     std::map<std::string, ir::Expr> extents;  ///< of a state: what the dims in the reducer's shapes stand for
@@ -206,8 +209,11 @@ class OpChecker : public Typing {
   // --- checks.cpp: checks on data ------------------------------------------------------------------------------------
   bool depends_on_data(const ir::Expr& e) const;
   void check_data(const Access& access, size_t sub);
+  void check_ranges_of_data();
   ir::Expr inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, bool guarded) const;
   void add_check(const ir::Expr& condition, const std::string& text, const Place& place);
+  ir::Expr tried(const ir::Expr& e) const;
+  void add_equation(ir::Equation equation);
 
   const Module& module_;
   const ast::OpItem& item_;

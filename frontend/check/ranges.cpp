@@ -72,6 +72,7 @@ bool OpChecker::show_reads() {
     if (a.tried) continue;
     for (size_t k = 0; k < a.subs.size(); ++k) ok &= show(a, k);
   }
+  if (ok) check_ranges_of_data();
   return ok;
 }
 

@@ -166,8 +166,7 @@ bool OpChecker::finish_state(int target, const ast::Equation& eq, const std::vec
     equation.assigns.push_back(std::move(assign));
   }
   equation.stage = frame_.add(stage_row(t, eq, reducer));
-  equation.checks = std::move(stage_checks_);
-  result_.op.equations.push_back(std::move(equation));
+  add_equation(std::move(equation));
   t.state = Tensor::State::readable;
   return true;
 }

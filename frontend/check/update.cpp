@@ -200,8 +200,7 @@ void OpChecker::update(int target, const ast::Equation& eq) {
   assign.kind = ir::AssignKind::update;
   assign.value = v;
   equation.assigns.push_back(std::move(assign));
-  equation.checks = std::move(stage_checks_);
-  result_.op.equations.push_back(std::move(equation));
+  add_equation(std::move(equation));
 }
 
 }  // namespace heddle::frontend

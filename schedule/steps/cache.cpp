@@ -11,7 +11,8 @@
 // padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims. Where t is written, the
 // loops of S inside L become those of n, and t gets new ones, one for each dim where S runs over whole stretches.
 //
-// Refused: the window does not hold what is read or written; t is allocated inside L, or both written and read there;
+// Refused: the window does not hold what is read or written; t is an index of something
+// inside L; t is allocated inside L, or both written and read there;
 // what is written is an update, or not one plain index for each dim; L is a vector loop; registers for a window that is
 // not constant; of an open reduction, what `rfactor` refuses.
 #include <algorithm>
@@ -120,6 +121,26 @@ Result<std::vector<std::optional<Range>>> written_window(const Step& step, const
     out[d] = Range{simplify(*lo), simplify(*hi)};
   }
   return out;
+}
+
+// Whether what the tensor holds becomes a subscript, a bound or a condition on data.
+bool indexes(const Body& body, BufferId from) {
+  bool found = false;
+  for (const StmtRef& s : body)
+    map_exprs(s, [&](const Expr& e) {
+      walk(e, [&](const Expr& node) {
+        const Convert* c = node.as<Convert>();
+        if (!c || node.type() != ScalarType::index) return !found;
+        walk(c->value, [&](const Expr& inner) {
+          const Load* l = inner.as<Load>();
+          found |= l && l->buffer == from;
+          return !found;
+        });
+        return !found;
+      });
+      return e;
+    });
+  return found;
 }
 
 // The one constant of all reads with `or`; none when there are no such reads or they differ.
@@ -402,6 +423,10 @@ Result<Done> cache_step(Step& step) {
     if (!window) return window.errors();
     return write_back_at(step, t, *loop, (*name)[0], *memory, *window);
   }
+  if (indexes(loop_of(path_to_loop(step.program, *loop)).body, (*buffers)[0]))
+    return step.refusal(codes::bad_window, "`" + source + "` is used as an index inside `" +
+                                               loop_name(step.program, *loop) + "`, and the checks on it speak of `" +
+                                               source + "` itself");
   return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fuzz/random.h"
+#include "tests/fuzz/common/random.h"
 
 namespace heddle::fuzz {
 

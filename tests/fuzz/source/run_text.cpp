@@ -13,7 +13,7 @@
 #include "ir/verify.h"
 #include "ir/visit.h"
 #include "jit/pool.h"
-#include "tests/fuzz/fenced.h"
+#include "tests/fuzz/common/fenced.h"
 
 namespace heddle::fuzz {
 namespace {

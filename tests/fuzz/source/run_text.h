@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "tests/fuzz/random.h"
+#include "tests/fuzz/common/random.h"
 
 namespace heddle::fuzz {
 

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "api/heddle/heddle.h"
-#include "tests/fuzz/fenced.h"
+#include "tests/fuzz/common/fenced.h"
 
 namespace heddle {
 namespace {

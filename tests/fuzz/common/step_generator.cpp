@@ -1,4 +1,4 @@
-#include "tests/fuzz/step_generator.h"
+#include "tests/fuzz/common/step_generator.h"
 
 #include <algorithm>
 
@@ -53,7 +53,7 @@ void collect(const ir::Program& p, const ir::Body& body, std::vector<std::string
 
 class Generator {
  public:
-  Generator(const ir::Program& p, const std::map<std::string, int64_t>& dims, Random& r) : dims_(dims), r_(r) {
+  Generator(const ir::Program& p, const std::map<std::string, int64_t>& dims, Random& r) : p_(p), dims_(dims), r_(r) {
     std::vector<std::string> around;
     collect(p, p.body, around, loops_);
     ir::walk(p.body, [&](const ir::StmtRef& s) {
@@ -65,12 +65,17 @@ class Generator {
     });
     for (const ir::Buffer& b : p.buffers) buffers_.push_back(b.name);
     for (const Site& s : loops_) owners_.push_back(s.name.substr(0, s.name.rfind('.')));
+    ir::walk(p.body, [&](const ir::StmtRef& s) {
+      if (const ir::Alloc* a = std::get_if<ir::Alloc>(&s->form))
+        temporaries_.insert(temporaries_.end(), a->buffers.begin(), a->buffers.end());
+      return true;
+    });
   }
 
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(19)) {
+    switch (r_.below(22)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -89,6 +94,9 @@ class Generator {
       case 15: return prefetch();
       case 16: return with_by("pipeline");
       case 17: return part();
+      case 18: return collapse();
+      case 19:
+      case 20: return layout();
       default: return fix();
     }
   }
@@ -179,6 +187,45 @@ class Generator {
     c.with["by"].push_back(number(factor()));
     return c;
   }
+  StepCall collapse() {
+    const Site& site = r_.pick(loops_);
+    StepCall c = simple("collapse", site.name);
+    c.operands.push_back(path(site.inside.empty() || r_.chance(10) ? loop() : site.inside[0]));
+    if (r_.chance(50)) c.with["into"] = {path(fresh("z"))};
+    return c;
+  }
+  // `layout t[a, b] to (a/4, b, a%4)`: one of the indices in blocks, or some order of them all.
+  StepCall layout() {
+    StepCall c;
+    c.name = "layout";
+    if (temporaries_.empty()) return simple("layout", "s0");
+    const ir::Buffer& b = p_.buffer(r_.pick(temporaries_));
+    Term buffer, to;
+    buffer.kind = Term::Kind::subscript;
+    buffer.args = {path(b.name)};
+    to.kind = Term::Kind::tuple;
+    std::vector<Term> parts;
+    for (size_t i = 0; i < b.box.size(); ++i) {
+      const std::string name = "q" + std::to_string(i);
+      buffer.args.push_back(path(name));
+      parts.push_back(path(name));
+    }
+    for (size_t i = parts.size(); i-- > 1;) std::swap(parts[i], parts[r_.below(static_cast<int>(i) + 1)]);
+    if (!parts.empty() && r_.chance(70)) {
+      const size_t at = static_cast<size_t>(r_.below(static_cast<int>(parts.size())));
+      const int64_t n = factor();
+      const Term whole = parts[at];
+      parts[at] = operation("/", whole, number(n));
+      parts.insert(parts.begin() + static_cast<std::ptrdiff_t>(at) + 1 + r_.below(static_cast<int>(parts.size() - at)),
+                   operation("%", whole, number(n)));
+      if (r_.chance(60)) c.with["with"] = {number(0)};
+    }
+    to.args = parts;
+    c.operands.push_back(buffer);
+    c.with["to"] = {to};
+    return c;
+  }
+
   StepCall fix() {
     StepCall c;
     c.name = "fix";
@@ -191,14 +238,22 @@ class Generator {
     return c;
   }
 
+  const ir::Program& p_;
   const std::map<std::string, int64_t>& dims_;
   Random& r_;
   std::vector<Site> loops_;
   std::vector<std::string> stages_, reductions_, buffers_, owners_;
+  std::vector<std::string> stages_, reductions_, buffers_;
+  std::vector<ir::BufferId> temporaries_;
 };
+
+std::string text_of(const std::vector<Term>& terms);
 
 std::string text_of(const Term& t) {
   if (t.kind == Term::Kind::binary) return text_of(t.args[0]) + " " + t.text + " " + text_of(t.args[1]);
+  if (t.kind == Term::Kind::tuple) return "(" + text_of(t.args) + ")";
+  if (t.kind == Term::Kind::subscript)
+    return text_of(t.args[0]) + "[" + text_of({t.args.begin() + 1, t.args.end()}) + "]";
   return t.text;
 }
 

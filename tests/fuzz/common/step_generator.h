@@ -5,7 +5,7 @@
 
 #include "ir/program.h"
 #include "ir/step_call.h"
-#include "tests/fuzz/random.h"
+#include "tests/fuzz/common/random.h"
 
 namespace heddle::fuzz {
 

@@ -1,0 +1,404 @@
+// How an op comes about: inputs first, then stages, each of a kind (a row of `kinds`) that reads what stands before it, then results.
+// A kind that does not fit the op's element type or what there is to read gives way to another one.
+#include "tests/fuzz/common/op_generator.h"
+
+#include <algorithm>
+
+namespace heddle::fuzz {
+namespace {
+
+struct Tensor {
+  std::string name;
+  std::vector<std::string> dims;  // "m", or a sum such as "m + n"
+  bool composite = false;         // the first two dims are one axis
+};
+
+std::string listed(const std::vector<std::string>& parts, bool composite = false) {
+  if (parts.empty()) return "";
+  std::string text = composite ? "[(" : "[";
+  for (size_t i = 0; i < parts.size(); ++i) text += (i ? ", " : "") + parts[i] + (composite && i == 1 ? ")" : "");
+  return text + "]";
+}
+
+class Generator {
+ public:
+  explicit Generator(Random& r) : r_(r) {}
+
+  RandomOp run() {
+    using ir::ScalarType;
+    type_ =
+        r_.pick({ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::i32,
+                 ScalarType::bf16, ScalarType::f16, ScalarType::i8, ScalarType::u8, ScalarType::i64, ScalarType::i16});
+    for (const char* dim : {"m", "n", "k"})
+      out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 19, 31, 33});
+    inputs();
+    const int stages = 1 + r_.below(4);
+    for (int i = 0; i < stages; ++i) stage("s" + std::to_string(i));
+    results();
+    std::string params, dims;
+    for (const std::string& p : params_) params += (params.empty() ? "" : ", ") + p;
+    std::string outputs = outputs_.size() == 1 ? outputs_[0] : "(";
+    if (outputs_.size() > 1)
+      for (size_t i = 0; i < outputs_.size(); ++i)
+        outputs += (i ? ", " : "") + outputs_[i] + (i + 1 == outputs_.size() ? ")" : "");
+    out_.text = reducers_ + "op f(" + params + ")" + (outputs_.empty() ? "" : " -> " + outputs) + " {\n" + requires_ +
+                body_ + "}\n";
+    return out_;
+  }
+
+ private:
+  std::string type() const { return std::string(ir::scalar_type_name(type_)); }
+  bool floats() const { return ir::is_float(type_); }
+  void has(const char* construct) { out_.constructs.insert(construct); }
+  void line(const std::string& text) { body_ += "  " + text + "\n"; }
+  std::string literal() { return floats() ? r_.pick({"0.0", "1.0", "0.5", "2.0"}) : std::to_string(r_.below(5)); }
+
+  // --- inputs --------------------------------------------------------------------------------------------------------
+
+  // Every symbol is defined by the first one.
+  void inputs() {
+    static const std::vector<std::vector<std::string>> shapes = {{"m", "n", "k"}, {"m", "n"}, {"n", "k"},
+                                                                 {"n"},           {"m"},      {"k", "n"}};
+    const int count = 1 + r_.below(3);
+    for (int i = 0; i < count; ++i) {
+      Tensor t{"x" + std::to_string(i), i == 0 ? shapes[0] : r_.pick(shapes)};
+      if (i > 0 && t.dims.size() > 1 && r_.chance(20)) t.composite = true, has("composite");
+      params_.push_back(t.name + ": " + type() + listed(t.dims, t.composite));
+      tensors_.push_back(t);
+    }
+    if (r_.chance(15)) {
+      params_.push_back("alpha: " + type());
+      has("scalar");
+      scalar_ = "alpha";
+    }
+    if (r_.chance(15)) {
+      params_.push_back("const stride: int = " + std::to_string(1 + r_.below(3)));
+      has("const");
+      stride_ = true;
+    }
+  }
+
+  // An integer input over `dim`, made when a stage first needs it.
+  std::string data(const std::string& name, const std::string& extent, Fill fill) {
+    if (out_.fills.emplace(name, fill).second) params_.push_back(name + ": i64[" + extent + "]");
+    return name;
+  }
+
+  void at_least_one(const std::string& dim) {
+    if (out_.dims[dim] < 1) out_.dims[dim] = 1 + r_.below(5);
+  }
+
+  // --- reads ---------------------------------------------------------------------------------------------------------
+
+  // Index names of a tensor's axes; `where_` remembers which dim each runs over.
+  std::vector<std::string> indices(const std::vector<std::string>& dims) {
+    std::vector<std::string> vars;
+    where_.clear();
+    for (size_t i = 0; i < dims.size(); ++i) {
+      vars.push_back(std::string(1, static_cast<char>('a' + i)) + "i");
+      where_[vars.back()] = dims[i];
+    }
+    return vars;
+  }
+  static std::string left(const std::string& name, const std::vector<std::string>& vars,
+                          const std::vector<std::string>& dims) {
+    std::vector<std::string> ranges;
+    for (size_t i = 0; i < vars.size(); ++i) ranges.push_back(vars[i] + " in 0 .. " + dims[i]);
+    return name + listed(ranges);
+  }
+
+  // A read of `t` at indices in scope that run over its dims; "" when one is missing.
+  std::string read(const Tensor& t) {
+    std::vector<std::string> parts;
+    bool tried = false;
+    for (const std::string& dim : t.dims) {
+      std::string found;
+      for (const auto& [v, d] : where_)
+        if (d == dim && (found.empty() || r_.chance(30))) found = v;
+      if (dim == "n" && r_.chance(15) && where_.count("ai") && where_["ai"] == "m") {
+        at_least_one("n");
+        found = data("id", "m", {Fill::Kind::index, "n"}) + "[ai]";
+        has("gather");
+      } else if (found.empty()) {
+        return "";
+      } else if (r_.chance(12)) {
+        if (stride_ && r_.chance(50)) found += "*stride";
+        found += (r_.chance(50) ? " + " : " - ") + std::to_string(1 + r_.below(2));
+        tried = true;
+      }
+      parts.push_back(found);
+    }
+    if (tried) has("or");
+    const std::string text = t.name + listed(parts, t.composite);
+    return tried ? "(" + text + " or " + literal() + ")" : text;
+  }
+
+  std::string leaf() {
+    std::vector<std::string> known;
+    for (const Tensor& t : tensors_)
+      if (std::string text = read(t); !text.empty()) known.push_back(text);
+    if (!scalar_.empty() && r_.chance(15)) return scalar_;
+    if (known.empty() || r_.chance(10)) return type() + "(" + literal() + ")";
+    return r_.pick(known);
+  }
+
+  std::string expr(int depth) {
+    if (depth == 0) return leaf();
+    const std::string a = expr(depth - 1), b = expr(r_.below(depth));
+    switch (r_.below(11)) {
+      case 0: return "(" + a + " + " + b + ")";
+      case 1: return "(" + a + " - " + b + ")";
+      case 2: return "(" + a + " * " + b + ")";
+      case 3: return "max(" + a + ", " + b + ")";
+      case 4: return "min(" + a + ", " + b + ")";
+      case 5: has("if"); return "(if " + a + " < " + b + " then " + b + " else " + a + ")";
+      case 6: return a;
+      case 7: has("cast"); return floats() ? type() + "(i32(" + a + "))" : type() + "(f32(" + a + "))";
+      case 8: return "(" + a + " / " + b + ")";
+      default:
+        has("math");
+        if (floats())
+          return std::string(
+                     r_.pick({"exp", "tanh", "sigmoid", "abs", "floor", "log", "sqrt", "erf", "sin", "round_even"})) +
+                 "(" + a + ")";
+        return "(" + a + " " + r_.pick({"&", "|", "^", "<<", ">>", "%"}) + " " + b + ")";
+    }
+  }
+
+  // --- stages --------------------------------------------------------------------------------------------------------
+
+  using Kind = bool (Generator::*)(const std::string& name);
+
+  void stage(const std::string& name) {
+    struct Row {
+      Kind kind;
+      int weight;
+    };
+    static const Row kinds[] = {
+        {&Generator::map, 10},       {&Generator::reduction, 10}, {&Generator::extremum, 2},
+        {&Generator::quantifier, 2}, {&Generator::triangle, 2},   {&Generator::conditional, 2},
+        {&Generator::data_range, 2}, {&Generator::state, 3},      {&Generator::concat, 2},
+        {&Generator::prefix, 1},
+    };
+    int total = 0;
+    for (const Row& row : kinds) total += row.weight;
+    for (;;) {
+      int at = r_.below(total);
+      for (const Row& row : kinds) {
+        if ((at -= row.weight) >= 0) continue;
+        if ((this->*row.kind)(name)) return;
+        break;
+      }
+    }
+  }
+
+  std::vector<std::string> shape() {
+    static const std::vector<std::vector<std::string>> shapes = {{"m", "n"}, {"m"},      {"n"}, {"m", "n", "k"},
+                                                                 {"n", "k"}, {"k", "m"}, {}};
+    return r_.pick(shapes);
+  }
+  const char* reducer() { return r_.pick({"sum", "sum", "max", "min", "sum", "prod"}); }
+  void define(const std::string& name, const std::vector<std::string>& dims) {
+    tensors_.push_back({name, dims, false});
+  }
+
+  bool map(const std::string& name) {
+    const std::vector<std::string> dims = shape(), vars = indices(dims);
+    if (dims.empty()) return false;
+    has("map");
+    line(left(name, vars, dims) + " = " + expr(1 + r_.below(3)));
+    define(name, dims);
+    return true;
+  }
+
+  bool reduction(const std::string& name) {
+    const std::vector<std::string> dims = shape(), vars = indices(dims);
+    std::string binders;
+    const int count = 1 + (r_.chance(25) ? 1 : 0);
+    for (int i = 0; i < count; ++i) {
+      const std::string v = i ? "qi" : "pi", dim = r_.pick({"m", "n", "k"});
+      binders += (i ? ", " : "") + v + " in 0 .. " + dim;
+      where_[v] = dim;
+    }
+    has(count == 2 ? "two_axes" : "reduction");
+    line(left(name, vars, dims) + " = " + reducer() + "[" + binders + "] " + expr(1 + r_.below(2)));
+    define(name, dims);
+    return true;
+  }
+
+  bool extremum(const std::string& name) {
+    const std::vector<std::string> dims = shape(), vars = indices(dims);
+    const std::string over = r_.pick({"n", "k"});
+    at_least_one(over);
+    if (requires_.find("require " + over) == std::string::npos)
+      requires_ += "  require " + over + " >= 1, \"not empty\"\n";
+    where_["pi"] = over;
+    has("argmax");
+    line(left(name + "p", vars, dims) + " = " + r_.pick({"argmax", "argmin"}) + "[pi in 0 .. " + over + "] " + expr(1));
+    line(left(name, vars, dims) + " = " + type() + "(" + name + "p" + listed(vars) + ")");
+    define(name, dims);
+    return true;
+  }
+
+  bool quantifier(const std::string& name) {
+    const std::vector<std::string> dims = shape(), vars = indices(dims);
+    where_["pi"] = "k";
+    has("any");
+    line(left(name + "b", vars, dims) + " = " + r_.pick({"any", "all"}) + "[pi in 0 .. k] " + expr(1) + " < " +
+         expr(1));
+    where_.erase("pi");
+    line(left(name, vars, dims) + " = if " + name + "b" + listed(vars) + " then " + expr(1) + " else " + expr(1));
+    define(name, dims);
+    return true;
+  }
+
+  // A range that depends on an index around it: causal, banded.
+  bool triangle(const std::string& name) {
+    const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"m", "n"}}), vars = indices(dims);
+    where_["pi"] = "k";
+    has("triangle");
+    const std::string range = r_.chance(50) ? "0 .. min(ai + 1, k)" : "max(0, min(ai - 2, k)) .. min(ai + 2, k)";
+    line(left(name, vars, dims) + " = " + reducer() + "[pi in " + range + "] " + expr(1));
+    define(name, dims);
+    return true;
+  }
+
+  bool conditional(const std::string& name) {
+    const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"m", "n"}}), vars = indices(dims);
+    where_["pi"] = "k";
+    std::string where = "pi <= ai";
+    if (r_.chance(50)) where = "pi < " + data("len", "m", {Fill::Kind::length, "k"}) + "[ai]", has("where_data");
+    else has("where");
+    line(left(name, vars, dims) + " = " + reducer() + "[pi in 0 .. k where " + where + "] " + expr(1));
+    define(name, dims);
+    return true;
+  }
+
+  bool data_range(const std::string& name) {
+    const std::vector<std::string> dims = {"m"}, vars = indices(dims);
+    where_["pi"] = "k";
+    data("off", "m + 1", {Fill::Kind::offsets, "k"});
+    has("data_range");
+    if (params_.end() == std::find(params_.begin(), params_.end(), "val: " + type() + "[k]")) params_.push_back("val: " + type() + "[k]");
+    line(left(name, vars, dims) + " = " + reducer() + "[pi in off[ai] .. off[ai + 1]] (" + expr(1) + " * val[pi])");
+    define(name, dims);
+    return true;
+  }
+
+  // A reducer of the text, with fields of one or several cells.
+  bool state(const std::string& name) {
+    if (type_ != ir::ScalarType::f32) return false;
+    const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
+                                   vars = indices(dims);
+    where_["pi"] = "k";
+    const bool cells = r_.chance(40);
+    const std::string row = cells ? "mixed" : "moments";
+    if (reducers_.find("reducer " + row) == std::string::npos)
+      reducers_ +=
+          cells ? "reducer mixed(top: f32, o: f32[4]) commutes {\n  identity { top = -inf; o[e] = 0 }\n"
+                  "  combine(a, b) { top = max(a.top, b.top); o[e] = a.o[e] + b.o[e] }\n}\n"
+                : "reducer moments(n: f32, mean: f32, m2: f32) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
+                  "  combine(a, b) {\n    n = a.n + b.n\n    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / "
+                  "n\n"
+                  "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n";
+    has(cells ? "state_of_cells" : "state");
+    const std::string first = expr(1), second = expr(1);
+    if (cells) {
+      line(left(name + "t", vars, dims) + " = mixed[pi in 0 .. k] (top = " + first + ", o[e] = " + second + ")");
+      line(left(name, vars, dims) + " = " + name + "t" + listed(vars) + ".top + " + name + "t" + listed(vars) + ".o[" +
+           std::to_string(r_.below(4)) + "]");
+    } else {
+      line(left(name + "t", vars, dims) + " = moments[pi in 0 .. k] (n = 1, mean = " + first + ", m2 = 0)");
+      line(left(name, vars, dims) + " = " + name + "t" + listed(vars) + ".m2 + " + name + "t" + listed(vars) + ".mean");
+    }
+    define(name, dims);
+    return true;
+  }
+
+  bool concat(const std::string& name) {
+    where_ = {{"ai", "m"}};
+    const std::string first = expr(1);
+    std::vector<const Tensor*> rows;
+    for (const Tensor& t : tensors_)
+      if (t.dims == std::vector<std::string>{"n"}) rows.push_back(&t);
+    if (rows.empty()) return false;
+    // `first` reads over `ai in 0 .. m`; past that the row is read from its start.
+    has("concat");
+    line(name + "[ai in 0 .. m + n] = if ai < m then " + first + " else " + r_.pick(rows)->name + "[ai - m]");
+    define(name, {"m + n"});
+    return true;
+  }
+
+  bool prefix(const std::string& name) {
+    std::vector<const Tensor*> rows;
+    for (const Tensor& t : tensors_)
+      if (t.dims.size() == 2 && !t.composite) rows.push_back(&t);
+    if (rows.empty()) return false;
+    const Tensor t = *r_.pick(rows);
+    has("prefix");
+    line(left(name, {"ai", "bi"}, t.dims) + " = " + reducer() + "[pi in 0 .. bi + 1] " + t.name + "[ai, pi]");
+    define(name, t.dims);
+    return true;
+  }
+
+  // --- results -------------------------------------------------------------------------------------------------------
+
+  void results() {
+    const Tensor last = tensors_.back();
+    if (r_.chance(10) && !last.dims.empty()) {
+      // A shape that a `let` defines, read with a stride.
+      has("let");
+      std::vector<std::string> dims = last.dims, vars = indices(dims), reads = vars;
+      requires_ += "  let h = (" + dims[0] + " + 1) / 2\n";
+      reads[0] = "2*ai";
+      dims[0] = "h";
+      outputs_.push_back("y: " + type() + listed(dims));
+      line("y" + listed(vars) + " = (" + last.name + listed(reads) + " or " + literal() + ")");
+    } else {
+      const std::vector<std::string> vars = indices(last.dims);
+      const bool composite = last.dims.size() > 1 && r_.chance(15);
+      if (composite) has("composite");
+      outputs_.push_back("y: " + type() + listed(last.dims, composite));
+      std::string value = read(last);
+      line("y" + listed(vars, composite) + " = " + (value.empty() ? last.name + listed(vars) : value));
+    }
+    if (r_.chance(15)) {
+      const Tensor& t = r_.pick(tensors_);
+      const std::vector<std::string> vars = indices(t.dims);
+      has("results");
+      outputs_.push_back("z: " + type() + listed(t.dims));
+      line("z" + listed(vars) + " = " + (t.composite ? t.name + listed(vars, true) : expr(1)));
+    }
+    if (r_.chance(12)) {
+      at_least_one("n");
+      has("scatter");
+      data("id", "m", {Fill::Kind::index, "n"});
+      where_ = {{"ai", "m"}, {"bi", "k"}};
+      const std::string value = expr(1);
+      outputs_.push_back("g: " + type() + "[n, k]");
+      line("g[id[ai], bi] = " + std::string(reducer()) + "[ai in 0 .. m] " + value);
+    }
+    if (r_.chance(12)) {
+      has("update");
+      where_ = {{"ai", "m"}, {"bi", "n"}};
+      const std::string value = expr(1);
+      params_.push_back("inout w: " + type() + "[m, n]");
+      line("w[ai, bi] <- w[ai, bi] + " + value);
+    }
+  }
+
+  Random& r_;
+  RandomOp out_;
+  ir::ScalarType type_ = ir::ScalarType::f32;
+  std::vector<std::string> params_, outputs_;
+  std::string reducers_, requires_, body_, scalar_;
+  bool stride_ = false;
+  std::vector<Tensor> tensors_;
+  std::map<std::string, std::string> where_;
+};
+
+}  // namespace
+
+RandomOp random_op(Random& random) { return Generator(random).run(); }
+
+}  // namespace heddle::fuzz

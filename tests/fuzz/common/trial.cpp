@@ -1,0 +1,259 @@
+#include "tests/fuzz/common/trial.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "api/impl.h"
+#include "frontend/module.h"
+#include "frontend/parse.h"
+#include "frontend/program_text.h"
+#include "ir/float_format.h"
+#include "ir/op.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "tests/fuzz/common/step_generator.h"
+
+namespace heddle::fuzz {
+namespace {
+
+uint64_t bits_of(const unsigned char* data, ir::ScalarType type, int64_t i) {
+  uint64_t bits = 0;
+  const int bytes = ir::scalar_bytes(type);
+  std::memcpy(&bits, data + i * bytes, static_cast<size_t>(bytes));
+  return bits;
+}
+
+double real_of(const unsigned char* data, ir::ScalarType type, int64_t i) {
+  const uint64_t bits = bits_of(data, type, i);
+  if (ir::is_float(type)) return ir::decode_float(type, bits);
+  const int shift = 64 - 8 * ir::scalar_bytes(type);
+  const bool is_signed = ir::scalar_row(type).cls == ir::ScalarClass::signed_integer;
+  return is_signed ? static_cast<double>(static_cast<int64_t>(bits << shift) >> shift) : static_cast<double>(bits);
+}
+
+std::string element(size_t array, int64_t i, double seen, double want) {
+  return "element " + std::to_string(i) + " of written array " + std::to_string(array) + " is " + std::to_string(seen) +
+         ", not " + std::to_string(want);
+}
+
+}  // namespace
+
+Verdict Trial::make() {
+  op_ = random_op(r_);
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make("random.hd", op_.text));
+  if (!tree) return {"generator", "the op does not parse:\n" + render(tree.errors())};
+  Result<frontend::Module> module = frontend::check_module(std::move(*tree));
+  if (!module) return {"rejected", render(module.errors())};
+  Result<ir::Op> op = frontend::instantiate(*module, "f", {});
+  if (!op) return {"generator", "a checked op cannot be instantiated:\n" + render(op.errors())};
+  canonical_ = ir::canonical(*op);
+  canonical_.allow.reassociate = r_.chance(60);
+  canonical_.allow.contract = r_.chance(15);
+  if (!make_arrays()) return {"rejected", "sizes that do not fit"};
+
+  ir::InterpretOptions how;
+  Result<ir::InterpretResult> done = ir::interpret(canonical_, arguments(), how);
+  if (!done)
+    return {"canonical", "the canonical program does not run:\n" + render(done.errors()) + ir::print(canonical_)};
+  expected_ = written();
+  reset();
+  how.mode = ir::InterpretMode::bounded;
+  Result<ir::InterpretResult> bounded = ir::interpret(canonical_, arguments(), how);
+  if (!bounded)
+    return {"canonical", "the canonical program does not run in bounded mode:\n" + render(bounded.errors())};
+  bounded_ = std::move(bounded->bounded);
+  return {};
+}
+
+Result<schedule::State> Trial::random_step(const ir::Program& program, ir::StepCall& call) {
+  call = fuzz::random_step(program, op_.dims, r_);
+  return schedule::apply_step({api::session().host}, program, call);
+}
+
+int64_t Trial::value(const ir::Expr& e) const {
+  if (const int64_t* c = ir::constant_value(e)) return *c;
+  if (const auto* v = e.as<ir::Var>()) {
+    auto at = dims_.find(v->symbol.value);
+    return at == dims_.end() ? -1 : at->second;
+  }
+  const auto* b = e.as<ir::Binary>();
+  if (!b) return -1;
+  const ir::Expr folded = ir::binary(b->op, ir::index_constant(value(b->left)), ir::index_constant(value(b->right)));
+  const int64_t* c = ir::constant_value(folded);
+  return c ? *c : -1;
+}
+
+bool Trial::make_arrays() {
+  for (const ir::DimDefinition& d : canonical_.dims) {
+    auto given = op_.dims.find(canonical_.symbol(d.dim).name);
+    dims_[d.dim.value] = given != op_.dims.end() ? given->second : d.value.known() ? value(d.value) : -1;
+    if (dims_[d.dim.value] < 0) return false;
+  }
+  for (const ir::Parameter& q : canonical_.parameters) {
+    if (!q.buffer.known()) {
+      const double v = (r_.below(401) - 200) / 50.0;
+      scalars_.push_back({v, static_cast<int64_t>(v)});
+      continue;
+    }
+    const ir::Buffer& b = canonical_.buffer(q.buffer);
+    std::vector<int64_t> extents;
+    size_t next = 0;
+    for (size_t axis = 0; axis < (b.groups.empty() ? b.box.size() : b.groups.size()); ++axis) {
+      int64_t extent = 1;
+      for (int part = b.groups.empty() ? 1 : b.groups[axis]; part-- > 0; ++next) {
+        const int64_t one = value(b.box[next].hi);
+        if (one < 0) return false;
+        extent *= one;
+      }
+      extents.push_back(extent);
+    }
+    FencedArray a(b.type, extents, r_.chance(60));
+    if (a.bytes() > (1u << 20)) return false;
+    auto how = op_.fills.find(b.name);
+    if (b.role != ir::Role::out) fill(a, how == op_.fills.end() ? nullptr : &how->second);
+    if (b.role != ir::Role::in) written_.push_back(arrays_.size());
+    before_.push_back(a.copy());
+    arrays_.push_back(std::move(a));
+  }
+  return true;
+}
+
+void Trial::fill(FencedArray& a, const Fill* how) {
+  const int bytes = ir::scalar_bytes(a.type());
+  int64_t running = 0;
+  for (int64_t i = 0; i < a.count(); ++i) {
+    double v = (r_.below(4001) - 2000) / 500.0;
+    if (r_.chance(1)) v = r_.pick({0.0, 1e30, -1e30, 1e-40, std::numeric_limits<double>::infinity(), std::nan("")});
+    uint64_t bits = ir::is_float(a.type()) ? ir::encode_float(a.type(), v) : r_.next() >> (r_.chance(50) ? 0 : 58);
+    if (a.type() == ir::ScalarType::boolean) bits &= 1;
+    if (how) {
+      const int64_t limit = op_.dims.at(how->dim);
+      if (how->kind == Fill::Kind::index) bits = static_cast<uint64_t>(r_.below(static_cast<int>(limit)));
+      if (how->kind == Fill::Kind::length) bits = static_cast<uint64_t>(r_.below(static_cast<int>(limit) + 3));
+      if (how->kind == Fill::Kind::offsets) {
+        running = std::min(limit, running + (i ? r_.below(5) : 0));
+        bits = static_cast<uint64_t>(running);
+      }
+    }
+    std::memcpy(a.data() + i * bytes, &bits, static_cast<size_t>(bytes));
+  }
+}
+
+ir::Arguments Trial::arguments() {
+  ir::Arguments args;
+  for (FencedArray& a : arrays_) args.arrays.push_back(a.ref());
+  args.scalars = scalars_;
+  return args;
+}
+
+// Every run begins with the same bytes; those of outputs are garbage.
+void Trial::reset() {
+  for (size_t i = 0; i < arrays_.size(); ++i) std::copy(before_[i].begin(), before_[i].end(), arrays_[i].data());
+}
+
+std::vector<std::vector<unsigned char>> Trial::written() {
+  std::vector<std::vector<unsigned char>> out;
+  for (size_t i : written_) out.push_back(arrays_[i].copy());
+  return out;
+}
+
+// The same numbers: bit by bit, NaN payloads and the sign of zero aside.
+std::string Trial::differs(const std::vector<std::vector<unsigned char>>& want) const {
+  for (size_t o = 0; o < written_.size(); ++o) {
+    const FencedArray& a = arrays_[written_[o]];
+    for (int64_t i = 0; i < a.count(); ++i) {
+      if (bits_of(want[o].data(), a.type(), i) == bits_of(a.data(), a.type(), i)) continue;
+      const double x = real_of(want[o].data(), a.type(), i), y = real_of(a.data(), a.type(), i);
+      if (ir::is_float(a.type()) && (x == y || (std::isnan(x) && std::isnan(y)))) continue;
+      return element(o, i, y, x);
+    }
+  }
+  return "";
+}
+
+std::string Trial::outside() const {
+  for (size_t o = 0; o < written_.size(); ++o) {
+    const FencedArray& a = arrays_[written_[o]];
+    for (int64_t i = 0; i < a.count(); ++i) {
+      const double x = bounded_[o].value[i], bound = bounded_[o].bound[i], y = real_of(a.data(), a.type(), i);
+      if (std::isnan(x) || !std::isfinite(bound) || std::abs(x - y) <= bound || x == y) continue;
+      return element(o, i, y, x) + " +- " + std::to_string(bound);
+    }
+  }
+  return "";
+}
+
+std::string Trial::input_changed() const {
+  for (size_t i = 0; i < arrays_.size(); ++i)
+    if (std::find(written_.begin(), written_.end(), i) == written_.end() && arrays_[i].copy() != before_[i])
+      return "input " + std::to_string(i) + " was written";
+  return "";
+}
+
+Verdict Trial::well_formed(const ir::Program& program) {
+  if (Diagnostics broken = ir::verify(program); !broken.empty())
+    return {"verifier", "an invariant is broken:\n" + render(broken) + ir::print(program)};
+  const std::string text = ir::print(program);
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make("printed.hd", text));
+  if (!tree) return {"print", "the printed program does not parse:\n" + render(tree.errors()) + text};
+  Result<frontend::Module> read = frontend::check_module(std::move(*tree));
+  if (!read) return {"print", "the printed text is no program:\n" + render(read.errors()) + text};
+  if (read->programs.size() != 1) return {"print", "the printed text is no program\n" + text};
+  Result<ir::Program> again = frontend::read_program(*read->programs[0], *read);
+  if (!again) return {"print", "the printed program does not read back:\n" + render(again.errors()) + text};
+  if (!ir::equal_up_to_names(program, *again))
+    return {"print", "the printed program reads back to another one:\n" + text + ir::print(*again)};
+  return {};
+}
+
+Verdict Trial::interpreted(const ir::Program& program, bool exact) {
+  ir::InterpretOptions how;
+  how.seed = r_.next();
+  how.max_leaves = 20'000'000;
+  reset();
+  Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how);
+  if (!done) return {"interpreter", "the program does not run:\n" + render(done.errors()) + ir::print(program)};
+  const std::string wrong = exact ? differs(expected_) : outside();
+  return wrong.empty() ? Verdict{}
+                       : Verdict{"answer", "the program gives another answer: " + wrong + "\n" + ir::print(program)};
+}
+
+Verdict Trial::compiled(const ir::Program& program) {
+  static const std::vector<std::string> members = targets();
+  Result<ir::Target> target = api::resolve_target(r_.pick(members));
+  ir::InterpretOptions how;
+  how.has_fma = target->has_fma;
+  how.max_leaves = 20'000'000;
+  reset();
+  if (Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how); !done)
+    return {"interpreter", "the program does not run:\n" + render(done.errors()) + ir::print(program)};
+  const std::vector<std::vector<unsigned char>> want = written();
+
+  reset();
+  Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program, *target, "", 2, 0, {});
+  const auto unproved = [](const Diagnostic& d) {
+    return d.code == "HD0230" && (!d.message.starts_with("after `") || d.message.starts_with("after `partition`"));
+  };
+  if (!kernel && unproved(kernel.errors().front())) return {"unproved", render(kernel.errors()) + ir::print(program)};
+  if (!kernel)
+    return {"compiler", "does not compile for " + target->name + ":\n" + render(kernel.errors()) + ir::print(program)};
+  std::vector<jit::ArrayArg> args;
+  for (FencedArray& a : arrays_)
+    args.push_back(
+        {a.type(), static_cast<int>(a.extents().size()), a.extents().data(), a.strides().data(), a.data(), false});
+  std::vector<jit::ScalarArg> scalars;
+  for (const ir::ScalarValue& s : scalars_) scalars.push_back({s.real, s.integer});
+  host::CheckReport report;
+  const jit::CallError error = (*kernel)->run(args.data(), scalars.data(), report, 1 + r_.below(2));
+  if (error.kind)
+    return {"call", "compiled code refuses the call: " + render((*kernel)->explain(error, args.data(), report)) +
+                        ir::print(program)};
+  std::string wrong = input_changed();
+  if (wrong.empty()) wrong = canonical_.allow.contract || canonical_.allow.reassociate ? outside() : differs(want);
+  if (wrong.empty()) return {};
+  return {"code",
+          "compiled code differs from the interpreter on " + target->name + ": " + wrong + "\n" + ir::print(program)};
+}
+
+}  // namespace heddle::fuzz
