@@ -243,7 +243,6 @@ class Generator {
   Random& r_;
   std::vector<Site> loops_;
   std::vector<std::string> stages_, reductions_, buffers_, owners_;
-  std::vector<std::string> stages_, reductions_, buffers_;
   std::vector<ir::BufferId> temporaries_;
 };
 

@@ -233,7 +233,8 @@ Verdict Trial::compiled(const ir::Program& program) {
   reset();
   Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program, *target, "", 2, 0, {});
   const auto unproved = [](const Diagnostic& d) {
-    return d.code == "HD0230" && (!d.message.starts_with("after `") || d.message.starts_with("after `partition`"));
+    return (d.code == "HD0230" || d.code == "HD0231") &&
+           (!d.message.starts_with("after `") || d.message.starts_with("after `partition`"));
   };
   if (!kernel && unproved(kernel.errors().front())) return {"unproved", render(kernel.errors()) + ir::print(program)};
   if (!kernel)
