@@ -83,6 +83,14 @@ class Evaluator {
   // --- places and numbers ---
   Place at(const Expr& e) const { return {text_.source, e.begin, e.end}; }
   Place at(const Stmt& s) const { return {text_.source, s.begin, s.end}; }
+  /// Statements and expressions inside each other, calls included: each takes part of the stack.
+  struct Nested {
+    Nested(Evaluator& evaluator, const Place& place) : nesting(evaluator.nesting_) {
+      if (++nesting > 500) refuse(codes::nki_limit, place, "the text nests too deeply");
+    }
+    ~Nested() { --nesting; }
+    int& nesting;
+  };
   [[noreturn]] void wrong(const Expr& e, std::string message, std::string help = {}) const {
     refuse(codes::nki_value, at(e), std::move(message), std::move(help));
   }
@@ -98,7 +106,8 @@ class Evaluator {
   Value returned_;
   std::vector<std::weak_ptr<Scope>> holders_;
   int64_t work_ = 0, hbm_bytes_ = 0;
-  int depth_ = 0, no_reorder_ = 0;
+  int depth_ = 0, nesting_ = 0, no_reorder_ = 0;
+
   uint32_t static_next_ = 0;
   int32_t epoch_ = 0;
   bool replaying_ = false;  ///< a later iteration of a dynamic loop

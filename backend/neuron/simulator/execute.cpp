@@ -22,6 +22,9 @@ struct Random {
 
 using Floats = std::vector<float>;
 
+// An immediate of a bitvec op.
+int64_t whole_number(float value) { return value >= -0x1p62f && value <= 0x1p62f ? static_cast<int64_t>(value) : 0; }
+
 class Machinery {
  public:
   Machinery(const Trace& trace, const Machine& machine, const ExecuteOptions& options,
@@ -420,7 +423,7 @@ void Machinery::activation(const Instruction& i) {
   if (i.operand0.given) apply_rows(AluOp::multiply, false, a, scalars(i, i.operand0, p), f);
   if (i.operand1.given) apply_rows(AluOp::add, false, a, scalars(i, i.operand1, p), f);
   for (float& x : a) {
-    if (options_.check_domains && !in_domain(i.function, x))
+    if (!in_domain(i.function, x))
       refuse_rule(RuleId::activation_domain, trace_.place(i),
                   "`nl." + std::string(function_name(i.function)) + "` of " + std::to_string(x) + " is undefined");
     x = apply_function(i.function, x);
@@ -449,10 +452,10 @@ void Machinery::tensor_scalar(const Instruction& i) {
     std::vector<int64_t> a = load_integers(i.in[0], true);
     auto step = [&](AluOp op, const Operand& o, bool reverse) {
       if (op == AluOp::bypass) return;
-      std::vector<int64_t> s(p, static_cast<int64_t>(o.value));
+      std::vector<int64_t> s(p, whole_number(o.value));
       if (o.tile && is_float(i.in[o.input].dtype)) {
         Floats values = load(i.in[o.input]);
-        s.assign(values.begin(), values.end());
+        std::transform(values.begin(), values.end(), s.begin(), whole_number);
       } else if (o.tile) {
         s = load_integers(i.in[o.input], true);
       }
@@ -626,9 +629,8 @@ void execute(const Trace& trace, const MemoryPlan& plan, const Machine& machine,
     for (int s = 0; s < stream_count; ++s) {
       if (head[s] == queue[s].size()) continue;
       uint32_t i = queue[s][head[s]];
-      // Iterations of a dynamic loop follow one another.
       bool can = true;
-      for (const Dependence* d = dependences.begin(i); can && d != dependences.end(i); ++d) can = done[d->on];
+      for (const Dependence* d = dependences.begin(i); can && d != dependences.end(i); ++d) can = done[d->on] || d->kind == options.forget;
       if (can) ready.push_back(s);
     }
     int s = ready[random.next() % ready.size()];

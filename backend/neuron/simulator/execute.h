@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "backend/neuron/simulator/plan.h"
 
@@ -16,7 +17,8 @@ struct Store {
 struct ExecuteOptions {
   uint64_t seed = 1;
   bool shuffle = true;  ///< else program order
-  bool check_domains = true;
+  /// A fault to plant, for the test that orders show it: this kind of dependence is not waited for.
+  std::optional<DependenceKind> forget = {};
 };
 
 /// `stores[i]` of a parameter holds its elements on entry, of an output on return. Throws Refused for what only data show:

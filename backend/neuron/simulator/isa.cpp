@@ -171,6 +171,8 @@ void IsaCall::check_access(const View& v) const {
   if (!fits)
     broken(RuleId::start_partition, v,
            "the access to " + named(v) + " takes " + std::to_string(n) + " partitions from " + std::to_string(start));
+  if (v.free_elements() > (1 << 18))
+    refuse(codes::nki_limit, place_, "an access of " + std::to_string(v.free_elements()) + " elements of a partition");
   if (v.rank > 5) broken(RuleId::free_pattern, v, "the access has " + std::to_string(v.rank - 1) + " free dims");
   for (int i = 1; i < v.rank; ++i) {
     if (v.size[i] > 65'535)
@@ -269,6 +271,12 @@ ReduceCommand IsaCall::reduce_command(ReduceCommand fallback) const {
   if (word == "reset_reduce") return ReduceCommand::reset_reduce;
   if (word == "load_reduce") return ReduceCommand::load_reduce;
   return ReduceCommand::idle;
+}
+
+void IsaCall::output(const View& v) {
+  for (int i = 0; i < v.rank; ++i)
+    if (v.stride[i] == 0 && v.size[i] > 1) broken(RuleId::free_pattern, v, "the destination repeats elements");
+  instruction.out.push_back(v);
 }
 
 void IsaCall::same_elements(const View& a, const View& b) const {

@@ -45,7 +45,7 @@ class IsaCall {
   void pattern_of(const View& dst);
 
   void input(const View& v) { instruction.in.push_back(v); }
-  void output(const View& v) { instruction.out.push_back(v); }
+  void output(const View& v);
   std::string named(const View& v) const;
   [[noreturn]] void broken(RuleId rule, std::string message) const { refuse_rule(rule, place_, std::move(message)); }
   [[noreturn]] void broken(RuleId rule, const View& v, std::string message) const;

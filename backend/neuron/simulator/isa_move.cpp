@@ -104,7 +104,7 @@ void make_tensor_copy_predicated(IsaCall& c) {
 void make_memset(IsaCall& c) {
   View dst = c.tile("dst");
   const double value = c.number("value");
-  if (!is_float(dst.dtype) && c.value("value").as<double>() && value != std::floor(value))
+  if (!is_float(dst.dtype) && (value != std::floor(value) || !(value >= -0x1p31 && value < 0x1p32)))
     c.broken(RuleId::memset_type, dst,
              "the value " + std::to_string(value) + " goes into " + std::string(dtype_name(dst.dtype)));
   c.instruction.op = Opcode::memset;

@@ -301,8 +301,7 @@ class Parser {
       if (is("is"))
         refuse_rule(RuleId::removed_syntax, here(), "`is` is no part of the kernel language: compare by `==`");
       if (is("in") || is("not")) {
-        if (no_in_) break;
-        fail("membership is not asked here");
+        break;  // `for x in`; elsewhere what follows does not belong to the statement
       }
       if (!is("==") && !is("!=") && !is("<") && !is("<=") && !is(">") && !is(">=")) break;
       e.keywords.emplace_back(word());
@@ -325,7 +324,7 @@ class Parser {
       bool found = false;
       for (std::string_view op : levels[level]) found |= is(op);
       if (!found) return left;
-      if (++chain > 200) refuse(codes::nki_limit, here(), "this chain of operators is too long");
+      if (++chain > 50) refuse(codes::nki_limit, here(), "this chain of operators is too long");
       Expr e = node(Expr::Kind::binary, left.begin);
       e.text = std::string(word());
       take();
@@ -361,7 +360,7 @@ class Parser {
   Expr postfix() {
     Expr e = atom();
     for (int chain = 0;; ++chain) {
-      if (chain > 200) refuse(codes::nki_limit, here(), "this chain of calls and subscripts is too long");
+      if (chain > 30) refuse(codes::nki_limit, here(), "this chain of calls and subscripts is too long");
       if (is(".")) {
         take();
         Expr outer = node(Expr::Kind::attribute, e.begin);
@@ -586,7 +585,6 @@ class Parser {
   std::vector<Token> tokens_;
   size_t next_ = 0;
   int depth_ = 0;
-  bool no_in_ = true;
 };
 
 }  // namespace

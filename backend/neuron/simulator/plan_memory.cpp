@@ -115,9 +115,9 @@ class Planner {
   }
 
   Space& space(const Tensor& t) { return t.memory == Memory::psum ? psum_ : sbuf_; }
-  static int64_t bytes(const Tensor& t) {
+  int64_t bytes(const Tensor& t) const {
     if (t.memory == Memory::psum) return psum_bank_bytes;
-    return (t.row_bytes() + alignment - 1) / alignment * alignment;
+    return std::min(machine_.sbuf_bytes, (t.row_bytes() + alignment - 1) / alignment * alignment);
   }
 
   void place(uint32_t index, const Place& use) {

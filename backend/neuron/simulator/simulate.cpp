@@ -45,6 +45,7 @@ Simulation run(SourceRef source, const std::vector<SimArgument>& arguments, cons
   Text text = parse_text(std::move(source));
   SpecialiseLimits limits;
   limits.instructions = options.max_instructions;
+  if (!options.data) limits.hbm_bytes = int64_t{1} << 40;
   Trace trace = specialise(text, options.kernel, types_of(arguments, options.data), options.scalars, *machine, limits);
   MemoryPlan plan = plan_memory(trace, *machine);
   Simulation out;

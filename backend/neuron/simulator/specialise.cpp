@@ -137,6 +137,7 @@ bool Evaluator::block(const std::vector<Stmt>& body, const ScopeRef& scope) {
 }
 
 bool Evaluator::statement(const Stmt& s, const ScopeRef& scope) {
+  Nested deep(*this, at(s));
   switch (s.kind) {
     case Stmt::Kind::pass: return false;
     case Stmt::Kind::import: import(s, *scope); return false;
@@ -271,6 +272,7 @@ bool Evaluator::truth(const Expr& e, const Value& value) {
 
 Value Evaluator::evaluate(const Expr& e, const ScopeRef& scope) {
   spend(e);
+  Nested deep(*this, at(e));
   switch (e.kind) {
     case Expr::Kind::none: return {};
     case Expr::Kind::integer: return {e.integer};

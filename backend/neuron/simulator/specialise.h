@@ -14,8 +14,8 @@ namespace heddle::neuron::sim {
 struct SpecialiseLimits {
   int64_t instructions = 50'000;         ///< static ones; the vendor's limit is not public (inferred)
   int64_t run_instructions = 1'000'000;  ///< with the iterations of dynamic loops
-  int64_t work = 100'000'000;            ///< expressions evaluated
-  int64_t hbm_bytes = int64_t{8} << 30;
+  int64_t work = 30'000'000;             ///< expressions evaluated
+  int64_t hbm_bytes = int64_t{2} << 30;  ///< a simulation with data holds them all
   int64_t tensors = 1'000'000;
 };
 

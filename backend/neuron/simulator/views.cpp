@@ -159,6 +159,12 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
         wrong(e, "`." + name + "` has no argument `" + n + "`");
     if (arguments.values.size() > words.size()) wrong(e, "too many arguments for `." + name + "`");
   };
+  // Windows that repeat elements could be larger than any memory.
+  auto bounded = [&](const View& v) {
+    int64_t n = 1;
+    for (int i = 0; i < v.rank; ++i)
+      if (__builtin_mul_overflow(n, v.size[i], &n) || n > (int64_t{1} << 32)) wrong(e, "this window is too large");
+  };
   View out = view;
   if (name == "reshape") {
     known({"shape"});
@@ -208,6 +214,7 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
       wrong(e, "a dim of size 1 is broadcast");
     if (chip && dim == 0) refuse_rule(RuleId::partition_stride, at(e), "the partition dim is not broadcast");
     out.size[dim] = size, out.stride[dim] = 0;
+    bounded(out);
     return {out};
   }
   if (name == "ap") {
@@ -221,7 +228,9 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
     const Value* start = argument(1, "offset");
     out = whole(view.tensor);
     out.boxed = false;
-    out.offset = view.offset + (start ? integer(at(e), *start, "an offset") : 0);
+    const int64_t skip = start ? integer(at(e), *start, "an offset") : 0;
+    if (skip < 0 || skip > (int64_t{1} << 40)) wrong(e, "the offset lies outside the tensor");
+    out.offset = view.offset + skip;
     out.rank = static_cast<int8_t>(rows->items->size());
     for (int i = 0; i < out.rank; ++i) {
       std::vector<int64_t> pair = integers(at(e), (*rows->items)[i], "a step or size");
@@ -230,6 +239,7 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
         wrong(e, "a row of the pattern is [step, size]");
       out.stride[i] = pair[0], out.size[i] = pair[1];
     }
+    bounded(out);
     if (chip && out.size[0] > 1 && out.stride[0] != tensor.row)
       refuse_rule(RuleId::partition_stride, at(e),
                   "the first step is " + std::to_string(out.stride[0]) + "; a partition has " +
