@@ -188,6 +188,12 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   Clock clock;
   Result<ir::Target> target = resolve_target(options.target);
   if (!target) return target.errors();
+  const std::string front = front_key(op, options, *target);
+  if (std::shared_ptr<KernelImpl> known = find_front(front, op, options, *target)) {
+    known->times.cache = clock.lap();
+    session().remember(known->key, known);
+    return known;
+  }
   Result<ir::Program> canonical = canonical_program(op, options);
   if (!canonical) return canonical.errors();
   double check_ms = op.module->check_ms + clock.lap();
@@ -199,11 +205,23 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   times.parse = op.module->parse_ms;
   times.check = check_ms;
   times.steps = steps_ms;
+  Result<std::shared_ptr<KernelImpl>> kernel =
+      compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads,
+                      strided_inputs(options), times);
+  if (kernel) store_front(front, **kernel);
+  return kernel;
+}
+
+uint64_t strided_inputs(const CompileOptions& options) {
   uint64_t strided = 0;
   for (size_t i = 0; i < options.arrays.size(); ++i)
     if (!options.arrays[i].unit_inner_stride) strided |= uint64_t{1} << i;
-  return compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads, strided,
-                         times);
+  return strided;
+}
+
+std::string kernel_key(const ir::Target& target, int threads, const std::string& schedule,
+                       const std::string& program_text) {
+  return target.name + "\n" + std::to_string(threads) + "\n" + schedule + "\n" + program_text;
 }
 
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
@@ -211,7 +229,7 @@ Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const i
                                                     Times times, bool printed) {
   auto kernel = std::make_shared<KernelImpl>();
   kernel->program_text = ir::print(program);
-  kernel->key = target.name + "\n" + std::to_string(threads) + "\n" + schedule + "\n" + kernel->program_text;
+  kernel->key = kernel_key(target, threads, schedule, kernel->program_text);
   if (std::shared_ptr<KernelImpl> known = session().find(kernel->key)) return known;
 
   // Machine code trusts the program: every access is shown to be inside, whoever wrote it.
@@ -220,7 +238,8 @@ Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const i
   if (!plan) return plan.errors();
   kernel->plan = std::move(*plan);
   kernel->printed = printed;
-  kernel->program = std::move(program);
+  kernel->name = program.name;
+  kernel->set_program(std::move(program));
   kernel->schedule = schedule;
   kernel->target = target;
   kernel->threads = threads;
@@ -228,7 +247,7 @@ Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const i
   Clock clock;
   Result<const Variant*> code = kernel->variant(strided);
   if (!code) return code.errors();
-  kernel->times.link = clock.lap() - kernel->times.lower - kernel->times.llvm;
+  kernel->times.link = clock.lap() - kernel->times.lower - kernel->times.llvm - kernel->times.cache;
   session().remember(kernel->key, kernel);
   return kernel;
 }

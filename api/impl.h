@@ -2,8 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "api/heddle/heddle.h"
@@ -34,12 +36,12 @@ struct ProgramImpl {
 /// The machine code of a kernel for one choice of argument traits.
 struct Variant {
   std::shared_ptr<jit::LoadedKernel> code;
-  std::vector<ir::Check> checks;
+  std::vector<std::string> checks;  ///< what each says, by its number in reports
 };
 
 struct KernelImpl {
-  ir::Program program;  ///< after all steps
-  std::string program_text;
+  std::string name;
+  std::string program_text;  ///< after all steps
   std::string schedule;
   ir::Target target;
   jit::CallPlan plan;
@@ -47,6 +49,9 @@ struct KernelImpl {
   Times times;
   std::string key;
   bool printed = false;  ///< read from a printed program: not the result of steps alone
+  bool cached = false;   ///< found on disk (api/store.cpp)
+  /// Makes the program again, of a kernel that was found on disk without it.
+  std::function<Result<ir::Program>()> remake;
 
   /// Runs the kernel. `arrays` are all array parameters; on failure the error says which argument. `report` is filled for a failed check.
   jit::CallError run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report,
@@ -55,8 +60,17 @@ struct KernelImpl {
   Diagnostic explain(const jit::CallError& error, const jit::ArrayArg* arrays, const host::CheckReport& report) const;
   /// Machine code for arrays of which those in the mask `strided` have no unit inner stride; compiled on first use.
   Result<const Variant*> variant(uint64_t strided);
+  /// The program after all steps.
+  Result<ir::Program> program();
+  void set_program(ir::Program program) { program_ = std::move(program); }
+  /// Takes code that was found on disk.
+  const Variant* adopt(uint64_t strided, Variant variant);
 
  private:
+  Result<const Variant*> make_variant(uint64_t strided);
+  const Variant* keep(uint64_t strided, Variant variant);
+  std::mutex program_mutex_;
+  std::optional<ir::Program> program_;
   std::mutex mutex_;
   std::unordered_map<uint64_t, std::unique_ptr<Variant>> variants_;
   std::atomic<const Variant*> dense_{nullptr};
@@ -91,6 +105,23 @@ CompileOptions typical_request(const OpImpl& op);
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
                                                     const std::string& schedule, int threads, uint64_t strided,
                                                     Times times, bool printed = false);
+// What is kept on disk (store.cpp).
+/// The key of a request; empty when the cache is off.
+std::string front_key(const OpImpl& op, const CompileOptions& options, const ir::Target& target);
+/// A kernel without its program, from what an earlier process stored under the key; null when there is none.
+std::shared_ptr<KernelImpl> find_front(const std::string& front, const OpImpl& op, const CompileOptions& options,
+                                       const ir::Target& target);
+void store_front(const std::string& front, const KernelImpl& kernel);
+/// Machine code of a kernel's program for one choice of argument traits.
+std::optional<Variant> find_code(const KernelImpl& kernel, uint64_t strided);
+void store_code(const KernelImpl& kernel, uint64_t strided, const std::vector<char>& object,
+                const std::vector<std::string>& checks);
+
+/// The flags of array inputs without a unit inner stride.
+uint64_t strided_inputs(const CompileOptions& options);
+/// The key under which a live kernel is found.
+std::string kernel_key(const ir::Target& target, int threads, const std::string& schedule,
+                       const std::string& program_text);
 /// The whole story: request -> kernel.
 Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options);
 

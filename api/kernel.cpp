@@ -1,4 +1,6 @@
 // A compiled kernel: binding a call, running it, and compiling another variant when an array has another inner stride.
+#include <chrono>
+
 #include "api/impl.h"
 #include "jit/codes.h"
 
@@ -14,21 +16,54 @@ Result<const Variant*> KernelImpl::variant(uint64_t strided) {
     if (const Variant* v = dense_.load(std::memory_order_acquire)) return v;
   std::lock_guard lock(mutex_);
   if (auto at = variants_.find(strided); at != variants_.end()) return const_cast<const Variant*>(at->second.get());
+  return make_variant(strided);
+}
+
+// Under the lock: from disk, or compiled.
+Result<const Variant*> KernelImpl::make_variant(uint64_t strided) {
+  const auto start = std::chrono::steady_clock::now();
+  if (std::optional<Variant> stored = find_code(*this, strided)) {
+    times.cache += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    return adopt(strided, std::move(*stored));
+  }
+  Result<ir::Program> whole = program();
+  if (!whole) return whole.errors();
   std::vector<host::ArgTraits> traits(plan.array_count());
   for (size_t i = 0; i < traits.size(); ++i) traits[i].unit_inner_stride = !(strided >> i & 1);
   host::CompileOptions options;
   options.zero_registers = printed;
-  Result<host::Compiled> compiled = host::compile(program, target, traits, options);
+  Result<host::Compiled> compiled = host::compile(*whole, target, traits, options);
   if (!compiled) return compiled.errors();
   Result<std::shared_ptr<jit::LoadedKernel>> loaded = session().engine.load(compiled->object);
   if (!loaded) return loaded.errors();
-  auto made = std::make_unique<Variant>(Variant{*loaded, compiled->checks});
   times.lower += compiled->lower_ms;
   times.llvm += compiled->llvm_ms;
-  const Variant* v = made.get();
-  variants_[strided] = std::move(made);
-  if (strided == 0) dense_.store(v, std::memory_order_release);
-  return v;
+  std::vector<std::string> checks;
+  for (const ir::Check& c : compiled->checks) checks.push_back(c.text);
+  store_code(*this, strided, compiled->object, checks);
+  return keep(strided, {*loaded, std::move(checks)});
+}
+
+const Variant* KernelImpl::keep(uint64_t strided, Variant variant) {
+  auto& at = variants_[strided];
+  at = std::make_unique<Variant>(std::move(variant));
+  if (strided == 0) dense_.store(at.get(), std::memory_order_release);
+  return at.get();
+}
+
+const Variant* KernelImpl::adopt(uint64_t strided, Variant variant) {
+  cached = true;
+  return keep(strided, std::move(variant));
+}
+
+Result<ir::Program> KernelImpl::program() {
+  std::lock_guard lock(program_mutex_);
+  if (!program_) {
+    Result<ir::Program> made = remake();
+    if (!made) return made.errors();
+    program_ = std::move(*made);
+  }
+  return *program_;
 }
 
 CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* scalars, host::CheckReport& report,
@@ -79,11 +114,10 @@ Diagnostic KernelImpl::explain(const CallError& e, const jit::ArrayArg* arrays, 
   if (e.kind != CallError::check) return plan.explain(e, arrays);
   if (e.argument == -2) return compile_error_.front();
   if (e.argument == -3)
-    return Diagnostic(jit::codes::no_memory, {}, "the temporaries of `" + program.name + "` do not fit in memory");
+    return Diagnostic(jit::codes::no_memory, {}, "the temporaries of `" + name + "` do not fit in memory");
   std::string text = "a check on data failed";
   const Variant* v = dense_.load();
-  if (v && report.check >= 0 && report.check < static_cast<int64_t>(v->checks.size()))
-    text = v->checks[report.check].text;
+  if (v && report.check >= 0 && report.check < static_cast<int64_t>(v->checks.size())) text = v->checks[report.check];
   return plan.explain_check(text, report);
 }
 

@@ -11,6 +11,7 @@
 #include "frontend/parse.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
+#include "support/stop.h"
 
 namespace heddle {
 namespace {
@@ -35,6 +36,27 @@ Result<Module> make_module(std::string text, std::string name, const frontend::M
   impl->module = std::move(*module);
   impl->check_ms = ms_since(start);
   return Module(std::move(impl));
+}
+
+// Runs work under the limits of a request; what is stopped is a diagnostic.
+template <class F>
+auto within_limits(const CompileOptions& options, F work) -> decltype(work()) {
+  if (options.time_limit_s <= 0 && !options.stop) return work();
+  StopRule rule;
+  rule.asked = options.stop;
+  // A limit past some years is none.
+  if (options.time_limit_s > 0 && options.time_limit_s < 1e8)
+    rule.deadline =
+        std::chrono::steady_clock::now() + std::chrono::microseconds(static_cast<int64_t>(options.time_limit_s * 1e6));
+  try {
+    StopScope scope(rule);
+    return work();
+  } catch (const Stopped& stopped) {
+    if (!stopped.by_time) return Diagnostic(api::codes::stopped, {}, "the work was stopped before it was done");
+    std::ostringstream limit;
+    limit << options.time_limit_s;
+    return Diagnostic(api::codes::time_limit, {}, "the time limit of " + limit.str() + " s has passed");
+  }
 }
 
 // Scalars given, then defaults; refuses a missing one.
@@ -261,49 +283,67 @@ std::vector<std::string> Op::schedule_lines(std::string_view schedule) const {
 }
 
 Result<Kernel> Op::compile(const CompileOptions& options) const {
-  Result<std::shared_ptr<KernelImpl>> kernel = api::compile(*impl_, options);
+  Result<std::shared_ptr<KernelImpl>> kernel = within_limits(options, [&] { return api::compile(*impl_, options); });
   if (!kernel) return kernel.errors();
   return Kernel(*kernel);
 }
 
 Result<Op::States> Op::states(const CompileOptions& options) const {
-  Result<ir::Target> target = api::resolve_target(options.target);
-  if (!target) return target.errors();
-  Result<ir::Program> canonical = api::canonical_program(*impl_, options);
-  if (!canonical) return canonical.errors();
-  States out;
-  out.states.push_back({"", ir::print(*canonical), {}});
-  std::vector<schedule::State> states;
-  Result<api::Lowered> lowered = api::schedule_program(*impl_, *canonical, options, *target, &states);
-  if (!lowered) out.refusal = lowered.errors();
-  for (const schedule::State& s : lowered ? lowered->scheduled.states : states)
-    out.states.push_back({std::string(s.call.place.text()), ir::print(s.program), s.certificate.relied_on});
-  return out;
+  return within_limits(options, [&]() -> Result<States> {
+    Result<ir::Target> target = api::resolve_target(options.target);
+    if (!target) return target.errors();
+    Result<ir::Program> canonical = api::canonical_program(*impl_, options);
+    if (!canonical) return canonical.errors();
+    States out;
+    out.states.push_back({"", ir::print(*canonical), {}});
+    std::vector<schedule::State> states;
+    Result<api::Lowered> lowered = api::schedule_program(*impl_, *canonical, options, *target, &states);
+    if (!lowered) out.refusal = lowered.errors();
+    for (const schedule::State& s : lowered ? lowered->scheduled.states : states)
+      out.states.push_back({std::string(s.call.place.text()), ir::print(s.program), s.certificate.relied_on});
+    return out;
+  });
+}
+
+Result<Numerics> Op::numerics(const CompileOptions& options) const {
+  return within_limits(options, [&]() -> Result<Numerics> {
+    Result<ir::Target> target = api::resolve_target(options.target);
+    if (!target) return target.errors();
+    Result<ir::Program> canonical = api::canonical_program(*impl_, options);
+    if (!canonical) return canonical.errors();
+    Result<api::Lowered> lowered = api::schedule_program(*impl_, std::move(*canonical), options, *target);
+    if (!lowered) return lowered.errors();
+    return ir::numerics_of(lowered->scheduled.program);
+  });
 }
 
 Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buffer>& arrays,
                            const std::vector<Scalar>& scalars, uint64_t seed) const {
-  Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
-  if (!ready) return ready.errors();
-  ir::InterpretOptions how;
-  how.seed = seed;
-  how.has_fma = api::resolve_target(options.target)->has_fma;
-  Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
-  if (!done) return done.errors();
-  return Done{};
+  return within_limits(options, [&]() -> Result<Done> {
+    Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
+    if (!ready) return ready.errors();
+    ir::InterpretOptions how;
+    how.seed = seed;
+    how.has_fma = api::resolve_target(options.target)->has_fma;
+    Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
+    if (!done) return done.errors();
+    return Done{};
+  });
 }
 
 Result<std::vector<Op::Bounded>> Op::reference(const CompileOptions& options, const std::vector<Buffer>& arrays,
                                                const std::vector<Scalar>& scalars) const {
-  Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
-  if (!ready) return ready.errors();
-  ir::InterpretOptions how;
-  how.mode = ir::InterpretMode::bounded;
-  Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
-  if (!done) return done.errors();
-  std::vector<Bounded> out;
-  for (ir::BoundedArray& a : done->bounded) out.push_back({std::move(a.value), std::move(a.bound)});
-  return out;
+  return within_limits(options, [&]() -> Result<std::vector<Bounded>> {
+    Result<Interpretable> ready = interpretable(*impl_, options, arrays, scalars);
+    if (!ready) return ready.errors();
+    ir::InterpretOptions how;
+    how.mode = ir::InterpretMode::bounded;
+    Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
+    if (!done) return done.errors();
+    std::vector<Bounded> out;
+    for (ir::BoundedArray& a : done->bounded) out.push_back({std::move(a.value), std::move(a.bound)});
+    return out;
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -353,15 +393,19 @@ const std::string& Kernel::program() const { return impl_->program_text; }
 const std::string& Kernel::schedule() const { return impl_->schedule; }
 const std::string& Kernel::target() const { return impl_->target.name; }
 Times Kernel::times() const { return impl_->times; }
+bool Kernel::cached() const { return impl_->cached; }
+const std::string& Kernel::name() const { return impl_->name; }
 
 namespace {
-Result<host::Compiled> recompile(const KernelImpl& k) {
+Result<host::Compiled> recompile(KernelImpl& k) {
+  Result<ir::Program> program = k.program();
+  if (!program) return program.errors();
   host::CompileOptions options;
   options.keep_llvm = options.keep_assembly = true;
   options.zero_registers = k.printed;
   std::vector<host::ArgTraits> traits(k.plan.array_count());
   for (host::ArgTraits& t : traits) t.unit_inner_stride = true;
-  return host::compile(k.program, k.target, traits, options);
+  return host::compile(*program, k.target, traits, options);
 }
 }  // namespace
 
@@ -380,6 +424,13 @@ Result<std::string> Kernel::assembly() const {
 
 void set_threads(int count) { api::session().set_threads(count); }
 int threads() { return api::session().threads(); }
+void set_cache(const std::string& folder, int64_t megabytes) { api::session().set_cache(folder, megabytes); }
+CacheInfo cache() {
+  jit::DiskCache& c = api::session().cache();
+  c.flush();
+  jit::DiskCache::Counts n = c.counts();
+  return {c.on(), c.folder(), c.why_off(), n.hits, n.misses, n.stored};
+}
 Result<std::string> format(std::string text, std::string name) {
   return frontend::format(Source::make(std::move(name), std::move(text)));
 }

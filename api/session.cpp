@@ -2,9 +2,12 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "backend/host/codegen.h"
 #include "backend/host/target.h"
+#include "support/build_id.h"
 
 namespace heddle::api {
 namespace {
@@ -18,6 +21,31 @@ int processors() {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return CPU_COUNT(&set);
 }
+
+constexpr int64_t default_megabytes = 256;
+constexpr const char* no_build = "this build has no build id";
+
+std::string variable(const char* name) {
+  const char* value = ::secure_getenv(name);
+  return value ? value : "";
+}
+
+jit::DiskCache cache_of_environment() {
+  const char* given = ::secure_getenv("HEDDLE_CACHE");
+  std::string folder = given ? given : "";
+  if (given && (folder.empty() || folder == "off" || folder == "0"))
+    return jit::DiskCache("switched off by HEDDLE_CACHE");
+  if (folder.empty() && !variable("XDG_CACHE_HOME").empty()) folder = variable("XDG_CACHE_HOME") + "/heddle";
+  if (folder.empty() && !variable("HOME").empty()) folder = variable("HOME") + "/.cache/heddle";
+  if (folder.empty()) return jit::DiskCache("neither HEDDLE_CACHE, XDG_CACHE_HOME nor HOME is set");
+  int64_t megabytes = std::strtoll(variable("HEDDLE_CACHE_MB").c_str(), nullptr, 10);
+  return jit::DiskCache::open(folder, (megabytes > 0 && megabytes < (1 << 20) ? megabytes : default_megabytes) << 20);
+}
+
+// The session outlives everything, so what waits to be stored is waited for here.
+struct AtExit {
+  ~AtExit() { session().cache().flush(); }
+};
 
 }  // namespace
 
@@ -63,6 +91,35 @@ void Session::remember(const std::string& key, const std::shared_ptr<KernelImpl>
   if (kernels_.size() % 256 == 0)
     for (auto at = kernels_.begin(); at != kernels_.end();)
       at = at->second.expired() ? kernels_.erase(at) : std::next(at);
+}
+
+jit::DiskCache& Session::cache() {
+  std::lock_guard lock(cache_mutex_);
+  if (!cache_) use(build().empty() ? jit::DiskCache(no_build) : cache_of_environment());
+  return *cache_;
+}
+
+void Session::set_cache(const std::string& folder, int64_t megabytes) {
+  jit::DiskCache made = folder.empty()    ? jit::DiskCache("switched off")
+                        : build().empty() ? jit::DiskCache(no_build)
+                                          : jit::DiskCache::open(folder, std::max<int64_t>(megabytes, 1) << 20);
+  std::lock_guard lock(cache_mutex_);
+  if (cache_) cache_->flush();
+  use(std::move(made));
+}
+
+void Session::use(jit::DiskCache cache) {
+  if (cache_) former_.push_back(std::move(cache_));
+  cache_ = std::make_unique<jit::DiskCache>(std::move(cache));
+  static AtExit flush;
+}
+
+const std::string& Session::build() {
+  static const std::string text = [] {
+    const std::string ours = build_id(reinterpret_cast<const void*>(&processors)), llvm = host::llvm_build();
+    return ours.empty() || llvm.empty() ? "" : ours + " " + llvm;
+  }();
+  return text;
 }
 
 Session& session() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/target.h"
+#include "jit/cache.h"
 #include "jit/engine.h"
 #include "jit/pool.h"
 
@@ -40,6 +41,12 @@ class Session {
   Arenas arenas;
   ir::Target host;  ///< the best member of this machine
 
+  /// What stays on disk; opened on first use.
+  jit::DiskCache& cache();
+  void set_cache(const std::string& folder, int64_t megabytes);
+  /// This build of Heddle and of LLVM, part of every key on disk; empty where it cannot be told: then nothing is kept.
+  const std::string& build();
+
   int threads() const { return threads_; }
   void set_threads(int count) { threads_ = count < 1 ? 1 : count; }
 
@@ -51,6 +58,10 @@ class Session {
   std::mutex mutex_;
   std::unordered_map<std::string, std::weak_ptr<KernelImpl>> kernels_;
   int threads_ = 1;
+  std::mutex cache_mutex_;
+  void use(jit::DiskCache cache);
+  std::unique_ptr<jit::DiskCache> cache_;
+  std::vector<std::unique_ptr<jit::DiskCache>> former_;  // others may still be using them
 };
 
 /// The one session of the process.

@@ -4,6 +4,7 @@
 
 #include "ir/fourier_motzkin.h"
 #include "ir/theory.h"
+#include "support/stop.h"
 
 namespace heddle::ir {
 namespace {
@@ -259,6 +260,7 @@ bool Theory::refute(const Rows& seeds, std::vector<uint64_t>& spent, int& runs) 
 // (0): true only for a contradiction.
 bool Theory::bound_above(const Rows& seeds, Monomial target, std::vector<uint64_t>& spent, int& runs, int64_t& bound) {
   bound = INT64_MIN;
+  stop_point();
   if (--runs < 0) return false;
   System s;
   select(s, seeds);

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backend/host/abi.h"
 #include "ir/program.h"
+#include "support/bytes.h"
 #include "support/result.h"
 
 namespace heddle::jit {
@@ -39,6 +41,9 @@ class IndexCode {
   bool is_constant(int64_t& value) const;
   /// The position of the only symbol, or -1.
   int symbol_only() const;
+  void write(ByteWriter& out) const;
+  /// False where the bytes are no code over so many symbols that keeps to its stack.
+  bool read(ByteReader& in, int symbols);
 
  private:
   struct Step {
@@ -75,6 +80,9 @@ struct CallError {
 class CallPlan {
  public:
   static Result<CallPlan> make(const ir::Program& program);
+  /// As bytes and back, for the cache on disk.
+  void write(ByteWriter& out) const;
+  static std::optional<CallPlan> read(ByteReader& in);
 
   int array_count() const { return static_cast<int>(arrays_.size()); }
   int scalar_count() const { return static_cast<int>(scalars_.size()); }

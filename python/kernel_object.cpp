@@ -305,18 +305,21 @@ PyObject* get_times(PyObject* o, void*) {
     Times t = handle(o).times();
     py::dict d;
     d["parse"] = t.parse, d["check"] = t.check, d["steps"] = t.steps, d["lower"] = t.lower, d["llvm"] = t.llvm,
-    d["link"] = t.link;
+    d["link"] = t.link, d["cache"] = t.cache;
     return d;
   });
 }
+PyObject* get_cached(PyObject* o, void*) {
+  return guarded([&] { return py::bool_(handle(o).cached()); });
+}
 PyObject* get_name(PyObject* o, void*) {
-  return guarded([&] { return py::str((*reinterpret_cast<KernelObject*>(o)->impl)->program.name); });
+  return guarded([&] { return py::str(handle(o).name()); });
 }
 
 PyObject* repr(PyObject* o) {
   return guarded([&] {
     Kernel k = handle(o);
-    return py::str("<heddle.Kernel " + k.impl()->program.name + " on " + k.target() + ">");
+    return py::str("<heddle.Kernel " + k.name() + " on " + k.target() + ">");
   });
 }
 
@@ -344,8 +347,9 @@ PyGetSetDef getters[] = {
     {"asm", get_asm, nullptr, "Assembly.", nullptr},
     {"schedule", get_schedule, nullptr, "The schedule's name; empty when the canonical program runs.", nullptr},
     {"target", get_target, nullptr, "The target, for example cpu/avx512.", nullptr},
-    {"times", get_times, nullptr, "Milliseconds of each stage of the compile: parse, check, steps, lower, llvm, link.",
-     nullptr},
+    {"times", get_times, nullptr,
+     "Milliseconds of each stage of the compile: parse, check, steps, lower, llvm, link, cache.", nullptr},
+    {"cached", get_cached, nullptr, "Whether the code was found on disk.", nullptr},
     {"name", get_name, nullptr, "The op and its schedule.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

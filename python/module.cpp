@@ -44,6 +44,38 @@ py::dict as_dict(const Diagnostic& d) {
   return out;
 }
 
+// Ctrl-C during long work: the signal's handler runs, its exception ends the work and is raised once the work is undone.
+class Interrupt {
+ public:
+  explicit Interrupt(CompileOptions& options) {
+    options.stop = [this] {
+      py::gil_scoped_acquire locked;
+      if (PyErr_CheckSignals() == 0) return false;
+      raised_ = std::make_unique<py::error_already_set>();
+      return true;
+    };
+  }
+  /// With the lock of Python held.
+  void rethrow() {
+    if (raised_) throw py::error_already_set(std::move(*raised_));
+  }
+
+ private:
+  std::unique_ptr<py::error_already_set> raised_;
+};
+
+// Long work without Python's lock, under the limits of its request.
+template <class F>
+auto long_work(CompileOptions options, F work) {
+  Interrupt interrupt(options);
+  auto result = [&] {
+    py::gil_scoped_release unlocked;
+    return work(options);
+  }();
+  interrupt.rethrow();
+  return value_or_raise(std::move(result));
+}
+
 // What python/heddle passes for each array: (type name, extents, unit inner stride).
 std::vector<Spec> specs(const py::list& list) {
   std::vector<Spec> out;
@@ -58,7 +90,7 @@ std::vector<Spec> specs(const py::list& list) {
 
 CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> consts,
                        std::optional<std::string> schedule, std::map<std::string, int64_t> tune,
-                       std::map<std::string, int64_t> fix, std::string target, int threads) {
+                       std::map<std::string, int64_t> fix, std::string target, int threads, double time_limit_s) {
   CompileOptions options;
   options.arrays = specs(arrays);
   options.consts = std::move(consts);
@@ -67,6 +99,7 @@ CompileOptions request(const py::list& arrays, std::map<std::string, int64_t> co
   options.fix = std::move(fix);
   options.target = std::move(target);
   options.threads = threads;
+  options.time_limit_s = time_limit_s;
   return options;
 }
 
@@ -132,6 +165,22 @@ py::dict parameter(const ParameterInfo& p) {
   return d;
 }
 
+py::dict numerics(const Numerics& n) {
+  using namespace py::literals;
+  py::list stages;
+  for (const ir::StageNumerics& s : n.stages) {
+    py::list functions;
+    for (const auto& f : s.functions)
+      functions.append(py::dict("name"_a = f.name, "type"_a = std::string(ir::scalar_type_name(f.type)),
+                                "ulp"_a = f.ulp, "exact"_a = f.exact));
+    stages.append(py::dict("stage"_a = s.stage, "type"_a = std::string(ir::scalar_type_name(s.type)),
+                           "reducer"_a = s.reducer, "rounds"_a = s.rounds, "reassociated"_a = s.reassociated,
+                           "contracts"_a = s.contracts, "functions"_a = functions));
+  }
+  return py::dict("stages"_a = stages, "instructions"_a = n.instructions, "flushes_denormals"_a = n.flushes_denormals,
+                  "rounds"_a = n.rounds, "one_answer"_a = n.one_answer, "portable"_a = n.portable);
+}
+
 void add_op(py::module_& m) {
   using namespace py::literals;
   py::class_<api::Chooser>(m, "Chooser")
@@ -170,33 +219,41 @@ void add_op(py::module_& m) {
                              })
       .def("compile",
            [](const Op& op, const CompileOptions& options) {
-             Result<Kernel> kernel = [&] {
-               py::gil_scoped_release unlocked;
-               return op.compile(options);
-             }();
-             return make_kernel(value_or_raise(std::move(kernel)), op.parameters(), op.name());
+             Kernel kernel = long_work(options, [&](const CompileOptions& o) { return op.compile(o); });
+             return make_kernel(std::move(kernel), op.parameters(), op.name());
            })
       .def("chooser",
            [](const Op& op, const CompileOptions& options) {
              return value_or_raise(api::Chooser::make(*op.impl(), options));
            })
+      .def("numerics",
+           [](const Op& op, const CompileOptions& options) {
+             return numerics(long_work(options, [&](const CompileOptions& o) { return op.numerics(o); }));
+           })
       .def("states",
            [](const Op& op, const CompileOptions& options) {
-             Op::States s = value_or_raise(op.states(options));
+             Op::States s = long_work(options, [&](const CompileOptions& o) { return op.states(o); });
              py::list states;
              for (const StateInfo& i : s.states) states.append(py::make_tuple(i.step, i.program, i.certificate));
              py::list refusal;
              for (const Diagnostic& d : s.refusal) refusal.append(as_dict(d));
              return py::make_tuple(states, refusal, render(s.refusal));
            })
-      .def(
-          "interpret",
-          [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars,
-             uint64_t seed) { value_or_raise(op.interpret(options, Buffers(arrays).list, scalars_of(scalars), seed)); })
+      .def("interpret",
+           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars,
+              uint64_t seed) {
+             Buffers buffers(arrays);
+             long_work(options, [&](const CompileOptions& o) {
+               return op.interpret(o, buffers.list, scalars_of(scalars), seed);
+             });
+           })
       .def("reference",
            [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars) {
              py::list out;
-             for (Op::Bounded& b : value_or_raise(op.reference(options, Buffers(arrays).list, scalars_of(scalars))))
+             Buffers buffers(arrays);
+             std::vector<Op::Bounded> bounded = long_work(
+                 options, [&](const CompileOptions& o) { return op.reference(o, buffers.list, scalars_of(scalars)); });
+             for (Op::Bounded& b : bounded)
                out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()),
                                          py::array_t<double>(b.bound.size(), b.bound.data())));
              return out;
@@ -272,12 +329,27 @@ PYBIND11_MODULE(_heddle, m) {
   });
   m.def("load", [](const std::string& path) { return value_or_raise(Module::load(path)); });
   m.def("request", &request, py::arg("arrays"), py::arg("consts"), py::arg("schedule"), py::arg("tune"), py::arg("fix"),
-        py::arg("target"), py::arg("threads"));
+        py::arg("target"), py::arg("threads"), py::arg("time_limit_s") = 0.0);
   m.def("describe", &describe);
   m.def("set_recipe", &set_recipe);
   m.def("as_numpy", &as_numpy);
   m.def("set_threads", &set_threads);
   m.def("threads", &threads);
+  m.def("set_cache", &set_cache);
+  m.def("cache", [] {
+    py::dict d;
+    CacheInfo c = [] {
+      py::gil_scoped_release unlocked;
+      return cache();
+    }();
+    d["on"] = c.on;
+    d["folder"] = c.folder;
+    d["why_off"] = c.why_off;
+    d["hits"] = c.hits;
+    d["misses"] = c.misses;
+    d["stored"] = c.stored;
+    return d;
+  });
   m.def("targets", &targets);
   m.def("format",
         [](std::string text, std::string name) { return value_or_raise(format(std::move(text), std::move(name))); });

@@ -9,6 +9,7 @@
 #include "schedule/pipelines.h"
 #include "schedule/resolve.h"
 #include "support/limits.h"
+#include "support/stop.h"
 
 namespace heddle::schedule {
 
@@ -144,6 +145,7 @@ Result<Done> fits_limits(const Step& step, const Program& before) {
 std::span<const StepRow> step_rows() { return rows; }
 
 Result<State> apply_step(const Context& context, const Program& program, const StepCall& call) {
+  stop_point_now();
   Result<const StepEntry*> entry = find_step(call);
   if (!entry) return entry.errors();
   Result<Done> fits = check_operands(**entry, call);

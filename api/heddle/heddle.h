@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,11 +18,13 @@
 #include <string_view>
 #include <vector>
 
+#include "ir/numerics.h"
 #include "ir/scalar_type.h"
 #include "support/result.h"
 
 namespace heddle {
 
+using ir::Numerics;
 using ir::ScalarType;
 
 template <class T>
@@ -99,11 +102,14 @@ struct CompileOptions {
   std::map<std::string, int64_t> fix;     ///< dims that become constants
   std::string target = "auto";            ///< "auto", "cpu", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"
   int threads = 0;                        ///< 0 = the session's number
+  double time_limit_s = 0;                ///< work that takes longer ends with a diagnostic; 0 = no limit
+  std::function<bool()> stop;             ///< asked every few milliseconds, from the calling thread: true ends the work
 };
 
 /// Milliseconds of each stage of one compile.
 struct Times {
   double parse = 0, check = 0, steps = 0, lower = 0, llvm = 0, link = 0;
+  double cache = 0;  ///< looking on disk, and loading what was found there
 };
 
 /// One parameter of an op as declared.
@@ -156,6 +162,8 @@ class Kernel {
   const std::string& schedule() const;  ///< the schedule's name, empty when none was chosen
   const std::string& target() const;    ///< "cpu/avx512"
   Times times() const;
+  bool cached() const;              ///< its code was found on disk
+  const std::string& name() const;  ///< of the op and its schedule
   const std::shared_ptr<api::KernelImpl>& impl() const { return impl_; }
 
  private:
@@ -188,6 +196,8 @@ class Op {
   /// Runs the reference interpreter instead of machine code, on the canonical program or on a scheduled one.
   Result<Done> interpret(const CompileOptions& options, const std::vector<Buffer>& arrays,
                          const std::vector<Scalar>& scalars = {}, uint64_t seed = 1) const;
+  /// What may be relied on of the numbers of this request's program, after its schedule.
+  Result<Numerics> numerics(const CompileOptions& options) const;
   /// f64 values and error bounds of each output by the interpreter's bounded mode (docs/numerics.md), row-major.
   struct Bounded {
     std::vector<double> value, bound;
@@ -240,6 +250,16 @@ class Module {
 /// Threads that parallel loops use where a compile does not say; at least 1. Default: the processors of this process.
 void set_threads(int count);
 int threads();
+/// The folder in which later processes find what this one compiles; "" switches the cache off. At first: what the environment variable
+/// HEDDLE_CACHE names (`off`, or a folder), else `heddle` in the user's cache folder.
+void set_cache(const std::string& folder, int64_t megabytes = 256);
+struct CacheInfo {
+  bool on = false;
+  std::string folder, why_off;
+  int64_t hits = 0, misses = 0, stored = 0;  ///< of this process
+};
+/// The state of the cache, once everything is stored.
+CacheInfo cache();
 /// Members of the `cpu` family that this machine runs, best first.
 std::vector<std::string> targets();
 std::string_view version();

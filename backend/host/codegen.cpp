@@ -1,12 +1,18 @@
 #include "backend/host/codegen.h"
 
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <list>
 #include <memory>
+#include <mutex>
 
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/Config/llvm-config.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
+#include <llvm/IR/OptBisect.h>
 #include <llvm/IR/PassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
@@ -23,6 +29,8 @@
 #include "backend/host/codes.h"
 #include "backend/host/emit.h"
 #include "backend/host/lower.h"
+#include "support/build_id.h"
+#include "support/stop.h"
 
 namespace heddle::host {
 namespace {
@@ -72,9 +80,22 @@ void optimize(llvm::Module& module, llvm::TargetMachine& tm) {
   passes.addPass(llvm::InstCombinePass());
   passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()), /*UseMemorySSA=*/true));
   passes.addPass(llvm::EarlyCSEPass(true));
-  for (llvm::Function& f : module)
+  for (llvm::Function& f : module) {
+    stop_point_now();
     if (!f.isDeclaration()) passes.run(f, functions);
+  }
 }
+
+// Once the work is to stop, code generation skips what it can, so that an abandoned compile ends soon.
+class StopGate final : public llvm::OptPassGate {
+ public:
+  explicit StopGate(const StopRule* rule) : rule_(rule) {}
+  bool shouldRunPass(llvm::StringRef, llvm::StringRef) const override { return !isEnabled(); }
+  bool isEnabled() const override { return rule_ && rule_->asked && rule_->asked(); }
+
+ private:
+  const StopRule* rule_;
+};
 
 bool generate(llvm::Module& module, llvm::TargetMachine& tm, llvm::CodeGenFileType type,
               llvm::SmallVectorImpl<char>& out) {
@@ -94,6 +115,8 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   if (!plan) return plan.errors();
 
   llvm::LLVMContext context;
+  StopGate gate(stop_rule());
+  context.setOptPassGate(gate);
   llvm::Module module(program.name, context);
   std::unique_ptr<llvm::TargetMachine> tm = machine();
   module.setTargetTriple(tm->getTargetTriple());
@@ -112,7 +135,9 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   out.checks = std::move(*checks);
   const double emitted = now_ms();
   out.lower_ms = emitted - start;
+  stop_point_now();
   optimize(module, *tm);
+  stop_point_now();
   if (options.keep_llvm) {
     llvm::raw_string_ostream text(out.llvm_ir);
     module.print(text, nullptr);
@@ -133,25 +158,109 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
 
 }  // namespace
 
-Result<Compiled> compile(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
-                         const CompileOptions& options) {
-  std::optional<Result<Compiled>> out;
-  llvm::thread worker(std::optional<unsigned>(stack_bytes), [&] {
-    out = build(program, target, traits, options);
-    if (!*out || !options.keep_assembly) return;
+std::string llvm_build() {
+  const std::string id = build_id(reinterpret_cast<const void*>(&llvm::TargetRegistry::targets));
+  return id.empty() ? "" : LLVM_VERSION_STRING " " + id;
+}
+
+namespace {
+
+// A compile on a thread of its own, with all it needs: whoever asked may have left before it ends.
+struct Job {
+  Job(ir::Program program, ir::Target target, std::vector<ArgTraits> traits, const CompileOptions& options)
+      : program(std::move(program)), target(std::move(target)), traits(std::move(traits)), options(options) {}
+  const ir::Program program;
+  const ir::Target target;
+  const std::vector<ArgTraits> traits;
+  const CompileOptions options;
+  std::atomic<bool> abandoned = false;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool ended = false;
+  std::optional<Result<Compiled>> result;  // none when it was stopped
+
+  void run() {
+    StopRule rule;
+    rule.asked = [this] { return abandoned.load(std::memory_order_relaxed); };
+    std::optional<Result<Compiled>> made;
+    try {
+      StopScope scope(rule);
+      made = work();
+    } catch (const Stopped&) {
+    }
+    std::lock_guard lock(mutex);
+    result = std::move(made);
+    ended = true;
+    changed.notify_all();
+  }
+
+  Result<Compiled> work() const {
+    Result<Compiled> out = build(program, target, traits, options);
+    if (!out || !options.keep_assembly) return out;
     CompileOptions plain;
     plain.zero_registers = options.zero_registers;
     Result<Compiled> object = build(program, target, traits, plain);
-    if (!object) {
-      out = std::move(object);
-      return;
-    }
-    (*out)->object = std::move(object->object);
-    (*out)->lower_ms = object->lower_ms;
-    (*out)->llvm_ms = object->llvm_ms;
-  });
+    if (!object) return object;
+    out->object = std::move(object->object);
+    out->lower_ms = object->lower_ms;
+    out->llvm_ms = object->llvm_ms;
+    return out;
+  }
+};
+
+// Compiles that nobody waits for. LLVM cannot be stopped in the middle of a pass; the process ends after them, because LLVM's own
+// globals go with it.
+class Abandoned {
+ public:
+  ~Abandoned() {
+    for (auto& [job, thread] : list_) thread.join();
+  }
+  void add(std::shared_ptr<Job> job, llvm::thread thread) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(list_, [](auto& each) {
+      std::lock_guard ended(each.first->mutex);
+      if (each.first->ended) each.second.join();
+      return each.first->ended;
+    });
+    list_.emplace_back(std::move(job), std::move(thread));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::list<std::pair<std::shared_ptr<Job>, llvm::thread>> list_;
+};
+
+Abandoned& abandoned() {
+  static Abandoned list;
+  return list;
+}
+
+// Until the job ends, or this thread's rule says to stop.
+void wait_for(Job& job) {
+  std::unique_lock lock(job.mutex);
+  if (!stop_rule()) return job.changed.wait(lock, [&] { return job.ended; });
+  while (!job.changed.wait_for(lock, std::chrono::milliseconds(5), [&] { return job.ended; })) {
+    lock.unlock();
+    stop_point_now();
+    lock.lock();
+  }
+}
+
+}  // namespace
+
+Result<Compiled> compile(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
+                         const CompileOptions& options) {
+  auto job = std::make_shared<Job>(program, target, traits, options);
+  llvm::thread worker(std::optional<unsigned>(stack_bytes), [job] { job->run(); });
+  try {
+    wait_for(*job);
+  } catch (const Stopped&) {
+    job->abandoned = true;
+    abandoned().add(job, std::move(worker));
+    throw;
+  }
   worker.join();
-  return std::move(*out);
+  return std::move(*job->result);
 }
 
 }  // namespace heddle::host

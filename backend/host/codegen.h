@@ -31,4 +31,7 @@ struct Compiled {
 Result<Compiled> compile(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
                          const CompileOptions& options = {});
 
+/// The version and build of LLVM; empty where its build cannot be told.
+std::string llvm_build();
+
 }  // namespace heddle::host

@@ -3,6 +3,7 @@
 #include "backend/host/passes.h"
 #include "ir/safety.h"
 #include "ir/verify.h"
+#include "support/stop.h"
 
 namespace heddle::host {
 
@@ -28,6 +29,7 @@ std::span<const LoweringPass> lowering_passes() { return passes; }
 
 Result<ir::Program> lower(ir::Program program) {
   for (const LoweringPass& pass : lowering_passes()) {
+    stop_point_now();
     program = pass.run(std::move(program));
 #ifdef HEDDLE_VERIFY
     Diagnostics broken = ir::verify(program);

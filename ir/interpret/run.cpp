@@ -4,6 +4,8 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "support/stop.h"
+
 namespace heddle::ir::interpreter {
 
 template <class M>
@@ -142,6 +144,7 @@ std::vector<int64_t> Runner<M>::order(int64_t lo, int64_t hi) {
 template <class M>
 void Runner<M>::trip(const ForCode<M>& l, int64_t value, const Lanes<M>& lanes,
                      const std::vector<std::pair<int64_t, int64_t>>& ranges) {
+  stop_point();
   m_.set_index(l.slot, value);
   auto reached = [&](size_t i) { return ranges[i].first <= value && value < ranges[i].second; };
   size_t count = 0;

@@ -7,10 +7,13 @@
     k(x, out=y)
 """
 
+import os
+
 from . import _heddle, std
 from ._heddle import Kernel
 from .errors import Error
 from .module import Module, Op, Schedule, Spec, State, States, load, parse, spec
+from .numerics import Numerics, numerics
 from .tune import Trial, TuneResult, tune
 
 __version__ = _heddle.version()
@@ -31,6 +34,19 @@ def targets():
     return _heddle.targets()
 
 
+def set_cache(folder, megabytes=256):
+    """The folder in which later processes find what this one compiles; None or "" switches the cache off.
+
+    At first it is what the environment variable HEDDLE_CACHE names ("off", or a folder), else `heddle` in the user's cache folder.
+    """
+    _heddle.set_cache(os.fspath(folder) if folder else "", megabytes)
+
+
+def cache():
+    """The state of the cache on disk: `on`, `folder`, `why_off`, and the `hits`, `misses` and entries `stored` of this process."""
+    return _heddle.cache()
+
+
 def format(text, name="<text>"):
     """The text as `heddle fmt` writes it: only white space changes. Raises `Error` where it does not parse."""
     return _heddle.format(text, name)
@@ -44,6 +60,6 @@ def load_ipython_extension(shell):
 
 
 __all__ = [
-    "Error", "Kernel", "Module", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "format", "load", "parse", "set_threads", "spec", "std",
+    "Error", "Kernel", "Module", "Numerics", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "cache", "format", "load", "numerics", "parse", "set_cache", "set_threads", "spec", "std",
     "targets", "threads", "tune",
 ]

@@ -140,6 +140,13 @@ def states_text(states):
     return "\n".join(out)
 
 
+def numerics_html(numerics):
+    rows = "".join(f"<tr><td><b>{_text(s.name)}</b></td><td>{_text(s.type)}</td><td>{_text(s.words)}</td></tr>" for s in numerics.stages)
+    rows += "".join(f'<tr><td colspan="2">instruction</td><td>{_text(text)}</td></tr>' for text in numerics.instructions)
+    flush = '<div class="dim">denormals may count as 0</div>' if numerics.flushes_denormals else ""
+    return _box(f"<div><b>{_text(numerics.title)}</b>: {_text(numerics.promise)}</div><table>{rows}</table>{flush}")
+
+
 def tune_html(result):
     rows = "".join(
         f"<tr><td>{_text(', '.join(f'{k}={v}' for k, v in t.choices.items()) or 'no variables')}</td><td>{_text(t.state)}</td>"

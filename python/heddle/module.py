@@ -28,6 +28,13 @@ def spec(type, *dims):
     return Spec(type, *dims)
 
 
+def _seconds(limit):
+    """A time limit for the handle, where 0 is none."""
+    if limit is not None and not limit > 0:
+        raise ValueError(f"time_limit_s is a positive number of seconds, not {limit!r}")
+    return float(limit or 0)
+
+
 def _describe(name, array):
     if isinstance(array, Spec):
         return array._describe()
@@ -172,18 +179,19 @@ class Op:
             {"array": arrays, "scalar": scalars, "const": consts}[p["kind"]][p["name"]] = values[p["name"]]
         return arrays, scalars, {k: int(v) for k, v in consts.items()}
 
-    def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, **named):
+    def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, time_limit_s=None, **named):
         """A `Kernel` for the types of these arrays (or `spec`s).
 
         schedule: a name, "" for none, or None for the first one that fits. tune: values of its `tune` variables. fix: dims that
-        become constants. target: "auto", "cpu", "cpu/avx512", ... threads: 0 takes what `set_threads` says.
+        become constants. target: "auto", "cpu", "cpu/avx512", ... threads: 0 takes what `set_threads` says. time_limit_s: a compile that
+        takes longer raises `Error`; Ctrl-C ends one too.
         """
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        return self._build(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0)
+        return self._build(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0, limit=time_limit_s)
 
-    def _build(self, *request):
-        kernel = self._handle.compile(_heddle.request(*request))
+    def _build(self, *request, limit=None):
+        kernel = self._handle.compile(_heddle.request(*request, time_limit_s=_seconds(limit)))
         _heddle.set_recipe(kernel, _rebuild_kernel, (self._module._texts, self.name, request))
         return kernel
 
@@ -232,10 +240,14 @@ class Op:
             chooser = self._choosers[types] = self._handle.chooser(request)
         return chooser.choose(arrays)
 
-    def _states(self, args, schedule=None, tune=None, fix=None, target="auto", **named):
+    def _request(self, args, named, schedule, tune, fix, target):
+        """What the handle takes for work without a call: types and consts of the arguments, and the choices."""
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        request = _heddle.request(described, consts, schedule, tune or {}, fix or {}, target, 0)
+        return _heddle.request(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", 0)
+
+    def _states(self, args, schedule=None, tune=None, fix=None, target="auto", **named):
+        request = self._request(args, named, schedule, tune, fix, target)
         states, refusal, rendered = self._handle.states(request)
         made = States([State(*s) for s in states], f"{self.name}.{schedule}" if schedule else self.name)
         if refusal:
