@@ -5,6 +5,8 @@ import html
 import itertools
 import re
 
+from .equations import equations
+
 _numbers = itertools.count(1)
 
 STYLE = """<style>
@@ -20,7 +22,10 @@ STYLE = """<style>
 .hd .bar button{font:inherit;margin-right:.5em}.hd .bar{margin:.3em 0}
 .hd ol{margin:.2em 0;padding-left:2.4em}.hd li{cursor:pointer;white-space:pre}.hd li.on{font-weight:600;background:rgba(84,174,255,.2)}
 .hd ul{margin:.2em 0;padding-left:1.6em}.hd ul li{cursor:auto;white-space:normal}
-.hd table{border-collapse:collapse}.hd td,.hd th{padding:.1em .8em;text-align:left}
+.hd table{border-collapse:collapse;margin:.3em 0}.hd td,.hd th{padding:.1em .8em;text-align:left;background:none;border:none}
+.hd table.eq{font:15px/1.7 "STIX Two Text","Cambria Math","Latin Modern Roman",Georgia,serif}.hd table.eq td{padding:.05em .35em;white-space:nowrap;vertical-align:baseline}
+.hd table.eq td:first-child{text-align:right}.hd sub{font-size:.75em}.hd table.eq .word{font-size:.9em}
+.hd svg text{font:11px ui-monospace,Menlo,Consolas,monospace;fill:currentColor}.hd details>summary{cursor:pointer;opacity:.7}
 </style>"""
 
 _WORDS = re.compile(r"\b(op|schedule|reducer|let|require|if|then|else|in|where|or|sum|prod|max|min|argmax|argmin|any|all|scan|const|inout)\b|(//[^\n]*)")
@@ -48,6 +53,29 @@ def _code(text):
     return "".join(out) + _text(text[at:])
 
 
+_BYTES = {"f64": 8, "i64": 8, "u64": 8, "f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2, "i16": 2, "u16": 2}
+
+
+def _size(allocation):
+    """The size of `part: f32[r in 4*ro .. 4*ro + 4, cv in 0 .. 16]` where its extents are plain numbers, in words; else empty."""
+    found = re.fullmatch(r"[\w.@]+: (\w+)\[(.*)\]", allocation)
+    if not found:
+        return ""
+    count = _BYTES.get(found[1], 1)
+    for dim in re.split(r",(?![^(]*\))", found[2]):
+        low, dots, high = re.sub(r"^\s*\w+ in ", "", dim).strip().partition(" .. ")
+        if not dots:
+            low, high = "0", low
+        extent = high if low == "0" else high.removeprefix(low + " + ")
+        if not extent.isdigit():
+            return ""
+        count *= int(extent)
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024 or unit == "MiB":
+            return f"{count:.4g} {unit}"
+        count /= 1024
+
+
 def _line(text, mark=""):
     """One line of a printed program as part of a loop tree: what closes a bracket is left out."""
     if text.strip() in ("}", ""):
@@ -58,7 +86,9 @@ def _line(text, mark=""):
         tag = f'<span class="tag {_text(word)}">{_text(kind)}</span>' if kind else ""
         inside = f'{indent}<span class="{_text(word)}"><b>{_text(loop)}</b></span> <span class="dim">{_text(extent)}</span>{tag}'
     elif found := _ALLOC.match(text):
-        inside = f'{found[1]}{_text(found[2])}<span class="tag {_text(found[3])}">{_text(found[3])}</span>{_text(found[4])}'
+        size = _size(found[2])
+        inside = (f'{found[1]}{_text(found[2])}<span class="tag {_text(found[3])}">{_text(found[3])}{f" {size}" if size else ""}</span>'
+                  f"{_text(found[4])}")
     elif found := _REDUCE.match(text):
         inside = f'{found[1]}<span class="reduce">reduce {_text(found[2])}</span>'
     elif found := _LEAF.match(text):
@@ -96,7 +126,10 @@ def kernel_html(kernel):
 def op_html(op):
     doc = f'<div class="note">{_text(op.__doc__)}</div>' if op.__doc__ else ""
     names = ", ".join(op.schedules) or "none"
-    return _box(f'{doc}<div><b>{_text(op.signature)}</b></div><div class="line">{_code(op.text)}</div><div class="dim">schedules: {_text(names)}</div>')
+    rows = "".join(f"<tr><td>{left}</td><td>{sign}</td><td>{right}</td></tr>" for left, sign, right in equations(op.text))
+    text = f'<details><summary>text</summary><div class="line">{_code(op.text)}</div></details>'
+    return _box(f'{doc}<div><b>{_text(op.signature)}</b></div><table class="eq">{rows}</table>{text}'
+                f'<div class="dim">schedules: {_text(names)}</div>')
 
 
 # --- states ----------------------------------------------------------------------------------------------------------
@@ -147,10 +180,58 @@ def numerics_html(numerics):
     return _box(f"<div><b>{_text(numerics.title)}</b>: {_text(numerics.promise)}</div><table>{rows}</table>{flush}")
 
 
+# --- tuning ----------------------------------------------------------------------------------------------------------
+
+def _ticks(low, high):
+    """A few round numbers between two, for an axis by powers."""
+    marks, unit = [], 10.0 ** -3
+    while unit < high * 10:
+        marks += [m * unit for m in (1, 2, 5) if low <= m * unit <= high]
+        unit *= 10
+    return marks if len(marks) < 7 else [m for m in marks if f"{m:e}"[0] == "1"]
+
+
+def _plot(result):
+    """Each candidate's time in the order of the search, and the best so far. Times by powers, so that halves look alike."""
+    timed = [(i, t) for i, t in enumerate(result.trials) if t.us]
+    if not timed:
+        return ""
+    import math
+
+    wide, tall, left, low = 560, 200, 64, 24
+    least, most = min(t.us for _, t in timed) * 0.95, max(t.us for _, t in timed) * 1.05
+    def x(i):
+        return left + (wide - left - 10) * (i + 0.5) / len(result.trials)
+    def y(us):
+        return 8 + (tall - low - 8) * (math.log(most) - math.log(us)) / (math.log(most) - math.log(least))
+    parts = []
+    for mark in _ticks(least, most):
+        parts.append(f'<line x1="{left}" x2="{wide - 10}" y1="{y(mark):.1f}" y2="{y(mark):.1f}" stroke="currentColor" stroke-opacity=".15"/>'
+                     f'<text x="{left - 6}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:g} us</text>')
+    best, path = math.inf, []
+    for i, t in timed:
+        if t.state == "ok" and t.us < best:
+            path += [f"{x(i):.1f},{y(best):.1f}"] if best < math.inf else []
+            best = t.us
+            path.append(f"{x(i):.1f},{y(best):.1f}")
+    path.append(f"{wide - 10},{y(best):.1f}")
+    parts.append(f'<polyline points="{" ".join(path)}" fill="none" stroke="#1f6feb" stroke-width="1.5"/>')
+    for i, t in timed:
+        colour = "#2ea043" if t is result.best else "#1f6feb" if t.state == "ok" else "#8c959f"
+        values = ", ".join(f"{k}={v}" for k, v in t.choices.items())
+        parts.append(f'<circle cx="{x(i):.1f}" cy="{y(t.us):.1f}" r="{5 if t is result.best else 3}" fill="{colour}">'
+                     f"<title>{_text(values)}: {t.us:.1f} us, {_text(t.state)}</title></circle>")
+    for i, t in enumerate(result.trials):
+        if not t.us:
+            parts.append(f'<text x="{x(i):.1f}" y="{tall - low + 2}" text-anchor="middle" fill-opacity=".6">\u00d7<title>{_text(t.state)}</title></text>')
+    parts.append(f'<text x="{(left + wide) / 2:.0f}" y="{tall - 4}" text-anchor="middle">candidates in the order of the search</text>')
+    return f'<svg width="{wide}" height="{tall}" viewBox="0 0 {wide} {tall}" role="img">{"".join(parts)}</svg>'
+
+
 def tune_html(result):
     rows = "".join(
         f"<tr><td>{_text(', '.join(f'{k}={v}' for k, v in t.choices.items()) or 'no variables')}</td><td>{_text(t.state)}</td>"
         f"<td>{'' if t.us is None else f'{t.us:.1f}'}</td><td>{_text(t.why.splitlines()[0] if t.why else '')}</td></tr>"
         for t in sorted(result.trials, key=lambda t: (t.us is None, t.us or 0))[:20])
-    return _box(f'<div><b>{_text(result)}</b></div><div class="dim">checked against {_text(result.checked)}</div>'
+    return _box(f'<div><b>{_text(result)}</b></div><div class="dim">checked against {_text(result.checked)}</div>{_plot(result)}'
                 f'<table><tr><th>values</th><th></th><th>us</th><th></th></tr>{rows}</table><div class="line">{_code(result.best.schedule)}</div>')

@@ -74,6 +74,9 @@ def test_ops(m):
     assert m.softmax.text in page.text and "schedules: rows, strict" in page.text
     assert m.softmax.text.startswith("op softmax(") and m.softmax.text.endswith("}")
     assert "word" in classes(page) and "note" in classes(page)
+    # The same as equations: indices below, signs for words.
+    assert "peakr" in page.text and "\u2211c ec" not in page.text and "\u2211c er, c" in page.text
+    assert [tag for tag, _ in page.tags].count("tr") == 4
     assert "op count" in page_of(m).text and "op softmax" in page_of(m).text
 
 
@@ -134,6 +137,41 @@ def test_tuning(m):
     r = hd.tune(m.count, [np.ones(100, np.int32), 1], budget_s=1, progress=False)
     page = page_of(r)
     assert "width=4" in page.text and "width=8" in page.text and r.best.schedule in page.text
+    assert [tag for tag, _ in page.tags].count("circle") == sum(t.us is not None for t in r.trials)
+
+
+def test_equations():
+    from heddle.equations import equations
+
+    def plain(text):
+        return ["".join(Page(part).text for part in row) for row in equations(text)]
+
+    assert plain("""op f(x: f32[n], const k: int) -> y: f32[n] {
+      require n >= 1 && k != 0, "not empty, not 0"
+      let h = (n + k - 1)/k   // rounded up
+      s[...r, i] = max[j in 0 .. i + 1 where j < k] (-x[...r, j])
+      a[i] = if x[i] > 0
+        then sqrt(x[i]) * abs(x[i])
+        else -inf
+      scan t { z[t] = (z[t - 1] or 0) + st[t].m; y[t] <- z[t] }
+    }""") == [
+        "require n \u2265 1 \u2227 k \u2260 0", "let h=(n + k \u2212 1) / k", "s\u2026r, i=maxj in 0 \u2025 i + 1 where j < k (\u2212x\u2026r, j)",
+        "ai= if xi > 0 then \u221a(xi)\u00b7|xi| else \u2212\u221e", "scan t", "zt=(zt \u2212 1 or 0) + stt.m", "yt\u2190zt"]
+    for area in dir(hd.std):  # every op of the library: one row for each equation, tags balanced
+        for name in dir(getattr(hd.std, area)):
+            op = getattr(getattr(hd.std, area), name)
+            rows = equations(op.text)
+            assert len(rows) >= 1 and all(right for _, _, right in rows)
+            page_of(op)
+
+
+def test_sizes_of_buffers():
+    from heddle.display import _size
+
+    assert _size("part: f32[r in 4*ro + ri .. 4*ro + ri + 1, cv in 0 .. 16]") == "64 B"
+    assert _size("panel: bf16[p in 0 .. 256, j in 0 .. 64]") == "32 KiB"
+    assert _size("e: f32[r in 0 .. rows, c in 0 .. 8]") == "" and _size("x: f32[8, 4]") == "128 B"
+    assert _size("a: f64[i in min(m, 4) .. min(m, 4) + 2048, j in 0 .. 2048]") == "32 MiB"
 
 
 class Shell:
