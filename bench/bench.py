@@ -5,6 +5,7 @@ peak and its bytes at the speed of a copy of as many bytes) over our time.
 """
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -112,8 +113,8 @@ def main():
         import neuron_suite
 
         return neuron_suite.run(options)
-    if options.suite != "host":
-        parser.error(f"the suite `{options.suite}` is not built yet; there are `host` and `neuron`")
+    if options.suite in ("compile", "tune"):
+        return importlib.import_module(f"{options.suite}_suite").run(options)
     if options.child:
         return child(options.child, options.only)
     from measure import machine

@@ -6,6 +6,7 @@
 #include "python/dlpack.h"
 #include "python/kernel_object.h"
 #include "python/simulate.h"
+#include "schedule/schedule.h"
 
 namespace heddle::python {
 namespace {
@@ -333,6 +334,11 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("describe", &describe);
   m.def("set_recipe", &set_recipe);
   m.def("as_numpy", &as_numpy);
+  // Before Python takes itself apart, and libraries after it.
+  py::module_::import("atexit").attr("register")(py::cpp_function([] {
+    py::gil_scoped_release unlocked;
+    host::finish_abandoned();
+  }));
   m.def("set_threads", &set_threads);
   m.def("threads", &threads);
   m.def("set_cache", &set_cache);
@@ -355,6 +361,12 @@ PYBIND11_MODULE(_heddle, m) {
         [](std::string text, std::string name) { return value_or_raise(format(std::move(text), std::move(name))); });
   bind_simulator(m);
   m.def("version", [] { return std::string(version()); });
+  m.def("steps", [] {
+    py::list out;
+    for (const schedule::StepRow& row : schedule::step_rows())
+      out.append(py::make_tuple(std::string(row.name), std::string(row.usage), std::string(row.help), row.built));
+    return out;
+  });
   m.def("codes", [] {
     py::list out;
     for (const Code& c : codes())

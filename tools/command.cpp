@@ -334,6 +334,10 @@ int doctor() {
   std::cout << "heddle " << version() << "\ntargets:";
   for (const std::string& name : targets()) std::cout << " " << name;
   std::cout << "\nthreads: " << threads() << "\n";
+  const CacheInfo kept = cache();
+  std::cout << "cache on disk: " << (kept.on ? kept.folder : "off: " + kept.why_off) << "\n";
+  const std::string library = library_folder();
+  std::cout << "standard library: " << (library.empty() ? "not found beside this program" : library) << "\n";
   Result<Module> module = Module::parse("op twice(x: f32[n]) -> y: f32[n] { y[i] = x[i] + x[i] }");
   if (!module) return refuse(module.errors());
   Result<Kernel> kernel = module->op("twice")->compile({.arrays = {{ScalarType::f32, {-1}}}});

@@ -31,6 +31,9 @@ struct Compiled {
 Result<Compiled> compile(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
                          const CompileOptions& options = {});
 
+/// Waits for compiles whose callers were stopped (support/stop.h) and left. Runs by itself when the process ends; a host that tears
+/// libraries down before that calls it first.
+void finish_abandoned();
 /// The version and build of LLVM; empty where its build cannot be told.
 std::string llvm_build();
 

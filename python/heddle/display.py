@@ -3,6 +3,7 @@
 import difflib
 import html
 import itertools
+import math
 import re
 
 from .equations import equations
@@ -22,7 +23,7 @@ STYLE = """<style>
 .hd .bar button{font:inherit;margin-right:.5em}.hd .bar{margin:.3em 0}
 .hd ol{margin:.2em 0;padding-left:2.4em}.hd li{cursor:pointer;white-space:pre}.hd li.on{font-weight:600;background:rgba(84,174,255,.2)}
 .hd ul{margin:.2em 0;padding-left:1.6em}.hd ul li{cursor:auto;white-space:normal}
-.hd table{border-collapse:collapse;margin:.3em 0}.hd td,.hd th{padding:.1em .8em;text-align:left;background:none;border:none}
+.hd table{font:inherit;border-collapse:collapse;margin:.3em 0}.hd td,.hd th{padding:.1em .8em;text-align:left;background:none;border:none}
 .hd table.eq{font:15px/1.7 "STIX Two Text","Cambria Math","Latin Modern Roman",Georgia,serif}.hd table.eq td{padding:.05em .35em;white-space:nowrap;vertical-align:baseline}
 .hd table.eq td:first-child{text-align:right}.hd sub{font-size:.75em}.hd table.eq .word{font-size:.9em}
 .hd svg text{font:11px ui-monospace,Menlo,Consolas,monospace;fill:currentColor}.hd details>summary{cursor:pointer;opacity:.7}
@@ -94,6 +95,8 @@ def _line(text, mark=""):
     elif found := _LEAF.match(text):
         guard = f'<span class="dim">{_text((found[4] or "") + (found[5] or ""))}</span>'
         inside = f"{found[1]}{_text(found[6])} {guard}"
+    elif text.lstrip().startswith("stage "):
+        inside = f'<span class="dim">{_text(text)}</span>'
     else:
         inside = _text(text.removesuffix(" {"))
     return f'<div class="line {mark}">{inside}</div>'
@@ -111,6 +114,10 @@ def _tree(program, before=None):
         else:
             out += [_line(one, "gone") for one in old[i:i2]] + [_line(one, "new") for one in lines[j:j2]]
     return "".join(out)
+
+
+def error_html(error):
+    return _box(f'<div class="refused">{_text(error)}</div>')
 
 
 def program_html(text):
@@ -183,12 +190,14 @@ def numerics_html(numerics):
 # --- tuning ----------------------------------------------------------------------------------------------------------
 
 def _ticks(low, high):
-    """A few round numbers between two, for an axis by powers."""
-    marks, unit = [], 10.0 ** -3
-    while unit < high * 10:
-        marks += [m * unit for m in (1, 2, 5) if low <= m * unit <= high]
-        unit *= 10
-    return marks if len(marks) < 7 else [m for m in marks if f"{m:e}"[0] == "1"]
+    """A few round numbers between two: as few digits as it takes to have three of them."""
+    step = 10.0 ** math.ceil(math.log10(high))
+    while True:
+        for part in (1, 2, 5):
+            marks = [n * step / part for n in range(math.ceil(low * part / step), math.floor(high * part / step) + 1)]
+            if len(marks) >= 3:
+                return marks
+        step /= 10
 
 
 def _plot(result):
@@ -196,14 +205,15 @@ def _plot(result):
     timed = [(i, t) for i, t in enumerate(result.trials) if t.us]
     if not timed:
         return ""
-    import math
-
     wide, tall, left, low = 560, 200, 64, 24
     least, most = min(t.us for _, t in timed) * 0.95, max(t.us for _, t in timed) * 1.05
+
     def x(i):
         return left + (wide - left - 10) * (i + 0.5) / len(result.trials)
+
     def y(us):
         return 8 + (tall - low - 8) * (math.log(most) - math.log(us)) / (math.log(most) - math.log(least))
+
     parts = []
     for mark in _ticks(least, most):
         parts.append(f'<line x1="{left}" x2="{wide - 10}" y1="{y(mark):.1f}" y2="{y(mark):.1f}" stroke="currentColor" stroke-opacity=".15"/>'

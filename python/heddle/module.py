@@ -356,7 +356,8 @@ class Module:
         self._handle.check()
 
     def extend(self, text, name="<text>"):
-        """A module with more text, for example schedules of this one's ops; this module is unchanged."""
+        """A module with more text, for example schedules of this one's ops; this module is unchanged. Builders stand for their text."""
+        text = text if isinstance(text, str) else text.text
         return Module(self._handle.extend(text, name), self._texts + ((text, name),))
 
     def __reduce__(self):

@@ -188,6 +188,7 @@ def test_every_code_is_listed_and_explained():
 def test_doctor():
     said = heddle("doctor").stdout
     assert f"heddle {hd.__version__}" in said and "cpu/" in said and "compiling and running a kernel: works" in said
+    assert "cache on disk: " in said and "standard library: /" in said
 
 
 # --- bench, tune -----------------------------------------------------------------------------------------------------
