@@ -6,6 +6,7 @@
 
 #include "api/codes.h"
 #include "api/impl.h"
+#include "backend/host/memory_plan.h"
 #include "backend/host/target.h"
 #include "frontend/format.h"
 #include "frontend/parse.h"
@@ -413,6 +414,11 @@ Result<std::string> Kernel::llvm() const {
   Result<host::Compiled> c = recompile(*impl_);
   if (!c) return c.errors();
   return c->llvm_ir;
+}
+Result<std::string> Kernel::memory() const {
+  Result<ir::Program> program = impl_->program();
+  if (!program) return program.errors();
+  return host::memory_text(*program);
 }
 Result<std::string> Kernel::assembly() const {
   Result<host::Compiled> c = recompile(*impl_);

@@ -294,6 +294,9 @@ PyObject* get_llvm(PyObject* o, void*) {
 PyObject* get_asm(PyObject* o, void*) {
   return guarded([&] { return text_or_raise(handle(o).assembly()); });
 }
+PyObject* get_memory(PyObject* o, void*) {
+  return guarded([&] { return text_or_raise(handle(o).memory()); });
+}
 PyObject* get_schedule(PyObject* o, void*) {
   return guarded([&] { return py::str(handle(o).schedule()); });
 }
@@ -345,6 +348,7 @@ PyGetSetDef getters[] = {
     {"program", get_program, nullptr, "The program after all steps, printed.", nullptr},
     {"llvm", get_llvm, nullptr, "LLVM IR after the passes.", nullptr},
     {"asm", get_asm, nullptr, "Assembly.", nullptr},
+    {"memory", get_memory, nullptr, "Where each temporary lives: shape, memory and place, one on a line.", nullptr},
     {"schedule", get_schedule, nullptr, "The schedule's name; empty when the canonical program runs.", nullptr},
     {"target", get_target, nullptr, "The target, for example cpu/avx512.", nullptr},
     {"times", get_times, nullptr,

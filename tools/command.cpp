@@ -294,7 +294,7 @@ int emit(const Options& o) {
   Result<Kernel> kernel = op->compile(*request);
   if (!kernel) return refuse(kernel.errors());
   if (o.as == "program") return write_text(kernel->program(), o.output);
-  Result<std::string> text = o.as == "llvm" ? kernel->llvm() : kernel->assembly();
+  Result<std::string> text = o.as == "llvm" ? kernel->llvm() : o.as == "memory" ? kernel->memory() : kernel->assembly();
   if (!text) return refuse(text.errors());
   return write_text(*text, o.output);
 }

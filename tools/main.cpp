@@ -47,7 +47,8 @@ int dispatch(int argc, char** argv) {
   lower->add_flag("--why", o.why, "with what each step relied on");
   auto* emit = app.add_subcommand("emit", "prints what an op becomes");
   common(emit, o);
-  emit->add_option("--as", o.as, "program, llvm or asm")->check(CLI::IsMember({"program", "llvm", "asm"}));
+  emit->add_option("--as", o.as, "program, memory, llvm or asm")
+      ->check(CLI::IsMember({"program", "memory", "llvm", "asm"}));
   emit->add_option("-o", o.output, "a file instead of standard output");
   auto* fmt = app.add_subcommand("fmt", "formats texts in place; - from standard input to standard output");
   fmt->add_option("files", o.files, ".hd texts, or -")->required();

@@ -159,6 +159,7 @@ class Kernel {
   const std::string& program() const;  ///< printed, after all steps
   Result<std::string> llvm() const;    ///< LLVM IR after the passes
   Result<std::string> assembly() const;
+  Result<std::string> memory() const;   ///< where each temporary lives, one on a line
   const std::string& schedule() const;  ///< the schedule's name, empty when none was chosen
   const std::string& target() const;    ///< "cpu/avx512"
   Times times() const;

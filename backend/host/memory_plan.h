@@ -6,6 +6,7 @@
 // same offsets; what stands outside of it comes from the slice of the calling thread and is shared.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ir/program.h"
@@ -29,5 +30,7 @@ struct MemoryPlan {
 
 /// Refused when a temporary's extent has no bound that can be computed from the dims.
 Result<MemoryPlan> plan_memory(const ir::Program& program);
+/// The plan of a scheduled program for people: each temporary with its shape, its memory and its place, one on a line.
+Result<std::string> memory_text(const ir::Program& program);
 
 }  // namespace heddle::host

@@ -21,7 +21,7 @@ STYLE = """<style>
 .hd .word{color:#8250df}.hd .note{opacity:.7;font-style:italic}
 .hd .refused{border:1px solid #f85149;border-radius:4px;padding:.3em .6em;white-space:pre;background:rgba(248,81,73,.10)}
 .hd .bar button{font:inherit;margin-right:.5em}.hd .bar{margin:.3em 0}
-.hd ol{margin:.2em 0;padding-left:2.4em}.hd li{cursor:pointer;white-space:pre}.hd li.on{font-weight:600;background:rgba(84,174,255,.2)}
+.hd ol{margin:.2em 0;padding-left:2.4em}.hd li{cursor:pointer;white-space:pre}.hd li.no{color:#cf222e}.hd li.on{font-weight:600;background:rgba(84,174,255,.2)}
 .hd ul{margin:.2em 0;padding-left:1.6em}.hd ul li{cursor:auto;white-space:normal}
 .hd table{font:inherit;border-collapse:collapse;margin:.3em 0}.hd td,.hd th{padding:.1em .8em;text-align:left;background:none;border:none}
 .hd table.eq{font:15px/1.7 "STIX Two Text","Cambria Math","Latin Modern Roman",Georgia,serif}.hd table.eq td{padding:.05em .35em;white-space:nowrap;vertical-align:baseline}
@@ -145,9 +145,9 @@ def op_html(op):
 SCRIPT = """<script>(function(){
 var r=document.getElementById("ID"),p=r.querySelectorAll(".state"),l=r.querySelectorAll("ol>li"),n=0;
 function go(i){n=Math.max(0,Math.min(p.length-1,i));p.forEach(function(e,k){e.style.display=k==n?"":"none"});
-l.forEach(function(e,k){e.className=k==n?"on":""});r.querySelector(".at").textContent=n+" / "+(p.length-1)}
+l.forEach(function(e,k){e.classList.toggle("on",k==n)});r.querySelector(".at").textContent=n+" / "+(p.length-1)}
 l.forEach(function(e,k){e.onclick=function(){go(k)}});
-r.querySelector(".back").onclick=function(){go(n-1)};r.querySelector(".next").onclick=function(){go(n+1)};go(0)})()</script>"""
+r.querySelector(".back").onclick=function(){go(n-1)};r.querySelector(".next").onclick=function(){go(n+1)};go(FIRST)})()</script>"""
 
 
 def states_html(states):
@@ -161,10 +161,11 @@ def states_html(states):
         steps.append(f'<li class="no">refused: {_text(states.refusal.message)}</li>')
         panels.append(f'<div class="state"><div class="refused">{_text(states.refusal)}</div>{_tree(before)}</div>' if before else
                       f'<div class="state"><div class="refused">{_text(states.refusal)}</div></div>')
+    first = len(panels) - 1 if states.refusal is not None else 0  # a refusal is what the reader came for
     name = f"hd{next(_numbers)}x{id(states):x}"
     bar = '<div class="bar"><button class="back">back</button><button class="next">next</button><span class="at"></span></div>'
     return _box(f'<div id="{name}"><div><b>{_text(states.title)}</b></div><ol start="0">{"".join(steps)}</ol>{bar}{"".join(panels)}'
-                f'{SCRIPT.replace("ID", name)}</div>')
+                f'{SCRIPT.replace("ID", name).replace("FIRST", str(first))}</div>')
 
 
 def states_text(states):
