@@ -12,6 +12,9 @@ namespace {
 
 constexpr int format_version = 1;
 
+// What a request has more must be in the key of its front: a kernel that is found must be the one that was asked for.
+static_assert(sizeof(CompileOptions) == 288 && sizeof(Spec) == 40, "put the new field of the request into front_key");
+
 void head(ByteWriter& key, std::string_view kind, const ir::Target& target) {
   key.text(kind);
   key.put(format_version);
