@@ -1,6 +1,8 @@
 // The module _heddle: handles of the C++ surface, wrapped by python/heddle into what users see.
 #include <pybind11/stl.h>
 
+#include <chrono>
+
 #include "api/chooser.h"
 #include "python/arrays.h"
 #include "python/dlpack.h"
@@ -45,11 +47,17 @@ py::dict as_dict(const Diagnostic& d) {
   return out;
 }
 
-// Ctrl-C during long work: the signal's handler runs, its exception ends the work and is raised once the work is undone.
+// Ctrl-C during long work: the signal's handler runs, its exception ends the work and is raised once the work is undone. Python runs
+// handlers on its main thread only. Taking its lock may wait for other threads, so that is done seldom, and never for short work.
 class Interrupt {
  public:
   explicit Interrupt(CompileOptions& options) {
+    py::object main = py::module_::import("threading").attr("main_thread")();
+    if (main.attr("ident").cast<unsigned long>() != PyThread_get_thread_ident()) return;
     options.stop = [this] {
+      const auto now = std::chrono::steady_clock::now();
+      if (now - looked_ < std::chrono::milliseconds(50)) return false;
+      looked_ = now;
       py::gil_scoped_acquire locked;
       if (PyErr_CheckSignals() == 0) return false;
       raised_ = std::make_unique<py::error_already_set>();
@@ -62,6 +70,7 @@ class Interrupt {
   }
 
  private:
+  std::chrono::steady_clock::time_point looked_ = std::chrono::steady_clock::now();
   std::unique_ptr<py::error_already_set> raised_;
 };
 

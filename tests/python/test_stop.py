@@ -96,6 +96,24 @@ def test_a_handler_of_the_program_runs_and_the_work_goes_on():
         signal.signal(signal.SIGINT, before)
 
 
+def test_other_threads_compile_while_python_works():
+    """A thread that compiles does not wait for Python's lock, and has limits of its own."""
+    op, made = hd.parse(many_stages(10)).chain, []
+
+    def work():
+        made.append(op.compile(X, schedule="deep"))
+        with pytest.raises(hd.Error):
+            hd.parse(many_stages(60)).chain.compile(X, schedule="deep", time_limit_s=0.05)
+        made.append("limit")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive():
+        sum(range(1000))
+    thread.join()
+    assert made[1:] == ["limit"]
+
+
 def test_the_process_ends_in_peace_while_llvm_works():
     """An abandoned compile is waited for at exit, not crashed into."""
     text = many_stages(60)
