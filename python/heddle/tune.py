@@ -1,8 +1,6 @@
 """Search over the `tune` variables of a schedule: every candidate is checked, then timed in turns with the best one so far."""
 
-import itertools
 import os
-import random
 import re
 import statistics
 import sys
@@ -12,6 +10,7 @@ import numpy as np
 
 from . import _heddle
 from .errors import Error
+from .sampler import Sampler
 
 # A candidate replaces the best one when it takes at most this part of its time: less is noise.
 BETTER = 0.98
@@ -76,7 +75,8 @@ class _Search:
             raise ValueError(f"`{op.name}` has no schedule `{self.schedule}` to tune; its schedules: {', '.join(op.schedules) or 'none'}")
         self.name = name or self.schedule + "_tuned"
         self.variables = op._handle.tune_variables(self.schedule, target)
-        self.random, self.said = random.Random(seed), self.start
+        self.seed, self.said = seed, self.start
+        self.base = 1.0  # the best one's time over the default's
 
     def _compile(self, schedule, choices):
         return self.op.compile(**self.arrays, **self.consts, schedule=schedule, tune=choices, target=self.target, threads=self.threads)
@@ -95,11 +95,15 @@ class _Search:
         self.default.us = self.best_us = min(self._sample(kernel) for _ in range(3)) * 1e6
         self.default.ratio = 1.0
         try:
-            for choices in self._candidates():
+            names = [n for n, _, _ in self.variables]
+            sampler = Sampler([c for _, _, c in self.variables], [values[n] for n in names], self.seed)
+            sampler.tell([values[n] for n in names], 1.0)
+            while (point := sampler.next()) is not None:
                 if self._spent() >= self.budget:
                     stopped = "budget"
                     break
-                self._try(choices)
+                self._try(dict(zip(names, point)))
+                sampler.tell(point, self.relative)
                 self._report()
         except KeyboardInterrupt:
             stopped = "interrupted"
@@ -112,31 +116,10 @@ class _Search:
     def _spent(self):
         return time.perf_counter() - self.start
 
-    def _candidates(self):
-        """Neighbours of the best one first (one value one place up or down), then the rest in random order."""
-        names = [n for n, _, _ in self.variables]
-        lists = [sorted(set(c)) for _, _, c in self.variables]
-        seen = {tuple(self.default.choices[n] for n in names)}
-        size = int(np.prod([len(c) for c in lists], dtype=object)) if lists else 1
-        while len(seen) < size:
-            at = tuple(self.best.choices[n] for n in names)
-            near = [at[:i] + (c[j],) + at[i + 1:] for i, c in enumerate(lists) for j in (c.index(at[i]) - 1, c.index(at[i]) + 1) if 0 <= j < len(c)]
-            fresh = [p for p in near if p not in seen]
-            point = fresh[0] if fresh else self._random_point(lists, seen, size)
-            seen.add(point)
-            yield dict(zip(names, point))
-
-    def _random_point(self, lists, seen, size):
-        if size <= 20_000:
-            return self.random.choice([p for p in itertools.product(*lists) if p not in seen])
-        while True:
-            point = tuple(self.random.choice(c) for c in lists)
-            if point not in seen:
-                return point
-
     def _try(self, choices):
         trial = Trial(self.schedule, choices)
         self.trials.append(trial)
+        self.relative = None  # its time over the default's, measured against the best one so far
         try:
             kernel = self._compile(self.schedule, choices)
             why = self.checker.fault(kernel, choices)
@@ -154,8 +137,9 @@ class _Search:
                 trial.state = "slow"
                 break
         trial.us, trial.ratio = statistics.median(ours) * 1e6, statistics.median(ours) / statistics.median(theirs)
+        self.relative = self.base * trial.ratio
         if trial.state == "ok" and trial.ratio <= BETTER:
-            self.best, self.kernel, self.best_us = trial, kernel, trial.us
+            self.best, self.kernel, self.best_us, self.base = trial, kernel, trial.us, self.relative
 
     def _sample(self, kernel):
         """Seconds of one call."""
