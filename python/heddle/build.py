@@ -148,7 +148,7 @@ class ScheduleBuilder(Steps):
     def op(self):
         """The op in a module that has this schedule. Raises `Error` where the text is refused."""
         if self._made is None:
-            self._made = self._op._module.extend(self.text, f"<{self.name}>").op(self._op.name)
+            self._made = self._op.module.extend(self.text, f"<{self.name}>").op(self._op.name)
         return self._made
 
     def compile(self, *args, **how):

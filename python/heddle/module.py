@@ -123,6 +123,11 @@ class Op:
         return f"<heddle.Op {self.signature}>"
 
     @property
+    def module(self):
+        """The module that the op stands in."""
+        return self._module
+
+    @property
     def signature(self):
         """The declaration, for example `softmax(x: T[rows, cols]) -> y: T[rows, cols]`."""
 
