@@ -19,7 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/neuron/simulator/simulate.h"
-#include "tests/fuzz/random.h"
+#include "tests/fuzz/common/random.h"
 
 namespace heddle::fuzz {
 namespace {
