@@ -50,7 +50,11 @@ Simulation run(SourceRef source, const std::vector<SimArgument>& arguments, cons
   MemoryPlan plan = plan_memory(trace, *machine);
   Simulation out;
   out.report = model_time(trace, plan, *machine, options.timeline);
-  if (!options.data) return out;
+  if (!options.data) {  // the types of the outputs are known all the same
+    for (uint32_t t : trace.outputs)
+      out.outputs.push_back({scalar_of(trace.tensors[t].dtype), trace.tensors[t].shape, {}});
+    return out;
+  }
   std::vector<std::unique_ptr<Store>> stores(trace.tensors.size());
   size_t tensor = 0;
   for (const SimArgument& a : arguments)

@@ -35,7 +35,7 @@ struct SimulateOptions {
 };
 
 struct Simulation {
-  std::vector<SimArray> outputs;  ///< in the order of `return`
+  std::vector<SimArray> outputs;  ///< in the order of `return`; without data their types and extents
   Report report;
 };
 

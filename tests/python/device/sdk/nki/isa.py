@@ -1,0 +1,1 @@
+"""Names only: the stand-in runs no kernel."""
