@@ -27,6 +27,14 @@ class RaceChecker {
   RaceChecker(const Program& p, const For& loop, const Facts& at)
       : p_(p), loop_(loop), other_{static_cast<uint32_t>(p.symbols.size())}, at_(at) {}
 
+  /// The one at an iteration, the other at a later one.
+  bool apart_in_order(const Access& a, const Access& b) {
+    if (a.window.empty()) return false;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d)
+      if (ordered_in(a, b, d)) return true;
+    return never_meet(a, b);
+  }
+
   /// The first two accesses that may meet.
   bool find(const Access*& first, const Access*& second) {
     walk(loop_.body, [&](const StmtRef& s) {
@@ -106,24 +114,22 @@ class RaceChecker {
     return !has_load(out.lo) && !has_load(out.hi);
   }
 
-  bool apart_in(const Access& a, const Access& b, size_t dim) {
-    if (!mentions(a.window[dim].lo, loop_.loop) && !through_loops(a, dim)) return false;
+  // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other.
+  bool ordered_in(const Access& a, const Access& b, size_t dim) {
     Facts here = at_;
     here.add_range(loop_.loop, loop_.lo, loop_.hi);
     Range x, y;
     if (!hull(a, dim, here, x) || !hull(b, dim, here, y)) return false;
     const Substitution later{{loop_.loop, var(other_)}};
-    Facts both = here;
-    both.add(less(var(loop_.loop), var(other_)));
-    both.add(less(var(other_), loop_.hi));
-    auto before = [&](const Range& p, const Range& q) { return prove(both, less_equal(p.hi, q.lo)); };
-    auto moved = [&](const Range& r) { return Range{substitute(r.lo, later), substitute(r.hi, later), 0}; };
-    // a at an iteration against b at a later one, and the other way round; upwards or downwards.
-    auto separate = [&](const Range& p, const Range& q) {
-      const Range then = moved(q);
-      return before(p, then) || before(then, p);
-    };
-    return separate(x, y) && (&a == &b || separate(y, x));
+    here.add(less(var(loop_.loop), var(other_)));
+    here.add(less(var(other_), loop_.hi));
+    const Range then{substitute(y.lo, later), substitute(y.hi, later), 0};
+    return prove(here, less_equal(x.hi, then.lo)) || prove(here, less_equal(then.hi, x.lo));
+  }
+
+  bool apart_in(const Access& a, const Access& b, size_t dim) {
+    if (!mentions(a.window[dim].lo, loop_.loop) && !through_loops(a, dim)) return false;
+    return ordered_in(a, b, dim) && (&a == &b || ordered_in(b, a, dim));
   }
 
   // A bound of an inner loop may carry the loop variable.
@@ -166,6 +172,11 @@ class RaceChecker {
 };
 
 }  // namespace
+
+bool never_meet_later(const Program& program, const For& loop, const Facts& at, const Access& first,
+                      const Access& second) {
+  return RaceChecker(program, loop, at).apart_in_order(first, second);
+}
 
 Diagnostics check_races(const Program& program, const For& loop, const Place& place, const Facts& at) {
   const Access *first = nullptr, *second = nullptr;

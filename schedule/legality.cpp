@@ -4,6 +4,7 @@
 
 #include "ir/print.h"
 #include "ir/region.h"
+#include "ir/safety_races.h"
 #include "schedule/names.h"
 #include "support/limits.h"
 
@@ -146,17 +147,35 @@ bool own_cell(const Access& read, const Access& write) {
   return true;
 }
 
+// Statements of one region and what stands in it touch its cells in one and the same iteration of a loop around.
+bool in_one_region(const Access& a, const Access& b) {
+  if (!a.by || !b.by || a.by == b.by) return true;
+  for (const auto& [outer, inner] : {std::pair{a.by, b.by}, std::pair{b.by, a.by}})
+    if (as<Reduce>(outer) && !path_to({outer}, [&](const StmtRef& s) { return s == inner; }).empty()) return true;
+  return false;
+}
+
+// Different points of a stage are different cells, and each is computed once.
+bool points_of_one_stage(const Access& a, const Access& b) {
+  const Leaf *x = a.by ? as<Leaf>(a.by) : nullptr, *y = b.by ? as<Leaf>(b.by) : nullptr;
+  return x && y && x->stage == y->stage && !x->recomputed && !y->recomputed && !a.combines && !b.combines;
+}
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
+  const Facts at = facts_at(p, Path(loop.begin(), loop.end() - 1));
   std::vector<BufferId> own = allocated_in(l.body);
   std::string name = quoted(loop_name(p, l.loop));
   std::vector<Access> list = accesses(p, l.body);
   auto outer = [&](BufferId b) { return std::find(own.begin(), own.end(), b) == own.end(); };
+  auto never_meet = [&](const Access& a, const Access& b) {
+    return never_meet_later(p, l, at, a, b) && never_meet_later(p, l, at, b, a);
+  };
   for (const Access& w : list) {
     if (!w.writes || !outer(w.buffer)) continue;
     for (const Access& r : list) {
-      if (!r.reads || r.combines || r.buffer != w.buffer || own_cell(r, w)) continue;
+      if (!r.reads || r.combines || r.buffer != w.buffer || own_cell(r, w) || never_meet(r, w)) continue;
       Diagnostic d = step.refusal(
           codes::overlapping_writes,
           "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) + ", which others of them write");
@@ -165,6 +184,9 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
     }
     const Leaf* leaf = w.by ? as<Leaf>(w.by) : nullptr;
     bool apart = w.initialises || (leaf && writes_apart(p, *leaf, l));
+    for (const Access& x : list)
+      if (x.writes && x.buffer == w.buffer && !in_one_region(w, x) && !points_of_one_stage(w, x))
+        apart = apart && never_meet(w, x);
     if (!apart) {
       Diagnostic d = step.refusal(codes::overlapping_writes, "iterations of " + name + " may write the same cells of " +
                                                                  quoted(buffer_name(p, w.buffer)));

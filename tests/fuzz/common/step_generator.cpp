@@ -75,7 +75,7 @@ class Generator {
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(22)) {
+    switch (r_.below(24)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -93,7 +93,9 @@ class Generator {
       case 14: return simple("nontemporal", stage());
       case 15: return prefetch();
       case 16: return with_by("pipeline");
-      case 17: return part();
+      case 17:
+      case 21:
+      case 22: return part();
       case 18: return collapse();
       case 19:
       case 20: return layout();
@@ -132,7 +134,33 @@ class Generator {
     return t;
   }
   // Steps that make, join or move parts of a nest.
-  StepCall part() { return specialize(); }
+  StepCall part() {
+    switch (r_.below(4)) {
+      case 0: return specialize();
+      case 1: {
+        StepCall c = simple("fission", loop());
+        c.with["after"] = {path(stage())};
+        return c;
+      }
+      default: return fuse();
+    }
+  }
+  // Mostly loops that stand one after the other, with one name and so often with one extent.
+  StepCall fuse() {
+    std::vector<std::pair<std::string, std::string>> near;
+    for (size_t i = 0; i < loops_.size(); ++i)
+      for (size_t j = i + 1; j < loops_.size(); ++j)
+        if (loops_[i].around == loops_[j].around) {
+          near.emplace_back(loops_[i].name, loops_[j].name);
+          break;
+        }
+    StepCall c;
+    c.name = "fuse";
+    auto [first, second] = near.empty() || r_.chance(10) ? std::pair{loop(), loop()} : r_.pick(near);
+    c.operands = {path(first), path(second)};
+    if (r_.chance(60)) c.with["into"] = {path(fresh("f"))};
+    return c;
+  }
   StepCall specialize() {
     StepCall c = simple("specialize", r_.chance(70) ? stage() : r_.pick(owners_));
     Term dim = path(r_.pick({"m", "n", "k"}));
