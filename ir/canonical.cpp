@@ -1,7 +1,9 @@
 // The canonical program of an op: one nest per equation, in order. Everything that a schedule does starts from here.
 #include <algorithm>
+#include <functional>
 
 #include "ir/op.h"
+#include "ir/prove.h"
 #include "ir/visit.h"
 
 namespace heddle::ir {
@@ -103,7 +105,10 @@ StmtRef scatter_nest(Program& program, const Equation& eq) {
   return make_stmt(std::move(region), stage.place);
 }
 
-StmtRef nest(Program& program, const Equation& eq) {
+bool is_scan(AxisClass cls) { return cls == AxisClass::scan || cls == AxisClass::scan_reverse; }
+
+// `step`: of a stage in a scan, the value of its scan axis inside the loop around.
+StmtRef nest(Program& program, const Equation& eq, const Expr& step = {}) {
   const Stage stage = program.stage(eq.stage);
   Nest make{program, stage};
   Substitution loops;
@@ -113,6 +118,11 @@ StmtRef nest(Program& program, const Equation& eq) {
   leaf.reducer = eq.reducer;
   leaf.assigns = eq.assigns;
   for (const Axis& axis : stage.axes) {
+    if (is_scan(axis.cls)) {
+      loops.emplace_back(axis.symbol, step);
+      leaf.bindings.push_back(step);
+      continue;
+    }
     For l;
     l.loop = make.loop_for(axis);
     l.lo = over_loops(axis.lo, loops);
@@ -141,18 +151,117 @@ StmtRef nest(Program& program, const Equation& eq) {
   return wrap(inner, map_loops);
 }
 
+const Axis* scan_axis(const Stage& stage) {
+  auto at = std::find_if(stage.axes.begin(), stage.axes.end(), [](const Axis& a) { return is_scan(a.cls); });
+  return at == stage.axes.end() ? nullptr : &*at;
+}
+
+// The dim of the written buffers that the scan axis runs over.
+size_t scan_dim(const Stage& stage, const Assign& assign) {
+  for (size_t d = 0; d < assign.subs.size(); ++d)
+    if (const Var* v = assign.subs[d].as<Var>(); v && v->symbol == scan_axis(stage)->symbol) return d;
+  return 0;
+}
+
+void each_load(const Expr& e, const std::function<void(const Load&)>& f) {
+  walk(e, [&](const Expr& node) {
+    if (const Load* l = node.as<Load>()) f(*l);
+    return true;
+  });
+}
+
+void each_load(const StmtForm& form, const std::function<void(const Load&)>& f) {
+  map_exprs(make_stmt(form), [&](const Expr& e) {
+    each_load(e, f);
+    return e;
+  });
+}
+
+// Whether what a stage of a scan writes is read inside the block alone, and at the step that wrote it.
+bool lives_one_step(const Op& op, const Equation& writer) {
+  const Program& p = op.frame;
+  const size_t dim = scan_dim(p.stage(writer.stage), writer.assigns[0]);
+  bool local = true;
+  for (const Equation& eq : op.equations) {
+    const Stage& stage = p.stage(eq.stage);
+    const Axis* now = eq.scan == writer.scan ? scan_axis(stage) : nullptr;
+    auto note = [&](const Load& l) {
+      for (const Assign& a : writer.assigns) {
+        if (a.buffer != l.buffer) continue;
+        const Var* v = l.subs[dim].as<Var>();
+        local &= now && v && v->symbol == now->symbol;
+      }
+    };
+    for (const Assign& a : eq.assigns) {
+      each_load(a.value, note);
+      for (const Expr& sub : a.subs) each_load(sub, note);
+    }
+    for (const Axis& a : stage.axes) each_load(a.lo, note), each_load(a.hi, note);
+    each_load(stage.where, note);
+    for (const StmtForm& check : eq.checks) each_load(check, note);
+  }
+  return local;
+}
+
+std::vector<BufferId> temporaries(const Program& program, const Equation& eq) {
+  std::vector<BufferId> out;
+  for (const Assign& a : eq.assigns)
+    if (program.buffer(a.buffer).role == Role::temporary) out.push_back(a.buffer);
+  return out;
+}
+
+// for t { nests of the stages }, after the temporaries that are read across steps.
+void scan_nest(Program& program, const Op& op, size_t first, size_t end) {
+  const ScanBlock& block = op.scans[op.equations[first].scan];
+  const std::string last = program.stage(op.equations[end - 1].stage).name;
+  const Symbol& axis = program.symbol(block.axis);
+  For loop;
+  loop.loop = program.add(Symbol{axis.name, SymbolKind::loop, ScalarType::index, last, axis.place});
+  loop.lo = block.lo;
+  loop.hi = block.hi;
+  Expr step = var(loop.loop);
+  if (block.reverse) step = simplify(block.lo + block.hi - index_constant(1) - step);
+  for (size_t i = first; i < end; ++i) {
+    const Equation& eq = op.equations[i];
+    const Stage stage = program.stage(eq.stage);
+    for (const StmtForm& check : eq.checks)
+      loop.body.push_back(map_exprs(make_stmt(check, stage.place),
+                                    [&](const Expr& e) { return substitute(e, {{scan_axis(stage)->symbol, step}}); }));
+    std::vector<BufferId> fresh = temporaries(program, eq);
+    if (!fresh.empty()) {
+      bool local = lives_one_step(op, eq);
+      for (BufferId id : fresh) {
+        BoxDim& dim = program.buffers[id.value].box[scan_dim(stage, eq.assigns[0])];
+        if (local) dim.lo = step, dim.hi = simplify(step + 1);
+      }
+      (local ? loop.body : program.body).push_back(make_stmt(Alloc{fresh}, stage.place));
+    }
+    loop.body.push_back(nest(program, eq, step));
+  }
+  program.body.push_back(make_stmt(std::move(loop), program.stage(op.equations[end - 1].stage).place));
+}
+
 }  // namespace
 
 Program canonical(const Op& op) {
   Program program = op.frame;
   program.body.clear();
-  for (const Equation& eq : op.equations) {
+  for (const StmtForm& check : op.checks)
+    program.body.push_back(make_stmt(check, program.stage(op.equations[0].stage).place));
+  for (size_t i = 0; i < op.equations.size();) {
+    const Equation& eq = op.equations[i];
+    if (eq.scan >= 0) {
+      size_t end = i;
+      while (end < op.equations.size() && op.equations[end].scan == eq.scan) ++end;
+      scan_nest(program, op, i, end);
+      i = end;
+      continue;
+    }
     for (const StmtForm& check : eq.checks) program.body.push_back(make_stmt(check, program.stage(eq.stage).place));
-    std::vector<BufferId> fresh;
-    for (const Assign& a : eq.assigns)
-      if (program.buffer(a.buffer).role == Role::temporary) fresh.push_back(a.buffer);
+    std::vector<BufferId> fresh = temporaries(program, eq);
     if (!fresh.empty()) program.body.push_back(make_stmt(Alloc{fresh}, program.stage(eq.stage).place));
     program.body.push_back(scatters(program.stage(eq.stage)) ? scatter_nest(program, eq) : nest(program, eq));
+    ++i;
   }
   return program;
 }

@@ -12,25 +12,28 @@ struct Equation {
   StageId stage;
   std::vector<Assign> assigns;
   std::string reducer;           ///< of a reduction, else empty
-  std::vector<StmtForm> checks;  ///< `Check`s on data that must hold before this stage runs
-  int scan = -1;                 ///< index of its scan block, or -1
+  std::vector<StmtForm> checks;  ///< `Check`s on data that must hold before this stage runs; inside a scan at each of its steps
+  int scan = -1;                 ///< index of its scan block, or -1; the stages of a block follow one another
 };
 
+/// Stages that run together, one step after the other. Each has an axis of class scan or scan_reverse over this range.
 struct ScanBlock {
-  SymbolId axis;
+  SymbolId axis;  ///< names the loop
   Expr lo, hi;
   bool reverse = false;
 };
 
 struct Op {
   Program frame;  ///< tables, parameters, dims, facts, requirements; an empty body
+  std::vector<StmtForm> checks;  ///< on inputs alone: before the first write
   std::vector<Equation> equations;
   std::vector<ScanBlock> scans;
   std::string doc;
 };
 
 /// The canonical program: every temporary allocated in dram before its first use, one serial nest per equation, reductions
-/// as regions around their reduce loops, loops named as their axes.
+/// as regions around their reduce loops, loops named as their axes. A scan block is one serial loop, named by its last stage,
+/// around the nests of its stages; temporaries that are read at their own step only are allocated inside it.
 Program canonical(const Op& op);
 
 }  // namespace heddle::ir

@@ -243,6 +243,9 @@ class Verifier {
     loop_expr(l.predicate, place);
     if (l.assigns.empty()) return broken("leaves", "a leaf of `" + row.name + "` assigns nothing", place);
     const Reducer* reducer = p_.reducer(l.reducer);
+    for (size_t i = 0; i < row.axes.size(); ++i)
+      if (row.axes[i].cls == AxisClass::scan || row.axes[i].cls == AxisClass::scan_reverse)
+        serial_inside(l.bindings[i], 0, "the scan", row, place);
     for (const Assign& a : l.assigns) {
       if (a.kind == AssignKind::combine && user(reducer) && !is_state(*reducer, l.assigns))
         return broken("rows",
@@ -282,14 +285,15 @@ class Verifier {
     if (!region)
       return broken("regions", "`" + b.name + "` is combined into outside a region of `" + l.reducer + "`", place);
     for (size_t i = 0; i < row.axes.size(); ++i)
-      if (row.axes[i].cls != AxisClass::map) serial_inside(l.bindings[i], region->loops_outside, row, place);
+      if (row.axes[i].cls == AxisClass::reduce || row.axes[i].cls == AxisClass::scatter)
+        serial_inside(l.bindings[i], region->loops_outside, "a reduction", row, place);
   }
 
-  // The loops that a reduce axis is bound to, between the region and the leaf, run in order.
-  void serial_inside(const Expr& binding, size_t from, const Stage& row, const Place& place) {
+  // The loops that a reduce axis is bound to, between the region and the leaf, run in order; those of a scan axis all do.
+  void serial_inside(const Expr& binding, size_t from, const char* what, const Stage& row, const Place& place) {
     for (size_t i = from; i < loops_.size(); ++i)
       if ((kinds_[i] == LoopKind::parallel || kinds_[i] == LoopKind::vector) && mentions(binding, loops_[i]))
-        broken("parallel", "`" + p_.symbol(loops_[i]).name + "` runs a reduction of `" + row.name + "` out of order",
+        broken("parallel", "`" + p_.symbol(loops_[i]).name + "` runs " + what + " of `" + row.name + "` out of order",
                place);
   }
 

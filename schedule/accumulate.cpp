@@ -40,7 +40,8 @@ Result<StmtRef> combining_block(Step& step, const Reduction& r, Leaf leaf, const
     if (!known && !prove(at, condition)) guards.push_back(condition);
   };
   const std::vector<Expr>& subs = leaf.assigns.front().subs;
-  for (; axis < row.axes.size() && row.axes[axis].cls == AxisClass::map; ++axis) {
+  for (; axis < row.axes.size() && row.axes[axis].cls != AxisClass::reduce && row.axes[axis].cls != AxisClass::scatter;
+       ++axis) {
     const Axis& a = row.axes[axis];
     size_t d = 0;
     while (d < own.size() && !(subs[d].as<Var>() && subs[d].as<Var>()->symbol == a.symbol)) ++d;

@@ -82,13 +82,19 @@ Result<Done> carries_no_reduction(const Step& step, const Path& loop, const Leaf
       at = p.symbol(stage.axes[i].symbol).name;
       cls = stage.axes[i].cls;
     }
+  const bool scan = cls == AxisClass::scan || cls == AxisClass::scan_reverse;
   Diagnostic d =
-      step.refusal(codes::runs_a_reduction, quoted(name) + " carries the reduction of " + quoted(stage.name) +
-                                                ": its iterations combine into the same cells");
+      step.refusal(codes::runs_a_reduction, quoted(name) + " carries the " + (scan ? "scan" : "reduction") + " of " +
+                                                quoted(stage.name) +
+                                                (scan ? ": each iteration reads what the one before it computed"
+                                                      : ": its iterations combine into the same cells"));
   if (stage.place.known())
-    d.labels.push_back({stage.place, quoted(stage.name) + " is reduced over " + quoted(at) + " here"});
-  d.help = cls == AxisClass::scatter ? "several of its iterations may hit one cell: run a loop of another index at once"
-                                     : "make partial results first: `rfactor " + name + " by ..`";
+    d.labels.push_back(
+        {stage.place, quoted(stage.name) + (scan ? " runs along " : " is reduced over ") + quoted(at) + " here"});
+  d.help = scan ? "run a loop inside it at once"
+           : cls == AxisClass::scatter
+               ? "several of its iterations may hit one cell: run a loop of another index at once"
+               : "make partial results first: `rfactor " + name + " by ..`";
   return d;
 }
 
@@ -161,6 +167,25 @@ bool points_of_one_stage(const Access& a, const Access& b) {
   return x && y && x->stage == y->stage && !x->recomputed && !y->recomputed && !a.combines && !b.combines;
 }
 
+}  // namespace
+
+bool steps_apart(const Access& read, const Access& write, const std::vector<SymbolId>& loops, const Facts& at) {
+  auto still = [&](const Range& range) {
+    auto moves = [&](SymbolId s) { return mentions(range.lo, s) || mentions(range.hi, s); };
+    for (const Access* a : {&read, &write})
+      for (const SymbolRange& r : a->free)
+        if (moves(r.symbol)) return false;
+    return std::none_of(loops.begin(), loops.end(), moves) && !mentions_load(range.lo) && !mentions_load(range.hi);
+  };
+  for (size_t d = 0; d < read.window.size() && d < write.window.size(); ++d) {
+    const Range &r = read.window[d], &w = write.window[d];
+    if (still(r) && still(w) && (prove(at, less_equal(r.hi, w.lo)) || prove(at, less_equal(w.hi, r.lo)))) return true;
+  }
+  return false;
+}
+
+namespace {
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
@@ -176,6 +201,7 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
     if (!w.writes || !outer(w.buffer)) continue;
     for (const Access& r : list) {
       if (!r.reads || r.combines || r.buffer != w.buffer || own_cell(r, w) || never_meet(r, w)) continue;
+      if (steps_apart(r, w, {l.loop}, at)) continue;
       Diagnostic d = step.refusal(
           codes::overlapping_writes,
           "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) + ", which others of them write");

@@ -1,6 +1,7 @@
 // When a step is legal, in one place. Each question is answered with yes or with the diagnostic that says why not.
 #pragma once
 
+#include "ir/region.h"
 #include "schedule/step.h"
 #include "schedule/tree.h"
 
@@ -14,6 +15,10 @@ Result<Done> can_move(const Step& step, const ir::StmtRef& loop);
 
 /// Iterations may run at the same time: no reduce, scan or scatter axis is bound to the loop unless its region opens
 /// inside; no two iterations touch a cell of an outer buffer that one of them writes.
+/// A read and a write of one buffer meet at no two points of the loops: in one dim both stand still, and apart. In a scan one reads
+/// the step before the one that it writes.
+bool steps_apart(const ir::Access& read, const ir::Access& write, const std::vector<ir::SymbolId>& loops,
+                 const ir::Facts& at);
 Result<Done> can_run_at_once(const Step& step, const Path& loop);
 Result<Done> can_parallel(const Step& step, const Path& loop);
 /// As above; the body holds leaves only, and the extent is a constant within the limit.

@@ -38,6 +38,23 @@ std::string what_became(const ConsumedName& c) {
   return c.became.substr(0, space) + line_of(c.place) + c.became.substr(space);
 }
 
+// The loop around a scan's stages that runs an index of one of them; "" when there is none.
+std::string loop_of_scan(const Program& p, const std::string& stage, const std::string& index) {
+  std::string out;
+  for (const LeafSite& site : leaves(p.body)) {
+    const Stage& row = p.stage(site.leaf().stage);
+    if (row.name != stage) continue;
+    for (size_t i = 0; i < row.axes.size(); ++i) {
+      const AxisClass cls = row.axes[i].cls;
+      if (cls != AxisClass::scan && cls != AxisClass::scan_reverse) continue;
+      if (p.symbol(row.axes[i].symbol).name != index) continue;
+      for (const StmtRef& s : site.path)
+        if (const For* l = as<For>(s); l && mentions(site.leaf().bindings[i], l->loop)) out = loop_name(p, l->loop);
+    }
+  }
+  return out;
+}
+
 Diagnostic unknown_loop(const Step& step, const Term& term) {
   const std::string& text = term.text;
   std::string bare = text.substr(text.rfind('.') + 1);
@@ -60,6 +77,10 @@ Diagnostic unknown_loop(const Step& step, const Term& term) {
   if (dot == std::string::npos && !own.empty()) {
     d.message = "`" + text + "` is a stage, not a loop";
     d.help = "its loops are " + quoted_list(own);
+    return d;
+  }
+  if (std::string shared = loop_of_scan(step.program, owner, bare); !shared.empty()) {
+    d.help = "the stages of a scan share its loop, `" + shared + "`";
     return d;
   }
   std::string near = nearest(text, known);

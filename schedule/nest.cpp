@@ -109,6 +109,9 @@ Result<ProducerNest> untouched_nest(const Step& step, StageId stage) {
   for (size_t i = 0; i + 1 < nest.chain.size(); ++i) {
     regions += as<Reduce>(nest.chain[i]) != nullptr;
     if (children(nest.chain[i]).size() == 1) continue;
+    if (const For* l = as<For>(nest.chain[i]); l && runs_a_reduction(p, leaf, l->loop) && regions == 0)
+      return step.refusal(codes::touched_producer, "`" + row.name + "` is a stage of the scan over `" +
+                                                       loop_name(p, l->loop) + "`, which reads it at other steps");
     const Body& body = children(nest.chain[i]);
     const StmtRef& other = body[0] == nest.chain[i + 1] ? body[1] : body[0];
     return touched(step, row.name, "another statement stands inside its loops", other->place);

@@ -77,6 +77,9 @@ SymbolId copy_symbol(Program& p, SymbolId from, const std::string& owner, Symbol
   return p.add(std::move(s));
 }
 
+// Axes that both stages of a split reduction have: their cells, and the step of a scan.
+bool keeps(AxisClass cls) { return cls != AxisClass::reduce && cls != AxisClass::scatter; }
+
 // An expression over loops as one over axes: a loop that a map axis is `loop + rest` of is `axis - rest`.
 Expr over_axes(const Program& p, const Reduction& r, const Substitution& reduce_loops,
                const std::vector<Axis>& map_axes, Expr e) {
@@ -84,7 +87,7 @@ Expr over_axes(const Program& p, const Reduction& r, const Substitution& reduce_
   size_t axis = 0;
   const Stage& row = p.stage(r.stage);
   for (size_t i = 0; i < row.axes.size(); ++i) {
-    if (row.axes[i].cls != AxisClass::map) continue;
+    if (!keeps(row.axes[i].cls)) continue;
     const Expr& binding = r.leaf().bindings[i];
     Expr value = var(map_axes[axis++].symbol);
     std::vector<SymbolId> inside;
@@ -94,8 +97,8 @@ Expr over_axes(const Program& p, const Reduction& r, const Substitution& reduce_
     });
     for (SymbolId loop : inside) {
       AffineIn a = affine_in(simplify(binding), loop);
-      if (!a.ok || a.coefficient != 1) continue;
-      e = tidy(substitute(e, {{loop, value - a.rest}}));
+      if (!a.ok || (a.coefficient != 1 && a.coefficient != -1)) continue;
+      e = tidy(substitute(e, {{loop, a.coefficient == 1 ? value - a.rest : a.rest - value}}));
       break;
     }
   }
@@ -178,7 +181,7 @@ Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& 
   row.axes.clear();
   row.place = step.call.place;
   for (const Axis& a : old.axes) {
-    if (a.cls != AxisClass::map) continue;
+    if (!keeps(a.cls)) continue;
     Axis next = a;
     next.symbol = copy_symbol(p, a.symbol, name, SymbolKind::axis);
     next.lo = substitute(next.lo, out.body);
@@ -204,7 +207,7 @@ Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& 
     row.axes.push_back(std::move(next));
   }
   for (size_t i = 0; i < old.axes.size(); ++i) {
-    if (old.axes[i].cls == AxisClass::map) continue;
+    if (keeps(old.axes[i].cls)) continue;
     Expr value = over_axes(p, r, out.to_axes, map_axes, r.leaf().bindings[i]);
     if (mentions_loops(p, value))
       return step.refusal(codes::not_shown, "`" + p.symbol(old.axes[i].symbol).name + "` of `" + old.name +
@@ -250,7 +253,7 @@ StmtRef partial_leaf(Program& p, const Reduction& r, const Partial& made) {
   std::vector<Expr> bindings;
   const Stage& old = p.stage(r.stage);
   for (size_t i = 0; i < old.axes.size(); ++i)
-    if (old.axes[i].cls == AxisClass::map) bindings.push_back(substitute(leaf.bindings[i], made.loops));
+    if (keeps(old.axes[i].cls)) bindings.push_back(substitute(leaf.bindings[i], made.loops));
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.reduces[i]) bindings.push_back(made.loops[i].second);
   leaf.bindings = std::move(bindings);
@@ -309,7 +312,7 @@ Leaf combining_leaf(Step& step, const Reduction& r, const Partial& made) {
   leaf.bindings.clear();
   std::vector<Axis> axes;
   for (size_t i = 0; i < old.axes.size(); ++i) {
-    if (old.axes[i].cls != AxisClass::map) continue;
+    if (!keeps(old.axes[i].cls)) continue;
     axes.push_back(old.axes[i]);
     leaf.bindings.push_back(r.leaf().bindings[i]);
   }
@@ -333,7 +336,7 @@ Leaf combining_leaf(Step& step, const Reduction& r, const Partial& made) {
   Stage& row = p.stages[r.stage.value];
   row.where = kept_parts(row.where, [&](const Expr& e) {
     return std::any_of(old.axes.begin(), old.axes.end(),
-                       [&](const Axis& a) { return a.cls != AxisClass::map && mentions(e, a.symbol); });
+                       [&](const Axis& a) { return !keeps(a.cls) && mentions(e, a.symbol); });
   });
   row.axes = std::move(axes);
   for (Assign& a : leaf.assigns) {

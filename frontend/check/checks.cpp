@@ -152,6 +152,7 @@ void OpChecker::add_equation(ir::Equation equation) {
     for (ir::Assign& a : equation.assigns) a.value = tried(a.value);
   equation.checks = std::move(stage_checks_);
   stage_checks_.clear();
+  equation.scan = scan_.block;
   result_.op.equations.push_back(std::move(equation));
 }
 
@@ -176,20 +177,25 @@ void OpChecker::add_check(const ir::Expr& condition, const std::string& text, co
       return true;
     });
   };
+  for (size_t i = 0; i < needed.size(); ++i)
+    if (needed[i]) note_loads(scope_.indices[i].lo), note_loads(scope_.indices[i].hi);
+  note_loads(condition);
   std::string owner = scope_.stage + "@check" + std::to_string(first_checks_.size() + stage_checks_.size() + 1);
   for (size_t i = 0; i < needed.size(); ++i) {
     if (!needed[i]) continue;
     const Index& index = scope_.indices[i];
+    if (scan_.item && !inputs_only && (index.cls == ir::AxisClass::scan || index.cls == ir::AxisClass::scan_reverse)) {
+      check.coordinates.push_back(ir::var(index.symbol));  // bound by the loop of the scan (ir/canonical.cpp)
+      continue;
+    }
     ir::For loop;
     loop.loop = frame_.add(ir::Symbol{index.name, ir::SymbolKind::loop, ir::ScalarType::index, owner, index.place});
     loop.lo = ir::substitute(index.lo, loops);
     loop.hi = ir::substitute(index.hi, loops);
-    note_loads(loop.lo), note_loads(loop.hi);
     loops.emplace_back(index.symbol, ir::var(loop.loop));
     check.coordinates.push_back(ir::var(loop.loop));
     nest.push_back(std::move(loop));
   }
-  note_loads(condition);
   check.condition = ir::substitute(condition, loops);
   check.text = text;
   ir::StmtForm form = std::move(check);

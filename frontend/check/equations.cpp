@@ -18,16 +18,15 @@ Diagnostic OpChecker::unsupported(const std::string& what, const Place& place) c
 void OpChecker::block(const ast::Block& block) {
   for (const ast::Stmt& s : block) {
     if (const auto* eq = std::get_if<ast::Equation>(&s.form)) equation(*eq);
-    if (const auto* scan = std::get_if<ast::Scan>(&s.form)) {
-      report(unsupported("a `scan`", scan->axis.place));
-      for (const ast::Stmt& inner : scan->body)
-        if (const auto* eq = std::get_if<ast::Equation>(&inner.form))
-          if (int target = target_of(*eq); target >= 0) tensors_[target].state = Tensor::State::broken;
-    }
+    if (const auto* scan = std::get_if<ast::Scan>(&s.form)) this->scan(*scan);
   }
 }
 
 void OpChecker::equation(const ast::Equation& eq) {
+  if (int target = target_of(eq); target >= 0) equation(eq, target);
+}
+
+void OpChecker::equation(const ast::Equation& eq, int target) {
   scope_ = Scope();
   stage_checks_.clear();
   if (result_.op.equations.size() >= limits::stages) {
@@ -35,8 +34,6 @@ void OpChecker::equation(const ast::Equation& eq) {
       report(Diagnostic(codes::too_large, eq.place, "an op has at most " + std::to_string(limits::stages) + " stages"));
     return;
   }
-  int target = target_of(eq);
-  if (target < 0) return;
   if (eq.kind == ast::AssignKind::update) return update(target, eq);
   if (scatters(eq)) return scatter(target, eq);
   tensors_[target].state = Tensor::State::pending;
@@ -53,11 +50,13 @@ void OpChecker::equation(const ast::Equation& eq) {
   }
   // From here on every index of the equation exists; a failed right side may still show an unbound index or a shape.
   const bool state = !scope_.fields.empty();
-  if (good() && (value.known() || state) && resolve_ranges() && covers(tensors_[target], subs, eq.left[0]) &&
-      show_reads() && good()) {
+  const bool ranges = good() && (value.known() || state) && resolve_ranges();
+  if (ranges) fill_box(tensors_[target], subs);
+  if (ranges && covers(tensors_[target], subs, eq.left[0]) && show_reads() && good()) {
     bool done = true;
     if (state) done = finish_state(target, eq, subs, groups);
     else if (!scope_.extremum.empty()) done = finish_extremum(target, eq, subs, groups, value);
+    else if (reduces_itself(target, reducer, value)) finish_reduced_itself(target, eq, subs, groups, value, reducer);
     else finish(target, eq, std::move(subs), groups, value, reducer);
     if (!done) tensors_[target].state = Tensor::State::broken;
   } else {
@@ -157,6 +156,8 @@ int OpChecker::add_index(const ast::Name& name, ir::AxisClass cls) {
                .with_help("choose another name for the index"));
     return -1;
   };
+  if (scan_.item && name.text == scan_.item->axis.text && cls == ir::AxisClass::reduce)
+    return taken(scan_.item->axis.place, "the index of the scan");
   for (const Index& i : scope_.indices)
     if (i.active && i.name == name.text) return taken(i.place, "another index of `" + scope_.stage + "`");
   if (auto named = names_.find(name.text); named != names_.end())
@@ -209,6 +210,7 @@ bool OpChecker::left_index(const ast::Entry& e, std::vector<ir::Expr>& subs) {
                        "computed cells are combined: `y[id[i]] = sum[i] ..`"));
     return false;
   }
+  if (scan_.item && name.text == scan_.item->axis.text) return scan_index(e, name, subs);
   int at = add_index(name, ir::AxisClass::map);
   if (at < 0) return false;
   if (range) {
@@ -341,7 +343,7 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     }
   }
   ir::Expr v;
-  if (target.result)
+  if (!target.buffers.empty())
     v = value_of_type(*body, frame_.buffer(target.buffers[0]).type, "`" + target.name + "`", target.place,
                       target.type_text);
   else v = value(*body);
@@ -402,7 +404,7 @@ ir::Stage OpChecker::stage_row(const Tensor& t, const ast::Equation& eq, const s
 void OpChecker::finish(int target, const ast::Equation& eq, std::vector<ir::Expr> subs, const std::vector<int>& groups,
                        ir::Expr value, const std::string& reducer) {
   Tensor& t = tensors_[target];
-  if (!t.result) {
+  if (t.buffers.empty()) {
     ir::Buffer buffer;
     buffer.name = t.name;
     buffer.type = value.type();

@@ -92,7 +92,7 @@ bool OpChecker::never_empty(const Index& index, const Place& place) {
   if (!options_.show_bounds) return true;
   ir::Facts facts = facts_;
   for (const Index& i : scope_.indices)
-    if (i.cls == ir::AxisClass::map) facts.add_range(i.symbol, i.lo, i.hi);
+    if (i.cls != ir::AxisClass::reduce) facts.add_range(i.symbol, i.lo, i.hi);
   if (ir::prove(facts, some)) return true;
   if (options_.definition && mentions_const(some)) {
     result_.deferred = true;
@@ -176,11 +176,17 @@ bool OpChecker::finish_extremum(int target, const ast::Equation& eq, const std::
   equation.stage = frame_.add(stage_row(state, eq, equation.reducer));
   add_equation(std::move(equation));
 
-  // From here on the axes of the second stage: the map axes anew.
+  take(target, eq, subs, groups, ir::load(ScalarType::i64, state.buffers[pos], subs));
+  return true;
+}
+
+// The second stage of an equation that makes two: `value` speaks of the map axes of the first, and they are made anew.
+void OpChecker::take(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
+                     const std::vector<int>& groups, const ir::Expr& value) {
   ir::Substitution anew;
   std::vector<Index> map;
   for (Index i : scope_.indices) {
-    if (i.cls != ir::AxisClass::map) continue;
+    if (i.cls == ir::AxisClass::reduce) continue;
     ir::SymbolId old = i.symbol;
     i.symbol = frame_.add(ir::Symbol{i.name, ir::SymbolKind::axis, ScalarType::index, tensors_[target].name, i.place});
     i.lo = ir::substitute(i.lo, anew);
@@ -191,8 +197,7 @@ bool OpChecker::finish_extremum(int target, const ast::Equation& eq, const std::
   scope_.indices = std::move(map);
   std::vector<ir::Expr> cell;
   for (const ir::Expr& sub : subs) cell.push_back(ir::substitute(sub, anew));
-  finish(target, eq, cell, groups, ir::load(ScalarType::i64, state.buffers[pos], cell), "");
-  return true;
+  finish(target, eq, cell, groups, ir::substitute(value, anew), "");
 }
 
 }  // namespace heddle::frontend

@@ -53,6 +53,8 @@ class OpChecker : public Typing {
     std::vector<int> groups;                    ///< logical dims of each axis; empty = all 1
     Place place;                                ///< declaration
     Place defined;                              ///< the equation
+    int scan = -1;                              ///< the scan block that defines it, or -1
+    size_t scan_dim = 0;                        ///< the dim that the block's index runs over
   };
   struct Pack {
     int rank = 1;
@@ -86,6 +88,7 @@ class OpChecker : public Typing {
     bool conditional = false;    ///< in an arm of `if` and the like
     bool tried = false;          ///< has `or`
     size_t visible = 0;          ///< indices whose ranges hold here
+    bool finished = true;        ///< the tensor had its equation when it was read; false only inside a scan
     Place place;
   };
   /// The cell that a point of an update or scatter writes, while its left side is read.
@@ -106,6 +109,20 @@ class OpChecker : public Typing {
     std::map<std::string, ir::Expr> extents;  ///< of a state: what the dims in the reducer's shapes stand for
     ir::Expr where;
     size_t visible = SIZE_MAX;  ///< while binders are read: the indices before them
+  };
+  /// The scan block at hand.
+  struct ScanState {
+    const ast::Scan* item = nullptr;  ///< null outside of blocks
+    int block = -1;
+    ir::Expr lo, hi;
+    Place range_place;
+    /// Reads of stages that a later equation of the block defines: shown inside once their shapes are known.
+    struct Later {
+      Scope scope;
+      size_t access;
+      size_t equation;
+    };
+    std::vector<Later> later;
   };
 
   // --- signature.cpp -------------------------------------------------------------------------------------------------
@@ -143,6 +160,7 @@ class OpChecker : public Typing {
   // --- equations.cpp -------------------------------------------------------------------------------------------------
   void block(const ast::Block& block);
   void equation(const ast::Equation& eq);
+  void equation(const ast::Equation& eq, int target);
   int target_of(const ast::Equation& eq);
   bool left_side(const ast::Ref& left, const Tensor& target, std::vector<ir::Expr>& subs, std::vector<int>& groups);
   bool left_index(const ast::Entry& entry, std::vector<ir::Expr>& subs);
@@ -162,6 +180,22 @@ class OpChecker : public Typing {
   bool bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place);
   std::string state_reducer(const ast::ReducerItem& item);
 
+  // --- scan.cpp: recurrences -----------------------------------------------------------------------------------------
+  void scan(const ast::Scan& scan);
+  bool scan_target(const ast::Scan& scan, const ast::Equation& eq, int target);
+  bool scan_range(const ast::Scan& scan, const std::vector<std::pair<const ast::Equation*, int>>& stages);
+  void declare_read_early(const ast::Scan& scan, const std::vector<std::pair<const ast::Equation*, int>>& stages);
+  bool scan_index(const ast::Entry& entry, const ast::Name& name, std::vector<ir::Expr>& subs);
+  bool reduces_itself(int target, const std::string& reducer, const ir::Expr& value) const;
+  void finish_reduced_itself(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
+                             const std::vector<int>& groups, const ir::Expr& value, const std::string& reducer);
+  void fill_box(const Tensor& target, const std::vector<ir::Expr>& subs);
+  bool in_scan_order(const Access& access);
+  bool shape_known(const Access& access) const;
+  void show_later();
+  Hint likely_type(const ast::Expr& e, const std::map<std::string, ir::ScalarType>& known) const;
+  Hint likely_type(const ast::Right& right, const std::map<std::string, ir::ScalarType>& known) const;
+
   // --- update.cpp: `<-` ----------------------------------------------------------------------------------------------
   void update(int target, const ast::Equation& eq);
   bool is_index_name(const std::string& name) const;
@@ -179,6 +213,8 @@ class OpChecker : public Typing {
   ir::Expr extremum(const ast::Reduction& r, const Tensor& target);
   bool finish_extremum(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
                        const std::vector<int>& groups, const ir::Expr& value);
+  void take(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs, const std::vector<int>& groups,
+            const ir::Expr& value);
   bool never_empty(const Index& index, const Place& place);
   std::string extremum_reducer(ir::ScalarType type);
   std::string fresh_name(std::string name) const;
@@ -235,6 +271,7 @@ class OpChecker : public Typing {
   std::map<std::pair<bool, ir::ScalarType>, std::string> extrema_;  ///< reducers of argmax (true) and argmin by type
   ir::Facts facts_;
   Scope scope_;
+  ScanState scan_;
   std::vector<ir::StmtForm> first_checks_;  ///< hoisted before the first write
   std::vector<ir::StmtForm> stage_checks_;  ///< before the stage at hand
 };

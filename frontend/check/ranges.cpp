@@ -31,7 +31,7 @@ bool OpChecker::resolve_ranges() {
 
 bool OpChecker::infer(Index& index) {
   for (const Access& a : scope_.accesses) {
-    if (a.conditional || a.tried) continue;
+    if (a.conditional || a.tried || !shape_known(a)) continue;
     const ir::Buffer& buffer = frame_.buffer(a.buffer);
     for (size_t k = 0; k < a.subs.size(); ++k) {
       const auto* v = a.subs[k].as<ir::Var>();
@@ -68,8 +68,14 @@ bool OpChecker::infer(Index& index) {
 bool OpChecker::show_reads() {
   bool ok = true;
   // Checks on data add no accesses, so the list does not grow here.
-  for (const Access& a : scope_.accesses) {
+  for (size_t i = 0; i < scope_.accesses.size(); ++i) {
+    const Access& a = scope_.accesses[i];
+    ok &= in_scan_order(a);
     if (a.tried) continue;
+    if (!shape_known(a)) {
+      scan_.later.push_back({scope_, i, result_.op.equations.size()});
+      continue;
+    }
     for (size_t k = 0; k < a.subs.size(); ++k) ok &= show(a, k);
   }
   if (ok) check_ranges_of_data();

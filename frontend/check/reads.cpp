@@ -83,7 +83,8 @@ ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& 
     return {};
   }
   if (t.state == Tensor::State::broken) return {};
-  if (t.state == Tensor::State::pending) {
+  const bool early = scan_.item && t.scan == scan_.block && !t.buffers.empty() && !t.reducer;
+  if (t.state == Tensor::State::pending && !early) {
     bool itself = t.name == scope_.stage;
     Diagnostic d(codes::stage_order, place,
                  itself ? "`" + t.name + "` reads itself" : "`" + t.name + "` is read before it is defined");
@@ -100,6 +101,7 @@ ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& 
   access.buffer = t.buffers[field];
   access.place = place;
   access.tried = read.otherwise != nullptr;
+  access.finished = t.state == Tensor::State::readable;
   access.visible = scope_.visible;
   if (!subscripts(t, t.groups, read.ref.subs, place, access)) return {};
   if (read.ref.field_subscripted)

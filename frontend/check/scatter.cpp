@@ -31,6 +31,11 @@ void OpChecker::scatter(int target, const ast::Equation& eq) {
   scope_.stage = t.name;
   t.state = Tensor::State::broken;
   size_t before = found_.size();
+  if (scan_.item) {
+    report(Diagnostic(codes::left_side, left.place, "computed cells take their values outside of a scan")
+               .label(scan_.item->axis.place, "the scan"));
+    return;
+  }
   if (!t.result) {
     report(Diagnostic(codes::left_side, left.place, "nothing gives `" + t.name + "` its dims: its cells are computed")
                .with_help("let a result of the op take the contributions"));

@@ -44,10 +44,7 @@ Result<CheckedOp> OpChecker::run() {
     undefined_results();
   }
   if (!found_.empty()) return std::move(found_);
-  if (!first_checks_.empty()) {
-    auto& checks = result_.op.equations.front().checks;
-    checks.insert(checks.begin(), first_checks_.begin(), first_checks_.end());
-  }
+  result_.op.checks = std::move(first_checks_);
   return std::move(result_);
 }
 
@@ -206,10 +203,15 @@ void OpChecker::declare_tensors() {
     frame_.parameters.push_back(std::move(q));
   }
   for (const ast::Param& p : item_.results) declare_tensor(p, ir::Role::out);
-  for (const ast::Stmt& s : item_.body)
-    if (const auto* eq = std::get_if<ast::Equation>(&s.form))
-      if (eq->kind != ast::AssignKind::update)
-        for (const ast::Ref& left : eq->left) later_.try_emplace(left.path.first(), left.path.place);
+  auto note = [&](const ast::Stmt& s) {
+    if (const auto* eq = std::get_if<ast::Equation>(&s.form); eq && eq->kind != ast::AssignKind::update)
+      for (const ast::Ref& left : eq->left) later_.try_emplace(left.path.first(), left.path.place);
+  };
+  for (const ast::Stmt& s : item_.body) {
+    note(s);
+    if (const auto* scan = std::get_if<ast::Scan>(&s.form))
+      for (const ast::Stmt& inner : scan->body) note(inner);
+  }
 }
 
 void OpChecker::declare_tensor(const ast::Param& p, ir::Role role) {

@@ -16,6 +16,8 @@ using namespace ir;
 
 namespace {
 
+bool is_scan(AxisClass cls) { return cls == AxisClass::scan || cls == AxisClass::scan_reverse; }
+
 Result<Done> can_inline(const Step& step, StageId stage, const LeafSite& site) {
   const Program& p = step.program;
   const Stage& row = p.stage(stage);
@@ -32,8 +34,17 @@ Result<Done> can_inline(const Step& step, StageId stage, const LeafSite& site) {
   if (leaf.assigns.size() != 1 || leaf.assigns[0].kind != AssignKind::define || !row.pure)
     return refuse("is no plain equation");
   if (p.buffer(leaf.assigns[0].buffer).role != Role::temporary) return refuse("is an output of the op");
+  // Allocated inside the loop of its scan, it is read at its own step only.
+  bool one_step = false;
+  const Path alloc_path = path_to_alloc(p, leaf.assigns[0].buffer);
+  for (const StmtRef& s : alloc_path)
+    if (const For* l = as<For>(s))
+      for (size_t i = 0; i < row.axes.size(); ++i)
+        one_step |= is_scan(row.axes[i].cls) && mentions(leaf.bindings[i], l->loop);
   for (size_t i = 0; i < row.axes.size(); ++i)
-    if (row.axes[i].cls != AxisClass::map || !dim_of_axis(p, leaf, i))
+    if (is_scan(row.axes[i].cls) && !one_step) return refuse("is read by its scan at other steps");
+  for (size_t i = 0; i < row.axes.size(); ++i)
+    if ((row.axes[i].cls != AxisClass::map && !is_scan(row.axes[i].cls)) || !dim_of_axis(p, leaf, i))
       return refuse("does not define its cells by plain indices");
   for (size_t i = 0; i + 1 < site.path.size(); ++i)
     if (children(site.path[i]).size() != 1 && !path_to_alloc(p, leaf.assigns[0].buffer).empty()) {

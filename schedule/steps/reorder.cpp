@@ -148,18 +148,24 @@ Result<Done> vectors_stay(const Step& step, const Chain& chain, const std::vecto
 Result<Done> iterations_apart(const Step& step, const Chain& chain) {
   std::vector<BufferId> own = allocated_in(chain.inner);
   std::vector<Access> list = accesses(step.program, chain.inner);
+  std::vector<SymbolId> loops;
+  for (const StmtRef& l : chain.loops) loops.push_back(std::get<For>(l->form).loop);
+  const Facts at = facts_at(step.program, chain.outer);
   for (const Access& w : list) {
     if (!w.writes || std::find(own.begin(), own.end(), w.buffer) != own.end()) continue;
     for (const Access& r : list)
-      if (r.reads && !r.combines && r.buffer == w.buffer)
+      if (r.reads && !r.combines && r.buffer == w.buffer && !steps_apart(r, w, loops, at))
         return step.refusal(codes::order_matters, "iterations read `" + buffer_name(step.program, w.buffer) +
                                                       "`, which others of them write");
   }
   for (const LeafSite& site : leaves(chain.inner))
-    for (const Axis& a : step.program.stage(site.leaf().stage).axes)
-      if (a.cls == AxisClass::scan || a.cls == AxisClass::scan_reverse)
-        return step.refusal(codes::order_matters, "`" + step.program.stage(site.leaf().stage).name +
-                                                      "` is a scan; its loops keep their order");
+    for (size_t i = 0; i < site.leaf().bindings.size(); ++i) {
+      const AxisClass cls = step.program.stage(site.leaf().stage).axes[i].cls;
+      if (cls != AxisClass::scan && cls != AxisClass::scan_reverse) continue;
+      if (std::any_of(loops.begin(), loops.end(), [&](SymbolId s) { return mentions(site.leaf().bindings[i], s); }))
+        return step.refusal(codes::order_matters,
+                            "`" + step.program.stage(site.leaf().stage).name + "` is a scan; its loop keeps its place");
+    }
   return Done{};
 }
 

@@ -1,0 +1,161 @@
+"""Recurrences: forward and reverse scans, several stages, their schedules, against loops of NumPy."""
+
+import numpy as np
+import pytest
+from test_language import everywhere
+
+import heddle as hd
+
+SHAPES = [(0, 3), (1, 1), (1, 5), (2, 8), (7, 3), (5, 17), (9, 33), (4, 0)]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+LSTM = """
+op lstm(x: f32[ns, nb, ni], wx: f32[ni, (4, nu)], wh: f32[nu, (4, nu)], bias: f32[(4, nu)], h0: f32[nb, nu], c0: f32[nb, nu])
+  -> (h: f32[ns, nb, nu], c: f32[ns, nb, nu]) {
+  gx[t, b, k, j] = sum[i] x[t, b, i] * wx[i, (k, j)]
+  scan t {
+    gh[t, b in 0..nb, k, j] = sum[m] (h[t - 1, b, m] or h0[b, m]) * wh[m, (k, j)]
+    z[t, b, k, j] = gx[t, b, k, j] + gh[t, b, k, j] + bias[(k, j)]
+    c[t, b, j] = sigmoid(z[t, b, 1, j]) * (c[t - 1, b, j] or c0[b, j]) + sigmoid(z[t, b, 0, j]) * tanh(z[t, b, 2, j])
+    h[t, b, j] = sigmoid(z[t, b, 3, j]) * tanh(c[t, b, j])
+  }
+}
+schedule lstm.lanes on cpu allow reassociate {
+  compute_at gx at h.t
+  rfactor gh.m by 4 as part
+  vectorize part.mv
+  inline z
+  vectorize h.j, c.j by 8
+  parallel h.b, gh.b
+}
+schedule lstm.gates on cpu {
+  reorder gh.b, gh.k, gh.m, gh.j
+  compute_at z at h.t in l1
+  reorder gx.t, gx.b, gx.i, gx.k, gx.j
+  vectorize gx.j, gh.j, z.j by lanes(f32)
+  parallel gx.t
+  parallel gh.b
+}
+schedule lstm.peeled on cpu { peel h.t by 2; unroll z.k; vectorize h.j by 4 }
+schedule lstm.steps on cpu { split h.t by 3 into outer, inner; vectorize c.j by 4; collapse gh.b, gh.k into bk; parallel gh.bk }
+"""
+
+
+@pytest.mark.parametrize(("ns", "nb", "ni", "nu"), [(1, 1, 1, 1), (3, 2, 4, 5), (0, 2, 3, 4), (5, 3, 7, 16), (2, 1, 3, 9)])
+def test_lstm(ns, nb, ni, nu):
+    rng = np.random.default_rng(ns * 100 + nu)
+    x, h0, c0 = rng.normal(size=(ns, nb, ni)), rng.normal(size=(nb, nu)), rng.normal(size=(nb, nu))
+    wx, wh, bias = rng.normal(size=(ni, 4 * nu)), rng.normal(size=(nu, 4 * nu)), rng.normal(size=4 * nu)
+    args = [a.astype(np.float32) for a in (x, wx, wh, bias, h0, c0)]
+    hs, cs = np.zeros((ns, nb, nu)), np.zeros((ns, nb, nu))
+    x, wx, wh, bias, h, c = (a.astype(np.float64) for a in args)
+    for t in range(ns):
+        z = (x[t] @ wx + h @ wh + bias).reshape(nb, 4, nu)
+        c = sigmoid(z[:, 1]) * c + sigmoid(z[:, 0]) * np.tanh(z[:, 2])
+        h = sigmoid(z[:, 3]) * np.tanh(c)
+        hs[t], cs[t] = h, c
+    out = (np.zeros((ns, nb, nu), np.float32), np.zeros((ns, nb, nu), np.float32))
+    everywhere(hd.parse(LSTM).lstm, *args, out=out, expected=(hs, cs))
+
+
+PLAIN = """
+op decay(a: f32, x: f32[n, m]) -> y: f32[n, m] { scan i { y[i, j] = a * (y[i - 1, j] or 0) + x[i, j] } }
+schedule decay.lanes on cpu { vectorize y.j by 8 }
+schedule decay.threads on cpu { parallel y.j }
+op back(a: f32[n], x: f32[n, m]) -> y: f32[n, m] { scan i reverse { y[i, j] = a[i] * (y[i + 1, j] or 1) + x[i, j] } }
+schedule back.lanes on cpu { split y.j by 4 into jo, ji; vectorize y.ji; unroll y.jo by 2 }
+op along_the_last(x: f32[n, m]) -> y: f32[n, m] { scan j { y[i, j] = max(y[i, j - 1] or -inf, x[i, j]) } }
+schedule along_the_last.lanes on cpu { vectorize y.i by 4 }
+"""
+
+
+@pytest.mark.parametrize(("n", "m"), SHAPES)
+def test_recurrences(n, m):
+    rng = np.random.default_rng(n * 10 + m)
+    x, a = rng.normal(size=(n, m)).astype(np.float32), rng.uniform(-1, 1, size=n).astype(np.float32)
+    module = hd.parse(PLAIN)
+    y, carried = np.zeros((n, m)), np.zeros(m)
+    for i in range(n):
+        y[i] = carried = np.float64(np.float32(0.7)) * carried + x[i]
+    everywhere(module.decay, 0.7, x, out=np.zeros((n, m), np.float32), expected=y)
+    carried = np.ones(m)
+    for i in reversed(range(n)):
+        y[i] = carried = np.float64(a[i]) * carried + x[i]
+    everywhere(module.back, a, x, out=np.zeros((n, m), np.float32), expected=y)
+    everywhere(module.along_the_last, x, out=np.zeros((n, m), np.float32), expected=np.maximum.accumulate(x, axis=1))
+
+
+SEVERAL = """
+op mixed(x: f32[n, m]) -> y: f32[n, m] {
+  scan t {
+    u[t, j] = x[t, j] + (v[t - 1, j] or 0)
+    w[t] = max[j] u[t, j]
+    v[t, j in 0 .. m] = if w[t] > 1 then u[t, j] * 0.5 else u[t, j]
+  }
+  y[t, j] = v[t, j]
+}
+schedule mixed.lanes on cpu { compute_at w at v.j; vectorize u.j by 4; inline v when n < 0 }
+op fibonacci(seed: i64[n]) -> y: i64[n] { scan t { y[t] = if t < 2 then seed[t] else y[t - 1] + y[t - 2] } }
+op walk(x: f32[n, m], start: i64[]) -> (pos: i64[n], seen: f32[n]) {
+  require m >= 1, "there is a place to go"
+  scan t {
+    seen[t] = x[t, pos[t - 1] or start]
+    pos[t] = argmax[j] x[t, j] * seen[t]
+  }
+}
+op markov(p: f64[m, m], start: f64[m], const n: int) -> y: f64[n, m] {
+  scan t { y[t, j] = sum[i] (y[t - 1, i] or start[i]) * p[i, j] }
+}
+schedule markov.lanes on cpu { reorder y_sum.i, y_sum.j; vectorize y_sum.j, y.j by 4 }
+op states(x: f32[n, m]) -> y: f32[n] {
+  scan t {
+    s[t] = spread[j] (lo = x[t, j] + (y[t - 1] or 0), hi = x[t, j])
+    y[t] = if s[t].hi > s[t].lo then s[t].hi - s[t].lo else 0
+  }
+}
+reducer spread(lo: f32, hi: f32) commutes exactly {
+  identity { lo = inf; hi = -inf }
+  combine(a, b) { lo = min(a.lo, b.lo); hi = max(a.hi, b.hi) }
+}
+""".replace("; inline v when n < 0", "")
+
+
+@pytest.mark.parametrize(("n", "m"), [(n, m) for n, m in SHAPES if m])
+def test_several_stages(n, m):
+    rng = np.random.default_rng(n * 10 + m)
+    x = rng.normal(size=(n, m)).astype(np.float32)
+    module = hd.parse(SEVERAL)
+    y, v = np.zeros((n, m), np.float32), np.zeros(m, np.float32)
+    for t in range(n):
+        u = x[t] + v
+        y[t] = v = u * np.float32(0.5) if u.max() > 1 else u
+    everywhere(module.mixed, x, out=np.zeros((n, m), np.float32), expected=y)
+    seed = np.arange(1, n + 1)
+    want = seed.copy()
+    for t in range(2, n):
+        want[t] = want[t - 1] + want[t - 2]
+    everywhere(module.fibonacci, seed, out=np.zeros(n, np.int64), expected=want)
+    at, seen, now = np.zeros(n, np.int64), np.zeros(n, np.float32), m - 1
+    for t in range(n):
+        seen[t] = x[t, now]
+        at[t] = now = np.argmax(x[t] * seen[t])
+    everywhere(module.walk, x, np.array(m - 1), out=(np.zeros(n, np.int64), np.zeros(n, np.float32)), expected=(at, seen))
+    p, start = rng.uniform(size=(m, m)), rng.uniform(size=m)
+    want, now = np.zeros((n, m)), start
+    for t in range(n):
+        want[t] = now = now @ p
+    everywhere(module.markov, p, start, n, out=np.zeros((n, m)), expected=want)
+    want, last = np.zeros(n), np.float32(0)
+    for t in range(n):
+        want[t] = last = max(np.float32(0), x[t].max() - (x[t] + last).min())
+    everywhere(module.states, x, out=np.zeros(n, np.float32), expected=want)
+
+
+def test_a_place_outside_stops_the_kernel():
+    module = hd.parse(SEVERAL)
+    with pytest.raises(hd.Error, match="is inside `x`"):
+        module.walk(np.ones((2, 3), np.float32), np.array(3))
