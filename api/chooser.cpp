@@ -14,6 +14,7 @@ Result<Chooser> Chooser::make(const OpImpl& op, const CompileOptions& options) {
   for (const ir::ScheduleText* s : candidates(op, options, *target)) {
     Result<ir::Expr> where = where_of(*canonical, *s);
     if (!where) return where.errors();
+    if (ir::is_constant(*where, 0)) continue;
     Row row;
     row.schedule = s->name;
     row.conditional = where->known();

@@ -4,11 +4,14 @@
 
 #include "api/codes.h"
 #include "api/impl.h"
+#include "api/machine.h"
+#include "backend/host/instr_rows.h"
 #include "backend/host/target.h"
 #include "ir/op.h"
 #include "ir/print.h"
 #include "ir/safety.h"
 #include "ir/visit.h"
+#include "jit/codes.h"
 #include "jit/plan.h"
 
 namespace heddle::api {
@@ -44,6 +47,17 @@ std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module) {
   std::vector<ir::DerivedStep> out;
   for (const auto& step : module.steps) out.push_back(*step);
   return out;
+}
+
+// Whether a schedule replaces nests by an instruction that the target has no machine code for: right, but slow.
+bool lacks_instrs(const std::vector<ir::ScheduleLine>& lines, const ir::Target& target) {
+  for (const ir::ScheduleLine& line : lines) {
+    if (lacks_instrs(line.then, target) || lacks_instrs(line.otherwise, target)) return true;
+    if (line.kind != ir::ScheduleLine::Kind::step || line.step.name != "replace") continue;
+    auto by = line.step.with.find("by");
+    if (by != line.step.with.end() && !by->second.empty() && host::lacks_instr(by->second[0].text, target)) return true;
+  }
+  return false;
 }
 
 // The step `fix DIM = N`, as a schedule would have it.
@@ -87,6 +101,7 @@ bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& l
 // A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
 bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
   if (!where.known()) return true;
+  if (ir::is_constant(where, 0)) return false;
   Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
   jit::IndexCode code;
   if (!plan || !code.compile(where, plan->dim_symbols())) return false;
@@ -136,7 +151,7 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
     for (const auto& [name, rank] : instance->packs)
       if (rank == 0) missing.push_back(name);
   for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
-    if (runs_on(s->target, target) &&
+    if (runs_on(s->target, target) && !lacks_instrs(s->lines, target) &&
         std::none_of(missing.begin(), missing.end(), [&](const std::string& r) { return names_loop(s->lines, r); }))
       fitting.push_back(s);
   return fitting;
@@ -144,7 +159,10 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
 
 Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& text) {
   if (!text.has_where) return ir::Expr();
-  return schedule::schedule_where(canonical, text);
+  Result<ir::Expr> where = schedule::schedule_where(canonical, text);
+  // Types alone may decide it.
+  if (where && ir::is_constant(*where, 1)) return ir::Expr();
+  return where;
 }
 
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
@@ -157,10 +175,16 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
     if (!chosen)
       return Diagnostic(codes::unknown_schedule, {}, "`" + op.name + "` has no schedule `" + *options.schedule + "`")
           .with_help("its schedules: " + names_of(op));
-    if (!runs_on(chosen->target, target))
+    // Asked for by name, a schedule for a machine with more instructions runs what they mean.
+    if (!runs_on(chosen->target, target) && !(member_rank(chosen->target) > 0 && lacks_instrs(chosen->lines, target)))
       return Diagnostic(codes::schedule_target, chosen->place,
                         "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target +
                             "`, not for `" + target.name + "`");
+    Result<ir::Expr> where = where_of(canonical, *chosen);
+    if (where && ir::is_constant(*where, 0))
+      return Diagnostic(
+          jit::codes::requirement_fails, chosen->where.place,
+          "the schedule `" + op.name + "." + chosen->name + "` is not for these types: its `where` never holds");
   } else if (!options.schedule) {
     for (const ir::ScheduleText* s : candidates(op, options, target)) {
       Result<ir::Expr> where = where_of(canonical, *s);
@@ -177,7 +201,8 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
   }
   out.schedule = chosen->name;
   Result<schedule::Scheduled> scheduled =
-      schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states);
+      schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states,
+                               instr_table(op.module->module));
   if (!scheduled) return scheduled.errors();
   out.scheduled = std::move(*scheduled);
   out.canonical = std::move(canonical);

@@ -99,8 +99,9 @@ Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& 
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
                                  const ir::Target& target, std::vector<schedule::State>* states = nullptr);
-/// A request with a type for each array, for checking a schedule without arrays.
-CompileOptions typical_request(const OpImpl& op);
+/// A request with a type for each array, for checking a schedule without arrays: f32 where it fits, else another type for which
+/// its `where` may hold.
+CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedule = nullptr);
 /// Program -> kernel; `times` holds what came before.
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
                                                     const std::string& schedule, int threads, uint64_t strided,

@@ -75,13 +75,18 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
   return out;
 }
 
-CompileOptions typical_request(const OpImpl& op) {
+namespace {
+
+// The `round`th type of each generic, f32 first.
+CompileOptions request_of(const OpImpl& op, size_t round) {
   const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
   std::map<std::string, ScalarType> types;
   for (const frontend::GenericParam& g : signature.generics) {
-    auto members = ir::class_members(g.cls);
-    bool f32 = std::find(members.begin(), members.end(), ScalarType::f32) != members.end();
-    types[g.name] = f32 || members.empty() ? ScalarType::f32 : members.front();
+    const std::span<const ScalarType> all = ir::class_members(g.cls);
+    std::vector<ScalarType> members(all.begin(), all.end());
+    auto f32 = std::find(members.begin(), members.end(), ScalarType::f32);
+    if (f32 != members.end()) std::rotate(members.begin(), f32, f32 + 1);
+    types[g.name] = members.empty() ? ScalarType::f32 : members[round % members.size()];
   }
   CompileOptions out;
   for (const frontend::SignatureParam& p : signature.params) {
@@ -92,6 +97,22 @@ CompileOptions typical_request(const OpImpl& op) {
     out.arrays.push_back(std::move(spec));
   }
   return out;
+}
+
+}  // namespace
+
+CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedule) {
+  size_t rounds = 1;
+  for (const frontend::GenericParam& g : op.module->module.op(op.name)->signature.generics)
+    rounds = std::max(rounds, ir::class_members(g.cls).size());
+  for (size_t round = 0; schedule && schedule->has_where && round < rounds; ++round) {
+    CompileOptions request = request_of(op, round);
+    Result<ir::Program> canonical = canonical_program(op, request);
+    if (!canonical) continue;
+    Result<ir::Expr> where = where_of(*canonical, *schedule);
+    if (where && !ir::is_constant(*where, 0)) return request;
+  }
+  return request_of(op, 0);
 }
 
 std::vector<ParameterInfo> parameters_of(const OpImpl& op) {

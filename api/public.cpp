@@ -169,8 +169,8 @@ Diagnostics Module::check_schedules() const {
   Diagnostics found;
   for (const auto& op : impl_->module.ops) {
     OpImpl each{impl_, op->name(), ""};
-    CompileOptions request = api::typical_request(each);
     for (const ir::ScheduleText* s : impl_->module.schedules_of(op->name())) {
+      CompileOptions request = api::typical_request(each, s);
       Result<ir::Target> target = host::target_for_emission(s->target);
       if (!target) {
         for (Diagnostic d : target.errors()) {

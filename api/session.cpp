@@ -1,5 +1,7 @@
 #include "api/session.h"
 
+#include "api/machine.h"
+
 #include <sched.h>
 
 #include <algorithm>
@@ -78,6 +80,17 @@ void Arenas::give(Block block) {
 }
 
 Session::Session() : host(host::host_target()), threads_(processors()) {}
+
+const frontend::Module& Session::machine() {
+  std::call_once(machine_read_, [&] {
+    for (const MachineText& text : machine_texts()) {
+      // The texts are part of the program, and a test reads them all: what does not read is left out.
+      Result<frontend::Module> more = frontend::read_module(Source::make(text.name, text.text), &machine_);
+      if (more.ok()) machine_ = std::move(*more);
+    }
+  });
+  return machine_;
+}
 
 std::shared_ptr<KernelImpl> Session::find(const std::string& key) {
   std::lock_guard lock(mutex_);

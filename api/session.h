@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "frontend/module.h"
 #include "ir/target.h"
 #include "jit/cache.h"
 #include "jit/engine.h"
@@ -46,6 +47,8 @@ class Session {
   void set_cache(const std::string& folder, int64_t megabytes);
   /// This build of Heddle and of LLVM, part of every key on disk; empty where it cannot be told: then nothing is kept.
   const std::string& build();
+  /// The instructions of stdlib/machine, read on first use.
+  const frontend::Module& machine();
 
   int threads() const { return threads_; }
   void set_threads(int count) { threads_ = count < 1 ? 1 : count; }
@@ -56,6 +59,8 @@ class Session {
 
  private:
   std::mutex mutex_;
+  std::once_flag machine_read_;
+  frontend::Module machine_;
   std::unordered_map<std::string, std::weak_ptr<KernelImpl>> kernels_;
   int threads_ = 1;
   std::mutex cache_mutex_;

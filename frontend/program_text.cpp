@@ -428,16 +428,21 @@ class ProgramReader : public Typing {
   }
 
   // `acc[i, 0 .. 16]`; of a state all fields, with their whole own axes.
-  bool windows(const ast::Ref& ref, std::vector<ir::Window>& out) {
+  // In a call, a single index is no dim of the instruction's operand.
+  bool windows(const ast::Ref& ref, std::vector<ir::Window>& out, bool of_call = false) {
     const std::vector<ir::BufferId>* ids = buffers_of(ref);
     if (!ids) return false;
     std::vector<ir::Range> ranges;
     if (!window_ranges(ref.subs, ranges)) return false;
+    if (!of_call)
+      for (ir::Range& r : ranges) r.point = false;
     for (ir::BufferId id : *ids) {
       const ir::Buffer& b = p_.buffer(id);
       if (ref.field && b.field != ref.field->text) continue;
       ir::Window w{id, ranges};
       if (ref.field_subscripted && !window_ranges(ref.field_subs, w.ranges)) return false;
+      if (!of_call)
+        for (ir::Range& r : w.ranges) r.point = false;
       if (!ref.field_subscripted)
         for (size_t i = b.box.size() - std::min<size_t>(b.field_dims, b.box.size()); i < b.box.size(); ++i)
           w.ranges.push_back({b.box[i].lo, b.box[i].hi});
@@ -459,6 +464,7 @@ class ProgramReader : public Typing {
       ir::Range r;
       r.lo = index(*e.value);
       r.hi = e.hi ? index(*e.hi) : r.lo.known() ? r.lo + 1 : ir::Expr();
+      r.point = !e.hi;
       if (e.max) r.max_extent = small(*e.max);
       if (!r.lo.known() || !r.hi.known()) return false;
       ranges.push_back(std::move(r));
@@ -492,7 +498,7 @@ class ProgramReader : public Typing {
       p_.instrs.push_back(std::move(*row));
     }
     for (const ast::Ref& w : c.windows)
-      if (!windows(w, call.windows)) return;
+      if (!windows(w, call.windows, true)) return;
     out.push_back(ir::make_stmt(std::move(call), c.place));
   }
 

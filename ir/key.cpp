@@ -88,7 +88,7 @@ class Key {
     word(list.size());
     for (const Window& w : list) {
       word(buffer(w.buffer));
-      for (const Range& r : w.ranges) expr(r.lo), expr(r.hi), word(r.max_extent);
+      for (const Range& r : w.ranges) expr(r.lo), expr(r.hi), word(r.max_extent), word(r.point);
     }
   }
 

@@ -91,7 +91,7 @@ class Printer {
                    [&](const Leaf& l) { leaf(l, indent); },
                    [&](const Call& c) {
                      std::string text;
-                     for (const Window& w : c.windows) text += (text.empty() ? "" : ", ") + window(w);
+                     for (const Window& w : c.windows) text += (text.empty() ? "" : ", ") + window(w, true);
                      line(indent, "call " + c.instr + "(" + text + ")");
                    },
                    [&](const Check& c) {
@@ -395,11 +395,11 @@ class Printer {
     return "?";
   }
 
-  std::string window(const Window& w) {
+  // A single coordinate `e .. e + 1` prints as `e`; of a call, only one that is no dim of the operand.
+  std::string window(const Window& w, bool of_call = false) {
     std::vector<std::string> parts;
     for (const Range& r : w.ranges) {
-      // A single coordinate `e .. e + 1` prints as `e`.
-      if (same(simplified_one(r), r.hi)) parts.push_back(expr(r.lo));
+      if (of_call ? r.point : same(simplified_one(r), r.hi)) parts.push_back(expr(r.lo));
       else parts.push_back(range(r.lo, r.hi) + (r.max_extent ? " <= " + std::to_string(r.max_extent) : ""));
     }
     return buffer_access(w.buffer, parts);

@@ -18,6 +18,13 @@ const Instr* Program::instr(const std::string& name) const {
   return nullptr;
 }
 
+std::vector<size_t> operand_dims(const Window& window) {
+  std::vector<size_t> out;
+  for (size_t d = 0; d < window.ranges.size(); ++d)
+    if (!window.ranges[d].point) out.push_back(d);
+  return out;
+}
+
 SymbolId Program::add(Symbol symbol) {
   symbols.push_back(std::move(symbol));
   return {static_cast<uint32_t>(symbols.size() - 1)};

@@ -107,6 +107,7 @@ bool exact_on(const Reducer& reducer, ScalarType type);
 struct Range {
   Expr lo, hi;
   int64_t max_extent = 0;  ///< constant bound of hi - lo where it is run-time (`lo .. hi <= 16`), else 0
+  bool point = false;      ///< of a call: a single index, beside the dims of the instruction's operand
 };
 /// A box of a buffer in logical coordinates, clipped to the buffer's box where it reaches outside.
 struct Window {
@@ -208,6 +209,8 @@ struct Call {
   std::string instr;
   std::vector<Window> windows;
 };
+/// The dims of a call's window that are dims of the operand, in order: all but single indices.
+std::vector<size_t> operand_dims(const Window& window);
 
 /// A check on data: where false, the kernel stops with a status that names the text and the coordinates.
 struct Check {

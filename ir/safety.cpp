@@ -356,23 +356,25 @@ class SafetyChecker {
         writable(w.buffer, s->place);
         in_region(w.buffer, w.ranges, facts, s->place);
       }
-      for (size_t d = 0; d < w.ranges.size(); ++d) {
+      for (size_t d = 0, own = 0; d < w.ranges.size(); ++d) {
         const Range& r = w.ranges[d];
         if (!inside(facts, w.buffer, d, r.lo, r.hi, operand.inout ? "written" : "read", s->place)) break;
+        if (r.point) continue;
+        const SymbolId own_dim = operand.dims[own];
         const Expr extent = simplify(r.hi - r.lo);
-        for (int64_t most : {operand.max_extents[d], r.max_extent})
+        for (int64_t most : {operand.max_extents[own++], r.max_extent})
           if (most > 0 && !shown(facts, less_equal(extent, index_constant(most)), s->place))
             report(Diagnostic(codes::wide_window, s->place,
                               "cannot show that " + quoted(print(p_, r.lo) + " .. " + print(p_, r.hi)) + " of " +
                                   quoted(name(w.buffer)) + " has at most " + std::to_string(most) + " elements, as " +
                                   quoted(instr.name) + " needs"));
         for (const auto& [dim, other] : extents)
-          if (dim == operand.dims[d] && !shown(facts, binary(BinaryOp::eq, extent, other), s->place))
+          if (dim == own_dim && !shown(facts, binary(BinaryOp::eq, extent, other), s->place))
             report(Diagnostic(codes::wide_window, s->place,
                               "cannot show that two operands of " + quoted(instr.name) + " agree on " +
                                   quoted(p_.symbol(dim).name) + ": " + quoted(print(p_, extent)) + " and " +
                                   quoted(print(p_, other))));
-        extents.emplace_back(operand.dims[d], extent);
+        extents.emplace_back(own_dim, extent);
       }
     }
   }

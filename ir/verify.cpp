@@ -306,7 +306,7 @@ class Verifier {
     for (size_t i = 0; i < c.windows.size(); ++i) {
       if (!known(c.windows[i].buffer)) return;
       const Buffer& b = p_.buffer(c.windows[i].buffer);
-      if (b.type != instr->operands[i].type || b.box.size() != instr->operands[i].dims.size())
+      if (b.type != instr->operands[i].type || operand_dims(c.windows[i]).size() != instr->operands[i].dims.size())
         broken("rows", "`" + b.name + "` has another type or rank than the operand `" + instr->operands[i].name + "`",
                place);
     }

@@ -8,6 +8,7 @@
 #include "schedule/names.h"
 #include "schedule/pipelines.h"
 #include "schedule/resolve.h"
+#include "schedule/tiles.h"
 #include "support/limits.h"
 #include "support/stop.h"
 
@@ -86,7 +87,8 @@ Result<Done> check_operands(const StepEntry& entry, const StepCall& call) {
     if (!contains_word(entry.prepositions, preposition))
       return wrong_operands(call, place, "`" + call.name + "` takes no `" + preposition + "`");
     if (terms.empty()) return wrong_operands(call, place, "`" + preposition + "` needs an operand");
-    bool list = preposition == "into" || (call.name == "layout" && preposition == "to");
+    bool list = preposition == "into" || (call.name == "layout" && preposition == "to") ||
+                (call.name == "offset" && preposition == "as");
     if (!list && terms.size() != 1)
       return wrong_operands(call, terms[1].place, "`" + preposition + "` takes one operand");
   }
@@ -157,6 +159,8 @@ Result<State> apply_step(const Context& context, const Program& program, const S
   if (!fits) return fits.errors();
   Result<Done> pipelines = pipelines_hold(step);
   if (!pipelines) return pipelines.errors();
+  fits = fits_tiles(step);
+  if (!fits) return fits.errors();
 #ifdef HEDDLE_VERIFY
   if (Diagnostics broken = verify(step.program); !broken.empty()) {
     Diagnostic bug(codes::broken_step, call.place, "`" + call.name + "` made a broken program: " + broken[0].message);
@@ -188,7 +192,8 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
 
 Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const Target& target,
-                                 const std::vector<DerivedStep>& derived, std::vector<State>* so_far) {
+                                 const std::vector<DerivedStep>& derived, std::vector<State>* so_far,
+                                 const InstrTable& instrs) {
   Scheduled out;
   std::vector<State> none;
   std::vector<State>& states = so_far ? *so_far : none;
@@ -200,13 +205,18 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
   Result<Expr> where = schedule_where(canonical, text);
   if (!where) return where.errors();
   if (where->known()) {
-    out.where.push_back(*where);
-    program.facts.push_back(*where);
+    if (is_constant(*where, 0))
+      return Diagnostic(codes::bad_header, text.where.place,
+                        "`" + program.name + "` is not for these types: its `where` never holds");
+    if (!is_constant(*where, 1)) {
+      out.where.push_back(*where);
+      program.facts.push_back(*where);
+    }
   }
   Result<Resolved> resolved = resolve(text, tune, target, derived);
   if (!resolved) return resolved.errors();
   out.choices = resolved->choices;
-  const Context context{target};
+  const Context context{target, instrs};
   for (const FlatStep& flat : resolved->steps) {
     Result<State> state = apply_step(context, program, flat.call);
     if (!state) {

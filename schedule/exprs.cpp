@@ -74,6 +74,10 @@ class Converter {
         {">", BinaryOp::gt, false},         {">=", BinaryOp::ge, false}, {"&&", BinaryOp::logical_and, true},
         {"||", BinaryOp::logical_or, true},
     };
+    if (t.text == "==" || t.text == "!=")
+      for (int side : {0, 1})
+        if (t.args[side].kind == Term::Kind::call && t.args[side].text == "type")
+          return type_is(t.args[side], t.args[1 - side], t.text == "==");
     Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
     if (!a) return a;
     if (!b) return b;
@@ -82,9 +86,35 @@ class Converter {
       ScalarType wanted = row.logic ? ScalarType::boolean : ScalarType::index;
       if (a->type() != wanted || b->type() != wanted)
         return refuse(t, "`" + t.text + "` does not apply to these sides");
+      // What types decide leaves no trace.
+      for (const Expr& side : {*a, *b})
+        if (const int64_t* known = row.logic ? constant_value(side) : nullptr) {
+          if ((*known != 0) == (row.op == BinaryOp::logical_or)) return side;
+          return side.is(*a) ? *b : *a;
+        }
       return binary(row.op, *a, *b);
     }
     return refuse(t, "`" + t.text + "` does not apply to indices");
+  }
+
+  // `type(a) == bf16`
+  Result<Expr> type_is(const Term& call, const Term& type, bool wanted) {
+    const std::string name = call.args.size() == 1 && call.args[0].kind == Term::Kind::path ? call.args[0].text : "";
+    std::vector<std::string> known;
+    for (const Parameter& q : p_.parameters) {
+      if (!q.buffer.known()) continue;
+      const Buffer& b = p_.buffer(q.buffer);
+      known.push_back(b.name);
+      if (b.name != name) continue;
+      const std::optional<ScalarType> scalar =
+          type.kind == Term::Kind::path ? parse_scalar_type(type.text) : std::nullopt;
+      if (!scalar) return refuse(type, "`type(" + name + ")` is compared with a type such as `bf16`");
+      return bool_constant((b.type == *scalar) == wanted);
+    }
+    const std::string near = nearest(name, known);
+    return refuse(call, "`type` takes a parameter of the op")
+        .with_help(near.empty() ? "such as `type(" + (known.empty() ? "a" : known[0]) + ")`"
+                                : "did you mean `" + near + "`?");
   }
 
   Result<Expr> call(const Term& t) {

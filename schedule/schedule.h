@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -37,8 +38,16 @@ struct Scheduled {
   std::map<std::string, int64_t> choices;  ///< the value taken for each tuned name
 };
 
+/// The instructions that a schedule may name: rows of stdlib/machine/*.hd, and those of its own text.
+struct InstrTable {
+  std::vector<std::string> names;
+  /// Puts the row of a name, with its symbols, into a program that has none of it.
+  std::function<Result<ir::Instr>(const std::string& name, ir::Program& program)> add;
+};
+
 struct Context {
   ir::Target target;
+  InstrTable instrs;
 };
 
 /// Applies the schedule to the canonical program of its op. `tune` gives values for tuned names; the rest take their
@@ -47,7 +56,7 @@ struct Context {
 Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const ir::Target& target,
                                  const std::vector<ir::DerivedStep>& derived = {},
-                                 std::vector<State>* so_far = nullptr);
+                                 std::vector<State>* so_far = nullptr, const InstrTable& instrs = {});
 
 /// Applies one step whose numbers are constants.
 Result<State> apply_step(const Context& context, const ir::Program& program, const ir::StepCall& call);

@@ -114,7 +114,7 @@ bool generate(llvm::Module& module, llvm::TargetMachine& tm, llvm::CodeGenFileTy
 Result<Compiled> build(const ir::Program& program, const ir::Target& target, const std::vector<ArgTraits>& traits,
                        const CompileOptions& options) {
   const double start = now_ms();
-  Result<ir::Program> lowered = lower(program);
+  Result<ir::Program> lowered = lower(program, target);
   if (!lowered) return lowered.errors();
   Result<MemoryPlan> plan = plan_memory(*lowered);
   if (!plan) return plan.errors();

@@ -24,6 +24,7 @@ Emitter::Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, con
       target_(target),
       traits_(traits),
       zero_registers_(zero_registers),
+      tiles_(plan_tiles(p_, target)),
       layout_(arg_layout(p_)),
       arith_(b_, target, p_.allow.contract) {
   for (const auto& [dim, word] : layout_.dims) ranges_.set(dim, {0, INT64_MAX});

@@ -16,13 +16,18 @@ constexpr int64_t most_copies = 256;
 constexpr int64_t longest_unrolled_dim = 64;
 constexpr int64_t most_stack = 1 << 20;  // of one function: beyond, windows stay in memory
 
-// The extent of the first vector loop below: the lanes in which the region's leaves write.
+// The extent of the first vector loop or instruction below: the lanes in which the region is written.
 int lanes_below(const ir::Body& body) {
   int lanes = 1;
   ir::walk(body, [&](const ir::StmtRef& s) {
     const auto* loop = std::get_if<ir::For>(&s->form);
     if (loop && loop->kind == ir::LoopKind::vector && lanes == 1)
       if (const int64_t* n = ir::constant_value(ir::simplify(loop->hi - loop->lo))) lanes = static_cast<int>(*n);
+    const auto* call = std::get_if<ir::Call>(&s->form);
+    if (call && lanes == 1 && !call->windows[0].ranges.empty()) {
+      const ir::Range& last = call->windows[0].ranges.back();
+      if (const int64_t* n = ir::constant_value(ir::simplify(last.hi - last.lo))) lanes = static_cast<int>(*n);
+    }
     return lanes == 1;
   });
   return lanes;
@@ -136,6 +141,7 @@ void Emitter::identity(const ir::Reduce& region, const ir::Reducer& reducer, con
   const int width = lanes_below(region.body);
   for (size_t i = 0; i < region.windows.size(); ++i) {
     const ir::Window& w = region.windows[i];
+    if (clears_tiles(w)) continue;
     const bool redirected = redirects_.count(w.buffer.value);
     auto fill = [&](std::vector<Expr> at, const std::function<Val()>& start) {
       auto open = redirected ? std::vector<Expr>{} : not_shown_inside(w.buffer, at);

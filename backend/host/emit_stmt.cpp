@@ -213,10 +213,6 @@ void Emitter::stmt(const ir::Alloc& alloc, const ir::StmtRef&) {
   }
 }
 
-void Emitter::stmt(const ir::Call& call, const ir::StmtRef& s) {
-  fail(codes::unsupported_on_host, s->place, "the instruction `" + call.instr + "` has no meaning here");
-}
-
 void Emitter::stmt(const ir::Check& check, const ir::StmtRef&) {
   std::vector<Expr> parts;
   flatten(check.condition, parts);

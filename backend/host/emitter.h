@@ -15,12 +15,15 @@
 #include "backend/host/emit_arith.h"
 #include "backend/host/memory_plan.h"
 #include "backend/host/ranges.h"
+#include "backend/host/tiles.h"
 #include "ir/prove.h"
 #include "ir/target.h"
 #include "ir/visit.h"
 #include "support/result.h"
 
 namespace heddle::host {
+
+struct InstrRow;
 
 class Emitter {
  public:
@@ -116,6 +119,15 @@ class Emitter {
   void with_lanes(ir::SymbolId symbol, int64_t lo, int width, const Work& work);
   void enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi);
 
+  // emit_call.cpp
+  void dot(const ir::Call& call, const InstrRow& row);
+  void interleave(const ir::Call& call, const InstrRow& row);
+  void tile_call(const ir::Call& call, const InstrRow& row);
+  Value* tile_number(const ir::Window& window);
+  void configure_tiles();
+  /// The identity of a sum in tile registers; false where the window is none.
+  bool clears_tiles(const ir::Window& window);
+
   // emit_region.cpp
   void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
   std::vector<const ir::Assign*> state_fields(const ir::Leaf& leaf, const ir::Reducer& reducer);
@@ -189,6 +201,8 @@ class Emitter {
   const ir::Target& target_;
   const std::vector<ArgTraits>& traits_;
   bool zero_registers_;
+  TilePlan tiles_;
+  llvm::Function* configured_ = nullptr;  ///< whose entry loads the tile configuration
   ArgLayout layout_;
   Arith arith_;
   Ranges ranges_;

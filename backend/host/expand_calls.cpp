@@ -1,6 +1,8 @@
 // See passes.h. Coordinates of an instruction count from its windows' corners, so each line becomes a stage with one axis more for
 // every window coordinate, bound to where the window begins.
+#include "backend/host/instr_rows.h"
 #include "backend/host/passes.h"
+#include "backend/host/tiles.h"
 #include "ir/region.h"
 #include "ir/visit.h"
 
@@ -14,12 +16,12 @@ namespace {
 
 class ExpandCalls {
  public:
-  explicit ExpandCalls(ir::Program& p) : p_(p) {}
+  ExpandCalls(ir::Program& p, const ir::Target& target) : p_(p), target_(target), tiles_(plan_tiles(p, target)) {}
 
   Body body(const Body& list) {
     Body out;
     for (const StmtRef& s : list) {
-      if (const auto* call = std::get_if<ir::Call>(&s->form)) {
+      if (const auto* call = std::get_if<ir::Call>(&s->form); call && !stays(*call)) {
         const Body lines = expand(*call, s->place);
         out.insert(out.end(), lines.begin(), lines.end());
         continue;
@@ -34,18 +36,26 @@ class ExpandCalls {
   }
 
  private:
+  // Machine code as it stands; of instructions in tiles all or none.
+  bool stays(const ir::Call& call) const {
+    const InstrRow* row = spelled(p_, *p_.instr(call.instr), target_);
+    return row && is_machine_code(p_, call, target_) && (!row->in_tiles() || !tiles_.empty());
+  }
+
   // Extents of the instruction's dims: of the windows, clipped to the boxes of their buffers.
   ir::Substitution extents(const ir::Call& call, const ir::Instr& instr) const {
     const ir::Facts facts = ir::facts_at(p_, loops_);
     ir::Substitution out;
     for (size_t i = 0; i < call.windows.size(); ++i)
-      for (size_t d = 0; d < call.windows[i].ranges.size(); ++d) {
+      for (size_t d = 0, own = 0; d < call.windows[i].ranges.size(); ++d) {
         const ir::Range& r = call.windows[i].ranges[d];
+        if (r.point) continue;
+        const ir::SymbolId dim = instr.operands[i].dims[own++];
         const Expr& end = p_.buffer(call.windows[i].buffer).box[d].hi;
         const Expr hi = ir::prove(facts, ir::less_equal(r.hi, end)) ? r.hi : ir::min(r.hi, end);
         bool known = false;
-        for (const auto& [symbol, e] : out) known |= symbol == instr.operands[i].dims[d];
-        if (!known) out.emplace_back(instr.operands[i].dims[d], ir::simplify(hi - r.lo));
+        for (const auto& [symbol, e] : out) known |= symbol == dim;
+        if (!known) out.emplace_back(dim, ir::simplify(hi - r.lo));
       }
     return out;
   }
@@ -100,9 +110,11 @@ class ExpandCalls {
       leaf.bindings.push_back(ir::var(loop.loop));
       loops.push_back(std::move(loop));
     }
-    auto moved = [&](size_t operand, std::vector<Expr> subs) {
-      for (size_t d = 0; d < subs.size(); ++d) subs[d] = corners[operand][d] + subs[d];
-      return subs;
+    auto moved = [&](size_t operand, const std::vector<Expr>& subs) {
+      std::vector<Expr> out = corners[operand];
+      const std::vector<size_t> dims = ir::operand_dims(call.windows[operand]);
+      for (size_t d = 0; d < subs.size(); ++d) out[dims[d]] = out[dims[d]] + subs[d];
+      return out;
     };
     ir::Assign assign;
     assign.buffer = call.windows[static_cast<size_t>(line.operand)].buffer;
@@ -124,13 +136,15 @@ class ExpandCalls {
   }
 
   ir::Program& p_;
+  const ir::Target& target_;
+  const TilePlan tiles_;
   std::vector<StmtRef> loops_;
 };
 
 }  // namespace
 
-ir::Program expand_calls(ir::Program program) {
-  program.body = ExpandCalls(program).body(program.body);
+ir::Program expand_calls(ir::Program program, const ir::Target& target) {
+  program.body = ExpandCalls(program, target).body(program.body);
   return program;
 }
 

@@ -9,9 +9,15 @@ namespace heddle::host {
 
 namespace {
 
-constexpr LoweringPass passes[] = {
-    {"plain_pipelines", plain_pipelines, "pipelined loops run one iteration after another"},
+constexpr TargetPass target_passes[] = {
+    {"plain_pipelines", [](ir::Program p, const ir::Target&) { return plain_pipelines(std::move(p)); },
+     "pipelined loops run one iteration after another"},
+    {"call_bounds", call_bounds, "loops around instructions end where no window has anything left"},
+    {"fit_calls", fit_calls, "windows of instructions become whole where nothing can tell"},
     {"expand_calls", expand_calls, "instructions without machine code run as the loops that they mean"},
+};
+// From here on a call is one machine instruction.
+constexpr LoweringPass passes[] = {
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
     // From here on register buffers are reached at constant places only, where their loops allow it.
     {"outer_bounds", outer_bounds, "loops end where nothing below them runs"},
@@ -27,18 +33,31 @@ constexpr LoweringPass passes[] = {
 
 std::span<const LoweringPass> lowering_passes() { return passes; }
 
-Result<ir::Program> lower(ir::Program program) {
+namespace {
+
+Result<Done> holds([[maybe_unused]] const ir::Program& program, [[maybe_unused]] std::string_view after) {
+#ifdef HEDDLE_VERIFY
+  Diagnostics broken = ir::verify(program);
+  if (broken.empty()) broken = ir::check_safety(program, {false, true});
+  if (!broken.empty()) {
+    broken.front().message = "after `" + std::string(after) + "`: " + broken.front().message;
+    return broken;
+  }
+#endif
+  return Done{};
+}
+
+}  // namespace
+
+Result<ir::Program> lower(ir::Program program, const ir::Target& target) {
+  for (const TargetPass& pass : target_passes) {
+    program = pass.run(std::move(program), target);
+    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
+  }
   for (const LoweringPass& pass : lowering_passes()) {
     stop_point_now();
     program = pass.run(std::move(program));
-#ifdef HEDDLE_VERIFY
-    Diagnostics broken = ir::verify(program);
-    if (broken.empty()) broken = ir::check_safety(program, {false, true});
-    if (!broken.empty()) {
-      broken.front().message = "after `" + std::string(pass.name) + "`: " + broken.front().message;
-      return broken;
-    }
-#endif
+    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
   }
   return program;
 }

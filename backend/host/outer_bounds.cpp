@@ -32,26 +32,44 @@ bool at_least(Expr& d, const std::vector<const For*>& inner) {
   return true;
 }
 
+// Where the loop may end because `d < 0` holds no longer.
+void end_of(Expr d, const Ends& ends, std::vector<Expr>& out) {
+  if (!at_least(d, ends.inner) || !ir::mentions(d, ends.loop)) return;
+  const ir::AffineIn in = ir::affine_in(d, ends.loop);
+  if (!in.ok || in.coefficient <= 0) return;
+  out.push_back(ir::simplify(ir::ceildiv(ir::index_constant(0) - in.rest, ir::index_constant(in.coefficient))));
+}
+
 std::vector<Expr> ends_of(const Leaf& leaf, const Ends& ends) {
   std::vector<Expr> out;
   for (const Expr& e : conjuncts(leaf.predicate)) {
     Expr left, right;
-    if (!as_less(e, left, right)) continue;
-    Expr d = left - right;
-    if (!at_least(d, ends.inner) || !ir::mentions(d, ends.loop)) continue;
-    const ir::AffineIn in = ir::affine_in(d, ends.loop);
-    if (!in.ok || in.coefficient <= 0) continue;
-    out.push_back(ir::simplify(ir::ceildiv(ir::index_constant(0) - in.rest, ir::index_constant(in.coefficient))));
+    if (as_less(e, left, right)) end_of(left - right, ends, out);
   }
   return out;
 }
 
-// False where something stands below that is no loop, region, allocation or leaf.
+// A window `lo .. min(.., E)` is empty, and with it the call, unless lo < E.
+std::vector<Expr> ends_of(const ir::Call& call, const Ends& ends) {
+  std::vector<Expr> out;
+  for (const ir::Window& w : call.windows)
+    for (const ir::Range& r : w.ranges) {
+      const auto* least = r.hi.as<ir::Binary>();
+      if (!least || least->op != ir::BinaryOp::min) continue;
+      end_of(r.lo - least->left, ends, out);
+      end_of(r.lo - least->right, ends, out);
+    }
+  return out;
+}
+
+// False where a check stands below.
 bool gather(const Body& body, Ends& ends) {
   for (const StmtRef& s : body) {
-    if (std::holds_alternative<ir::Call>(s->form) || std::holds_alternative<ir::Check>(s->form)) return false;
-    if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
-      std::vector<Expr> own = ends_of(*leaf, ends);
+    if (std::holds_alternative<ir::Check>(s->form)) return false;
+    const auto* leaf = std::get_if<Leaf>(&s->form);
+    const auto* call = std::get_if<ir::Call>(&s->form);
+    if (leaf || call) {
+      std::vector<Expr> own = leaf ? ends_of(*leaf, ends) : ends_of(*call, ends);
       if (ends.first) ends.common = own;
       else
         std::erase_if(ends.common, [&](const Expr& e) {
@@ -81,10 +99,15 @@ bool fills_a_row(const ir::Program& p, const For& l) {
 
 }  // namespace
 
-ir::Program outer_bounds(ir::Program program) {
+namespace {
+
+ir::Program bounded(ir::Program program, bool calls_only) {
   const ir::Program& p = program;
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
     const auto* l = std::get_if<For>(&s->form);
+    if (l && calls_only &&
+        ir::path_to(l->body, [](const StmtRef& b) { return std::holds_alternative<ir::Call>(b->form); }).empty())
+      return {s};
     if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel) || fills_a_row(p, *l)) return {s};
     bool nest = false;
     for (const StmtRef& below : l->body) nest = nest || !ir::children(below).empty();
@@ -97,5 +120,10 @@ ir::Program outer_bounds(ir::Program program) {
   });
   return program;
 }
+
+}  // namespace
+
+ir::Program outer_bounds(ir::Program program) { return bounded(std::move(program), false); }
+ir::Program call_bounds(ir::Program program, const ir::Target&) { return bounded(std::move(program), true); }
 
 }  // namespace heddle::host

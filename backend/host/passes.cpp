@@ -30,7 +30,7 @@ const int64_t* constant_extent(const For& l, Expr& keep) {
 int64_t leaf_copies(const Body& body) {
   int64_t n = 0;
   for (const StmtRef& s : body) {
-    if (std::holds_alternative<Leaf>(s->form)) n += 1;
+    if (std::holds_alternative<Leaf>(s->form) || std::holds_alternative<ir::Call>(s->form)) n += 1;
     const auto* l = std::get_if<For>(&s->form);
     Expr keep;
     const int64_t* extent = l && l->kind == LoopKind::unrolled ? constant_extent(*l, keep) : nullptr;

@@ -5,13 +5,22 @@
 
 #include "ir/program.h"
 #include "ir/prove.h"
+#include "ir/target.h"
 
 namespace heddle::host {
 
 /// before: call dot(c[0 .. 16, j .. j + 16], a[..], b[..])
 /// after:  the loops that the lines of the instruction mean, on the windows' cells
-/// For instructions without machine code of their own.
-ir::Program expand_calls(ir::Program program);
+/// For instructions that the target has no machine code for, or not for such windows.
+ir::Program expand_calls(ir::Program program, const ir::Target& target);
+
+/// As outer_bounds, for loops around calls, while their windows still tell where they end.
+ir::Program call_bounds(ir::Program program, const ir::Target& target);
+
+/// before: call vnni_dot_512(c[i .. i + 1, j .. min(j + 16, n) <= 16], a[i .. i + 1, 4*po .. min(4*po + 4, k) <= 4], b[..])
+/// after:  call vnni_dot_512(c[i .. i + 1, j .. j + 16], a[i .. i + 1, 4*po .. 4*po + 4], b[..])
+/// Windows become whole where nothing can tell: the cells beyond are never read, and what is summed there is zero.
+ir::Program fit_calls(ir::Program program, const ir::Target& target);
 
 /// before: for i in 0 .. n pipelined 2 at (0, 0, 1) { alloc t copies 2 ; t = x ; y = f(t) }
 /// after:  for i in 0 .. n { alloc t ; t = x ; y = f(t) }

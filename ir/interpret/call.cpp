@@ -19,7 +19,8 @@ bool Runner<M>::bind_operands(const CallCode<M>& c) {
     view.buffer = c.windows[i].buffer;
     view.in = m_.current[view.buffer.value];
     if (!view.in) return wrong(i, "is used outside its alloc");
-    for (size_t d = 0; d < c.windows[i].ranges.size(); ++d) {
+    view.point = c.windows[i].point;
+    for (size_t d = 0, own = 0; d < c.windows[i].ranges.size(); ++d) {
       const int64_t lo = evaluate(c.windows[i].ranges[d].lo);
       const int64_t hi = std::min(evaluate(c.windows[i].ranges[d].hi), view.in->lo[d] + view.in->extent[d]);
       if (m_.failed()) return false;
@@ -27,13 +28,14 @@ bool Runner<M>::bind_operands(const CallCode<M>& c) {
       const int64_t extent = lo < hi ? hi - lo : 0;
       view.lo.push_back(lo);
       view.extent.push_back(extent);
-      const std::string dim = m_.program.symbol(row.operands[i].dims[d]).name;
-      const int64_t most = d < row.operands[i].max_extents.size() ? row.operands[i].max_extents[d] : 0;
+      if (view.point[d]) continue;
+      const std::string dim = m_.program.symbol(row.operands[i].dims[own]).name;
+      const int64_t most = own < row.operands[i].max_extents.size() ? row.operands[i].max_extents[own] : 0;
       if (most > 0 && extent > most)
         return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", more than " + std::to_string(most));
       if (c.windows[i].max_extents[d] > 0 && extent > c.windows[i].max_extents[d])
         return wrong(i, "is wider than the " + std::to_string(c.windows[i].max_extents[d]) + " that it says");
-      const uint32_t slot = row.operands[i].dims[d].value;
+      const uint32_t slot = row.operands[i].dims[own++].value;
       const bool again = std::find(bound.begin(), bound.end(), slot) != bound.end();
       if (again && m_.index(SymbolId{slot}) != extent)
         return wrong(i, "has " + dim + " = " + std::to_string(extent) + ", another operand has " +

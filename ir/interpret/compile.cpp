@@ -87,6 +87,7 @@ class StmtCompiler {
     for (const Range& r : w.ranges) {
       code.ranges.push_back(range(r.lo, r.hi));
       code.max_extents.push_back(r.max_extent);
+      code.point.push_back(r.point);
     }
     if (w.ranges.size() != p_.buffer(w.buffer).box.size())
       exprs_.refuse("a window of `" + p_.buffer(w.buffer).name + "` has another rank");
@@ -187,7 +188,7 @@ class StmtCompiler {
     for (size_t i = 0; i < c.windows.size(); ++i) {
       const Buffer& b = p_.buffer(c.windows[i].buffer);
       code.windows.push_back(window(c.windows[i]));
-      if (b.type != row->operands[i].type || b.box.size() != row->operands[i].dims.size())
+      if (b.type != row->operands[i].type || operand_dims(c.windows[i]).size() != row->operands[i].dims.size())
         exprs_.refuse("the operand `" + b.name + "` of `" + c.instr + "` has another type or rank");
     }
     code.instr = instr_code(*row);

@@ -91,10 +91,13 @@ template <class M>
 typename Subscripts<M>::At Subscripts<M>::locate(Machine<M>& m, const View<M>& view) const {
   At at{0, true};
   bool inside = true;
-  for (size_t d = 0; d < code.size(); ++d) {
-    const typename M::Int sub = code[d](m);
-    at.sure &= M::sure(sub);
-    const uint64_t n = static_cast<uint64_t>(M::nominal_int(sub));
+  for (size_t d = 0, own = 0; d < view.lo.size(); ++d) {
+    uint64_t n = 0;
+    if (!view.point[d]) {
+      const typename M::Int sub = code[own++](m);
+      at.sure &= M::sure(sub);
+      n = static_cast<uint64_t>(M::nominal_int(sub));
+    }
     inside &= n < static_cast<uint64_t>(view.extent[d]);
     at.cell = inside ? at.cell * view.in->extent[d] + view.lo[d] - view.in->lo[d] + static_cast<int64_t>(n) : 0;
   }

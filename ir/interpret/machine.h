@@ -17,7 +17,8 @@ template <class M>
 struct View {
   Instance<M>* in = nullptr;
   BufferId buffer;
-  std::vector<int64_t> lo, extent;
+  std::vector<int64_t> lo, extent;  ///< of the buffer's dims
+  std::vector<bool> point;          ///< a single index: no dim of the operand
 };
 
 /// The state that a user reducer's lines name: for each field its cells, row-major over the field's extents.

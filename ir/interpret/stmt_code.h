@@ -34,6 +34,7 @@ struct WindowCode {
   BufferId buffer;
   std::vector<RangeCode<M>> ranges;
   std::vector<int64_t> max_extents;
+  std::vector<bool> point;  ///< a single index: no dim of the instruction's operand
 };
 
 /// One line of a user reducer's block.

@@ -264,6 +264,34 @@ Result<Range> whole_range(const Step& step, const Cached& c, size_t d, const Pat
   return Range{lo.lo, simplify(hi.hi + 1)};
 }
 
+// The range of a temporary's dim that is written: of the one map axis that stands bare there, wherever it is written. A box that
+// covers more, so that its size is constant, holds nothing beyond.
+std::optional<Range> written_range(const Program& p, BufferId buffer, size_t d) {
+  std::optional<Range> out;
+  bool plain = true;
+  for (const LeafSite& site : leaves(p.body)) {
+    const Leaf& leaf = site.leaf();
+    for (const Assign& a : leaf.assigns) {
+      if (a.buffer != buffer) continue;
+      const Var* v = a.subs[d].as<Var>();
+      const Axis* axis = nullptr;
+      for (const Axis& x : p.stage(leaf.stage).axes)
+        if (v && x.symbol == v->symbol && x.cls == AxisClass::map) axis = &x;
+      plain = plain && axis && (!out || (same(out->lo, axis->lo) && same(out->hi, axis->hi)));
+      if (plain) out = Range{axis->lo, axis->hi};
+    }
+  }
+  if (!plain || !out) return std::nullopt;
+  bool free = true;
+  for (const Expr& e : {out->lo, out->hi})
+    walk(e, [&](const Expr& node) {
+      if (const Var* v = node.as<Var>()) free &= p.symbol(v->symbol).kind != SymbolKind::axis;
+      free &= !node.as<Load>();
+      return free;
+    });
+  return free ? out : std::nullopt;
+}
+
 struct Copy {
   BufferId buffer;
   Body statements;  // alloc and nest
@@ -290,6 +318,9 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
     b.box.push_back({c.dims[d], w.lo, w.hi});
     Result<Range> whole = whole_range(step, c, d, path);
     if (!whole) return whole.errors();
+    std::optional<Range> written;
+    if (from.role == Role::temporary && !c.otherwise.known()) written = written_range(p, c.from, d);
+    if (written) whole = *written;
     SymbolId axis = p.add(Symbol{c.dims[d], SymbolKind::axis, ScalarType::index, c.name, step.call.place});
     row.axes.push_back(Axis{axis, AxisClass::map, whole->lo, whole->hi});
     assign.subs.push_back(var(axis));
@@ -307,6 +338,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
     if (c.otherwise.known()) continue;
     if (!prove(at, less_equal(from.box[d].lo, value))) guards.push_back(less_equal(from.box[d].lo, value));
     if (!prove(at, less(value, from.box[d].hi))) guards.push_back(less(value, from.box[d].hi));
+    if (written && !prove(at, less_equal(written->lo, value))) guards.push_back(less_equal(written->lo, value));
+    if (written && !prove(at, less(value, written->hi))) guards.push_back(less(value, written->hi));
   }
   Copy made;
   made.buffer = p.add(std::move(b));

@@ -90,6 +90,6 @@ def test_schedules_agree_with_the_interpreter(rng):
             try:
                 scheduled = op.interpret(*args, out=np.empty(shape, np.float32), schedule=schedule)
             except hd.Error as error:
-                assert error.code == "HD0256"  # made for other sizes
+                assert error.code in ("HD0256", "HD0504")  # made for other sizes, for other types
                 continue
             np.testing.assert_allclose(scheduled, plain, rtol=1e-5, atol=1e-5)

@@ -25,6 +25,7 @@ class Generator {
   explicit Generator(Random& r) : r_(r) {}
 
   RandomOp run() {
+    if (r_.chance(8)) return product();
     using ir::ScalarType;
     type_ =
         r_.pick({ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::i32,
@@ -47,6 +48,58 @@ class Generator {
   }
 
  private:
+  // A product of matrices with the lines of a schedule that makes dot products of it, here and there bent.
+  RandomOp product() {
+    struct Row {
+      const char *a, *b, *c, *dot, *pack;
+      int k, lanes;
+    };
+    static constexpr Row rows[] = {{"u8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
+                                   {"u8", "i8", "i32", "vnni_dot_256", "interleave_4", 4, 8},
+                                   {"i8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
+                                   {"bf16", "bf16", "f32", "bf16_dot_512", "interleave_2", 2, 16},
+                                   {"bf16", "bf16", "f32", "bf16_dot_256", "interleave_2", 2, 8}};
+    const Row& row = rows[r_.below(5)];
+    has("product");
+    for (const char* dim : {"m", "n", "k"})
+      out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 33, 40});
+    const std::string c = row.c, k = std::to_string(row.k);
+    const std::string left = c + "(x0[ai, pi])", right = c + "(x1[pi, bi])";
+    out_.text = std::string("op f(x0: ") + row.a + "[m, k], x1: " + row.b + "[k, n]) -> y: " + c +
+                "[m, n] {\n  s0[ai, bi] = sum[pi] " + (r_.chance(50) ? left + " * " + right : right + " * " + left) +
+                "\n  y[ai, bi] = s0[ai, bi]" + (r_.chance(30) ? " + " + c + "(1)" : "") + "\n}\n";
+    std::vector<std::string> lines;
+    auto line = [&](const std::string& text, int percent = 100) {
+      if (r_.chance(percent)) lines.push_back(text);
+    };
+    const std::string width = std::to_string(row.lanes * (1 + r_.below(3))), high = std::to_string(1 + r_.below(4));
+    std::string from = "x0";
+    if (row.a[0] == 'i') line("offset s0.x0 by 128 as xu, su"), from = "xu";
+    line("split y.bi by " + width + " into jo, jj");
+    line("split y.ai by " + high + " into io, ii");
+    line("reorder y.jo, y.io, y.ii, y.jj");
+    line("compute_at s0 at y.io in registers", 96);
+    line("split s0.pi by " + k + " into po, pj");
+    line("split s0.bi by " + std::to_string(row.lanes) + " into jv, ji");
+    line("reorder s0.po, s0.ai, s0.jv, s0.ji, s0.pj");
+    const std::string panel_at = r_.pick({"y.jo", "y.io"});
+    line("cache x1 in l2 at " + panel_at + " as panel", 96);
+    if (from == "x0") line("cache x0 in l1 at y.io as strip", 90);
+    line("layout panel[pi, bi] to (pi/" + k + ", bi, pi%" + k + ") with 0", 96);
+    if (r_.chance(60)) {
+      line("split panel.pi by " + k + " into po, pj");
+      line("split panel.bi by 16 into jo, ji");
+      line("reorder panel.po, panel.jo, panel.pj, panel.ji");
+      line(std::string("replace panel.pj by ") + row.pack);
+    }
+    line(std::string("replace s0.ji by ") + row.dot);
+    line("unroll s0.ai, s0.jv", 70);
+    line("vectorize y.jj by 16", 50);
+    line("parallel y.jo", 40);
+    for (const std::string& l : lines) out_.schedule += l + "\n";
+    return out_;
+  }
+
   std::string type() const { return std::string(ir::scalar_type_name(type_)); }
   bool floats() const { return ir::is_float(type_); }
   void has(const char* construct) { out_.constructs.insert(construct); }
@@ -279,7 +332,8 @@ class Generator {
     where_["pi"] = "k";
     data("off", "m + 1", {Fill::Kind::offsets, "k"});
     has("data_range");
-    if (params_.end() == std::find(params_.begin(), params_.end(), "val: " + type() + "[k]")) params_.push_back("val: " + type() + "[k]");
+    if (params_.end() == std::find(params_.begin(), params_.end(), "val: " + type() + "[k]"))
+      params_.push_back("val: " + type() + "[k]");
     line(left(name, vars, dims) + " = " + reducer() + "[pi in off[ai] .. off[ai + 1]] (" + expr(1) + " * val[pi])");
     define(name, dims);
     return true;

@@ -26,6 +26,7 @@ struct RandomOp {
   std::map<std::string, int64_t> dims;  ///< an extent for each symbol
   std::map<std::string, Fill> fills;    ///< of the inputs that need one, by name
   std::set<std::string> constructs;     ///< what is in it: "reduction", "gather", ..
+  std::string schedule;                 ///< of a product: lines that lead to an instruction, random steps among them
 };
 
 RandomOp random_op(Random& random);

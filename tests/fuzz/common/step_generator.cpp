@@ -99,6 +99,8 @@ class Generator {
       case 18: return collapse();
       case 19:
       case 20: return layout();
+      case 21: return bind();
+      case 22: return replace();
       default: return fix();
     }
   }
@@ -254,6 +256,16 @@ class Generator {
     return c;
   }
 
+  StepCall bind() {
+    StepCall c = simple("bind", loop());
+    c.with["to"].push_back(path(r_.pick({"partition", "free"})));
+    return c;
+  }
+  StepCall replace() {
+    StepCall c = simple("replace", loop());
+    c.with["by"].push_back(path(r_.pick({"vnni_dot_512", "bf16_dot_256", "interleave_4", "interleave_2"})));
+    return c;
+  }
   StepCall fix() {
     StepCall c;
     c.name = "fix";

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "api/impl.h"
+#include "api/machine.h"
 #include "frontend/module.h"
 #include "frontend/parse.h"
 #include "frontend/program_text.h"
@@ -50,6 +51,15 @@ Verdict Trial::make() {
   canonical_ = ir::canonical(*op);
   canonical_.allow.reassociate = r_.chance(60);
   canonical_.allow.contract = r_.chance(15);
+  given_.clear();
+  if (!op_.schedule.empty()) {
+    canonical_.allow.reassociate = canonical_.allow.flush_denormals = r_.chance(90);
+    const std::string text = "schedule f.s on cpu {\n" + op_.schedule + "}";
+    Result<frontend::Module> lines = frontend::read_module(Source::make("lines.hd", text), &*module);
+    if (!lines) return {"generator", "the schedule does not parse:\n" + render(lines.errors())};
+    for (const ir::ScheduleLine& l : lines->schedule("f", "s")->lines) given_.push_back(l.step);
+  }
+  module_ = *std::move(module);
   if (!make_arrays()) return {"rejected", "sizes that do not fit"};
 
   ir::InterpretOptions how;
@@ -67,8 +77,10 @@ Verdict Trial::make() {
 }
 
 Result<schedule::State> Trial::random_step(const ir::Program& program, ir::StepCall& call) {
-  call = fuzz::random_step(program, op_.dims, r_);
-  return schedule::apply_step({api::session().host}, program, call);
+  const bool given = !given_.empty() && !r_.chance(8);
+  call = given ? given_.front() : fuzz::random_step(program, op_.dims, r_);
+  if (given) given_.erase(given_.begin());
+  return schedule::apply_step({api::session().host, api::instr_table(module_)}, program, call);
 }
 
 int64_t Trial::value(const ir::Expr& e) const {

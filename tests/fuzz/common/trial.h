@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "frontend/module.h"
 #include "ir/interpret.h"
 #include "schedule/schedule.h"
 #include "tests/fuzz/common/fenced.h"
@@ -55,6 +56,8 @@ class Trial {
 
   Random& r_;
   RandomOp op_;
+  frontend::Module module_;
+  std::vector<ir::StepCall> given_;  ///< of the op's schedule, those that are left
   ir::Program canonical_;
   std::map<uint32_t, int64_t> dims_;  ///< extents of the run, by symbol
   std::vector<FencedArray> arrays_;

@@ -65,7 +65,8 @@ class Pair {
     ir::Program program = trial_.canonical();
     bool exact = !program.allow.contract;
     if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
-    for (int left = 1 + r_.below(9); left > 0; --left) {
+    const bool given = !trial_.op().schedule.empty();
+    for (int left = 1 + (given ? 25 : r_.below(9)); left > 0; --left) {
       ir::StepCall call;
       Result<schedule::State> state = trial_.random_step(program, call);
       auto& row = counts_.by_step[call.name];
@@ -141,8 +142,8 @@ int run(const Arguments& a) {
   j["with"] = counts.with;
   if (!a.json.empty()) std::ofstream(a.json) << j.dump(1) << "\n";
   std::cout << counts.pairs << " pairs, " << counts.applied << " steps applied, " << counts.refused << " refused, "
-            << counts.compiled << " compiled, " << counts.unproved << " unproved, " << counts.rejected_ops << " ops rejected, " << counts.mismatches
-            << " mismatches in " << static_cast<int>(seconds()) << " s\n";
+            << counts.compiled << " compiled, " << counts.unproved << " unproved, " << counts.rejected_ops
+            << " ops rejected, " << counts.mismatches << " mismatches in " << static_cast<int>(seconds()) << " s\n";
   for (const auto& [name, n] : counts.by_step)
     std::cout << "  " << name << ": " << n.first << " applied, " << n.second << " refused\n";
   return counts.mismatches ? 1 : 0;

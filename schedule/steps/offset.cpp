@@ -1,0 +1,301 @@
+// offset STAGE.a by N [as a_u8, sums]
+//
+//   s[..] = sum[p] i32(a[x]) * i32(b[y])
+//     ->  a_u8[i]  = u8(i32(a[i]) + N)
+//         sums[..] = sum[p] N * i32(b[y])
+//         s[..]    = sum[p] i32(a_u8[x]) * i32(b[y])
+//         and reads of s become  s[..] - sums[..]
+//
+// sum a*b = sum (a + N)*b - N * sum b, exactly in integers that wrap. With N = 128 a signed byte becomes an unsigned one, as
+// instructions that multiply u8 by s8 take it. `sums` has the axes of s that b is read by; the names are by default
+// `a_u8` and `s_sums`.
+//
+// Refused: s is no untouched sum of products of two widened integers, or is an output; a + N does not fit in u8 for every a.
+#include <algorithm>
+
+#include "ir/print.h"
+#include "schedule/names.h"
+#include "schedule/nest.h"
+
+namespace heddle::schedule {
+
+using namespace ir;
+
+namespace {
+
+// i32(a[..]) of an 8-bit tensor.
+const Load* widened(const Expr& e) {
+  const Convert* c = e.as<Convert>();
+  if (!c || c->mode != ConvertMode::value || e.type() != ScalarType::i32) return nullptr;
+  const Load* l = c->value.as<Load>();
+  return l && !l->otherwise.known() && (c->value.type() == ScalarType::i8 || c->value.type() == ScalarType::u8)
+             ? l
+             : nullptr;
+}
+
+struct Product {
+  ProducerNest nest;
+  const Load* left = nullptr;  // of the tensor that is offset
+  Expr right;                  // the other factor
+  bool first = true;           // whether `left` is the first factor
+};
+
+Result<Product> product_of(const Step& step, const Term& operand) {
+  const Program& p = step.program;
+  const size_t dot = operand.kind == Term::Kind::path ? operand.text.rfind('.') : std::string::npos;
+  if (dot == std::string::npos)
+    return Diagnostic(codes::wrong_operands, operand.place,
+                      "`offset` takes a stage and a tensor that it reads: `offset acc.a by 128`");
+  Term stage_term = operand;
+  stage_term.text = operand.text.substr(0, dot);
+  const std::string tensor = operand.text.substr(dot + 1);
+  Result<StageId> stage = find_stage(step, stage_term);
+  if (!stage) return stage.errors();
+  Result<ProducerNest> nest = untouched_nest(step, *stage);
+  if (!nest) return nest.errors();
+  const std::string name = "`" + p.stage(*stage).name + "`";
+  const Leaf& leaf = nest->leaf();
+  const Place made_at = nest->chain.back()->place;
+  auto refuse = [&](std::string why) {
+    return step.refusal(codes::other_meaning, name + " " + std::move(why))
+        .label(made_at, "it is computed here");
+  };
+  const Reducer* reducer = leaf.reducer.empty() ? nullptr : p.reducer(leaf.reducer);
+  const Binary* mul = leaf.assigns[0].value.as<Binary>();
+  if (!reducer || reducer->builtin != BuiltinReducer::sum || !mul || mul->op != BinaryOp::mul ||
+      leaf.assigns[0].value.type() != ScalarType::i32)
+    return refuse("is no sum of products of integers in 32 bits");
+  Product out{std::move(*nest), nullptr, {}};
+  std::vector<std::string> known;
+  for (const auto& [mine, other] : {std::pair{mul->left, mul->right}, std::pair{mul->right, mul->left}}) {
+    const Load* l = widened(mine);
+    if (l) known.push_back(buffer_name(p, l->buffer));
+    if (!l || known.back() != tensor) continue;
+    out.left = l;
+    out.right = other;
+    out.first = mine.is(mul->left);
+  }
+  if (!out.left) {
+    Diagnostic d = refuse("has no factor `i32(" + tensor + "[..])` of 8 bits");
+    const std::string near = nearest(tensor, known);
+    if (!near.empty()) d.help = "did you mean `" + near + "`?";
+    return d;
+  }
+  return out;
+}
+
+// The indices of a tensor, named as where it is read.
+std::vector<std::string> index_names(const Program& p, const Load& read) {
+  std::vector<std::string> out;
+  for (size_t d = 0; d < read.subs.size(); ++d) {
+    const Var* v = read.subs[d].as<Var>();
+    std::string name = v ? p.symbol(v->symbol).name : "d" + std::to_string(d);
+    if (std::find(out.begin(), out.end(), name) != out.end()) name = "d" + std::to_string(d);
+    out.push_back(name);
+  }
+  return out;
+}
+
+// for i over the box { NAME[i] = u8(i32(a[i]) + n) }, with its alloc.
+BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string& name, Body& out) {
+  Program& p = step.program;
+  const BufferId from = read.buffer;
+  const Buffer source = p.buffer(from);
+  const std::vector<std::string> names = index_names(p, read);
+  Buffer b;
+  b.name = name;
+  b.type = ScalarType::u8;
+  b.place = step.call.place;
+  Stage row;
+  row.name = name;
+  row.place = step.call.place;
+  Leaf leaf;
+  Assign assign;
+  std::vector<Expr> at;
+  std::vector<For> loops;
+  for (size_t d = 0; d < source.box.size(); ++d) {
+    const BoxDim& box = source.box[d];
+    const std::string& index = names[d];
+    b.box.push_back({index, box.lo, box.hi});
+    Axis axis{p.add(Symbol{index, SymbolKind::axis, ScalarType::index, name, step.call.place}), AxisClass::map, box.lo,
+              box.hi};
+    For l;
+    l.loop = p.add(Symbol{index, SymbolKind::loop, ScalarType::index, name, step.call.place});
+    l.lo = box.lo;
+    l.hi = box.hi;
+    leaf.bindings.push_back(var(l.loop));
+    at.push_back(var(axis.symbol));
+    row.axes.push_back(axis);
+    loops.push_back(std::move(l));
+  }
+  const BufferId made = p.add(std::move(b));
+  row.writes = {made};
+  assign.buffer = made;
+  assign.subs = at;
+  assign.value = convert(ScalarType::u8,
+                         convert(ScalarType::i32, load(source.type, from, at)) + integer_constant(ScalarType::i32, n));
+  leaf.assigns = {std::move(assign)};
+  leaf.stage = p.add(std::move(row));
+  StmtRef inner = make_stmt(std::move(leaf), step.call.place);
+  for (auto l = loops.rbegin(); l != loops.rend(); ++l) {
+    l->body = {inner};
+    inner = make_stmt(std::move(*l), step.call.place);
+  }
+  out.push_back(make_stmt(Alloc{{made}}, step.call.place));
+  out.push_back(inner);
+  return made;
+}
+
+// NAME[axes of b] = sum n * i32(b[y]), with its alloc; `dims` are the dims of s that it keeps.
+BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& name, std::vector<size_t>& dims,
+                   Body& out) {
+  Program& p = step.program;
+  const Stage old = p.stage(s.nest.stage);
+  const Leaf& leaf = s.nest.leaf();
+  const Buffer result = p.buffer(leaf.assigns[0].buffer);
+  Buffer b;
+  b.name = name;
+  b.type = ScalarType::i32;
+  b.place = step.call.place;
+  Stage row;
+  row.name = name;
+  row.reducer = leaf.reducer;
+  row.place = step.call.place;
+  Substitution axes, loops;
+  std::vector<For> maps, reduces;
+  std::vector<Expr> bindings;
+  for (size_t i = 0; i < old.axes.size(); ++i) {
+    const bool reduce = old.axes[i].cls == AxisClass::reduce;
+    if (!reduce && !mentions(s.right, old.axes[i].symbol)) continue;
+    Axis axis = old.axes[i];
+    axis.symbol = p.add(Symbol{p.symbol(axis.symbol).name, SymbolKind::axis, ScalarType::index, name, step.call.place});
+    axis.lo = substitute(axis.lo, axes);
+    axis.hi = substitute(axis.hi, axes);
+    axes.emplace_back(old.axes[i].symbol, var(axis.symbol));
+    For l;
+    l.loop = p.add(Symbol{p.symbol(axis.symbol).name, SymbolKind::loop, ScalarType::index, name, step.call.place});
+    l.lo = substitute(old.axes[i].lo, loops);
+    l.hi = substitute(old.axes[i].hi, loops);
+    loops.emplace_back(old.axes[i].symbol, var(l.loop));
+    if (!reduce) {
+      const size_t dim = *dim_of_axis(p, leaf, i);
+      dims.push_back(dim);
+      b.box.push_back({result.box[dim].name, result.box[dim].lo, result.box[dim].hi});
+    }
+    row.axes.push_back(axis);
+    bindings.push_back(var(l.loop));
+    (reduce ? reduces : maps).push_back(std::move(l));
+  }
+  const BufferId made = p.add(std::move(b));
+  row.writes = {made};
+  if (old.where.known()) row.where = substitute(old.where, axes);
+  Assign assign;
+  assign.buffer = made;
+  assign.kind = AssignKind::combine;
+  assign.value = integer_constant(ScalarType::i32, n) * substitute(s.right, axes);
+  Window window{made, {}};
+  for (size_t i = 0; i < row.axes.size(); ++i)
+    if (row.axes[i].cls == AxisClass::map) {
+      assign.subs.push_back(var(row.axes[i].symbol));
+      window.ranges.push_back({bindings[i], simplify(bindings[i] + 1)});
+    }
+  Leaf sum;
+  sum.reducer = leaf.reducer;
+  sum.bindings = bindings;
+  if (old.where.known()) sum.predicate = substitute(old.where, loops);
+  sum.assigns = {std::move(assign)};
+  const std::string reducer = row.reducer;
+  sum.stage = p.add(std::move(row));
+  StmtRef inner = make_stmt(std::move(sum), step.call.place);
+  auto around = [&](std::vector<For>& list) {
+    for (auto l = list.rbegin(); l != list.rend(); ++l) {
+      l->body = {inner};
+      inner = make_stmt(std::move(*l), step.call.place);
+    }
+  };
+  around(reduces);
+  inner = make_stmt(Reduce{{std::move(window)}, reducer, false, {inner}}, step.call.place);
+  around(maps);
+  out.push_back(make_stmt(Alloc{{made}}, step.call.place));
+  out.push_back(inner);
+  return made;
+}
+
+// What `sums` is made of must not depend on axes that only the other factor has.
+Result<Done> ranges_stand_alone(const Step& step, const Product& s) {
+  const Stage& row = step.program.stage(s.nest.stage);
+  for (const Axis& a : row.axes) {
+    if (a.cls != AxisClass::reduce && !mentions(s.right, a.symbol))
+      for (const Axis& other : row.axes)
+        if (mentions(other.lo, a.symbol) || mentions(other.hi, a.symbol) ||
+            (row.where.known() && mentions(row.where, a.symbol)))
+          return step.refusal(codes::order_matters, "what `" + row.name + "` sums depends on `" +
+                                                        step.program.symbol(a.symbol).name +
+                                                        "`, so the sums of the other factor do too");
+    if (a.cls != AxisClass::reduce && a.cls != AxisClass::map)
+      return step.refusal(codes::other_meaning, "`" + row.name + "` is no plain reduction");
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Result<Done> offset_step(Step& step) {
+  Program& p = step.program;
+  Result<int64_t> n = integer_after(step, "by", 0);
+  if (!n) return n.errors();
+  Result<Product> found = product_of(step, step.call.operands[0]);
+  if (!found) return found.errors();
+  const BufferId from = found->left->buffer;
+  const std::string tensor = buffer_name(p, from), stage = p.stage(found->nest.stage).name;
+  const ScalarType type = p.buffer(from).type;
+  if (integer_min(type) + *n < 0 || integer_max(type) + *n > 255)
+    return step
+        .refusal(codes::bad_value, "`" + tensor + "` is " + std::string(scalar_type_name(type)) + ", and with " +
+                                       std::to_string(*n) + " added it does not fit in u8")
+        .with_help(type == ScalarType::i8 ? "`by 128` makes every i8 a u8" : "it is unsigned already");
+  Result<std::vector<std::string>> names = names_after(step, "as", {tensor + "_u8", stage + "_sums"});
+  if (!names) return names.errors();
+  for (const std::string& name : *names)
+    if (Result<Done> free = free_stage_name(step, name); !free) return free.errors();
+  if ((*names)[0] == (*names)[1])
+    return step.refusal(codes::name_taken, "both new stages would be named `" + (*names)[0] + "`");
+  if (Result<Done> alone = ranges_stand_alone(step, *found); !alone) return alone;
+  const BufferId result = found->nest.leaf().assigns[0].buffer;
+  for (const StmtRef& s : p.body) {
+    bool tried = false;
+    map_exprs(s, [&](const Expr& e) {
+      walk(e, [&](const Expr& node) {
+        const Load* l = node.as<Load>();
+        tried |= l && l->buffer == result && l->otherwise.known();
+        return true;
+      });
+      return e;
+    });
+    if (tried)
+      return step.refusal(codes::other_meaning,
+                          "`" + stage + "` is read with `or`, which the sums cannot be taken from");
+  }
+
+  Body before;
+  std::vector<size_t> dims;
+  const BufferId shifted = make_shifted(step, *found->left, *n, (*names)[0], before);
+  const BufferId sums = make_sums(step, *found, *n, (*names)[1], dims, before);
+  // Readers first: the product itself reads no sums.
+  p.body = map_loads(p.body, {result}, [&](const Expr& node, const Load& l) {
+    std::vector<Expr> subs;
+    for (size_t d : dims) subs.push_back(l.subs[d]);
+    return node - load(ScalarType::i32, sums, std::move(subs));
+  });
+  const StmtRef leaf_stmt = leaves_of(p, found->nest.stage)[0].path.back();
+  Leaf leaf = std::get<Leaf>(leaf_stmt->form);
+  const Expr left = convert(ScalarType::i32, load(ScalarType::u8, shifted, found->left->subs));
+  leaf.assigns[0].value = found->first ? left * found->right : found->right * left;
+  replace(p, leaf_stmt, {make_stmt(std::move(leaf), leaf_stmt->place)});
+  insert_before(p, path_to_alloc(p, result).back(), std::move(before));
+  step.relied_on("sum a*b = sum (a + " + std::to_string(*n) + ")*b - " + std::to_string(*n) +
+                 " * sum b, exactly in integers that wrap");
+  return Done{};
+}
+
+}  // namespace heddle::schedule

@@ -1,0 +1,200 @@
+"""Steps that choose instructions: every state in the interpreter, compiled code against NumPy, on ragged shapes."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import heddle as hd
+
+SHAPES = [(1, 1, 1), (0, 3, 4), (3, 0, 4), (4, 3, 0), (7, 13, 65), (2, 4, 16), (5, 31, 33), (13, 66, 47), (12, 64, 32), (25, 8, 17)]
+
+TILE = """
+  split c.j by 32 into jo, jj
+  split c.i by 3 into io, ii
+  reorder c.jo, c.io, c.ii, c.jj
+  compute_at acc at c.io in registers
+  split acc.p by {k} into po, pi
+  split acc.j by {lanes} into jv, ji
+  reorder acc.po, acc.i, acc.jv, acc.ji, acc.pi
+  cache b in l2 at c.jo as panel
+  cache a in l1 at c.io as strip
+  layout panel[p, j] to (p/{k}, j, p%{k}) with 0
+  split panel.p by {k} into po, pi
+  split panel.j by 16 into jo, ji
+  reorder panel.po, panel.jo, panel.pi, panel.ji
+  replace panel.pi by {pack}
+  replace acc.ji by {dot}
+  unroll acc.i, acc.jv
+  parallel c.jo
+"""
+PRODUCT = """
+op mm(a: {a}[m, k], b: {b}[k, n]) -> c: {c}[m, n] {{
+  acc[i, j] = sum[p] {c}(a[i, p]) * {c}(b[p, j])
+  c[i, j] = acc[i, j]
+}}
+schedule mm.s on cpu allow reassociate, flush_denormals {{{steps}}}
+"""
+ROWS = [("vnni_dot_512", "u8", "i8", "i32", 4, 16, "interleave_4"), ("vnni_dot_256", "u8", "i8", "i32", 4, 8, "interleave_4"),
+        ("bf16_dot_512", "bf16", "bf16", "f32", 2, 16, "interleave_2"), ("bf16_dot_256", "bf16", "bf16", "f32", 2, 8, "interleave_2")]
+DTYPE = {"u8": np.uint8, "i8": np.int8, "i32": np.int32, "bf16": ml_dtypes.bfloat16, "f32": np.float32}
+
+
+def module_of(row):
+    dot, a, b, c, k, lanes, pack = row
+    return hd.parse(PRODUCT.format(a=a, b=b, c=c, steps=TILE.format(k=k, lanes=lanes, pack=pack, dot=dot)))
+
+
+def arrays(rng, row, m, k, n):
+    out = []
+    for name, shape in ((row[1], (m, k)), (row[2], (k, n))):
+        if name == "bf16":
+            out.append(rng.standard_normal(shape).astype(ml_dtypes.bfloat16))
+        else:
+            info = np.iinfo(DTYPE[name])
+            out.append(rng.integers(info.min, info.max + 1, shape).astype(DTYPE[name]))
+    return out
+
+
+def check(row, a, b, c):
+    if row[3] == "i32":
+        np.testing.assert_array_equal(c, a.astype(np.int32) @ b.astype(np.int32))
+    else:
+        wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+        bound = (a.shape[1] + 2) * 2.0**-23 * (np.abs(wide_a) @ np.abs(wide_b)) + 1e-37
+        assert (np.abs(c - wide_a @ wide_b) <= bound).all()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r[0])
+def test_dot_products(rng, row):
+    m = module_of(row)
+    for shape in SHAPES:
+        a, b = arrays(rng, row, *shape)
+        check(row, a, b, m.mm(a, b, schedule="s"))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r[0])
+def test_every_state_is_the_same_product(rng, row):
+    m = module_of(row)
+    for shape in [(4, 9, 35), (3, 8, 32), (1, 0, 5)]:
+        a, b = arrays(rng, row, *shape)
+        for state in m.mm.schedule("s").states(a, b):
+            program = hd.parse(state.program)
+            c = np.empty((a.shape[0], b.shape[1]), DTYPE[row[3]])
+            program.program(program.programs[-1]).interpret([a, b, c])
+            check(row, a, b, c)
+
+
+def test_strided_arrays(rng):
+    for row in ROWS:
+        m = module_of(row)
+        a, b = arrays(rng, row, 10, 26, 38)
+        a, b = a[:, ::2], b[::2, ::2]
+        check(row, a, b, m.mm(a, b, schedule="s"))
+        check(row, a, b, m.mm(a, np.asfortranarray(b), schedule="s"))
+
+
+@pytest.mark.parametrize("target", hd.targets())
+def test_every_target_has_the_meaning(rng, target):
+    for row in ROWS:
+        a, b = arrays(rng, row, 7, 13, 37)
+        check(row, a, b, module_of(row).mm.compile(a, b, schedule="s", target=target)(a, b))
+
+
+def test_not_a_number_stays_in_its_row_and_column(rng):
+    m = module_of(ROWS[2])
+    a, b = arrays(rng, ROWS[2], 7, 13, 37)
+    a[2, 12], b[4, 36] = np.nan, np.inf
+    c = m.mm(a, b, schedule="s")
+    assert np.isnan(c[2]).all() and not np.isfinite(c[:, 36]).any()
+    clean = np.delete(np.delete(c, 2, 0), 36, 1)
+    assert np.isfinite(clean).all()
+
+
+AMX = """
+op mm(a: {a}[m, k], b: {b}[k, n]) -> c: {c}[m, n] {{
+  acc[i, j] = sum[p] {c}(a[i, p]) * {c}(b[p, j])
+  c[i, j] = acc[i, j]
+}}
+schedule mm.tiles on cpu/amx allow reassociate, flush_denormals {{
+  split c.j by 16 into jo, jj
+  split c.i by 16 into io, ii
+  reorder c.jo, c.io, c.ii, c.jj
+  compute_at acc at c.io in tile
+  split acc.p by {k} into po, pi
+  reorder acc.po, acc.i, acc.j, acc.pi
+  cache a in tile at acc.po as ta
+  cache b in tile at acc.po as tb
+  layout tb[p, j] to (p/{g}, j, p%{g})
+  replace acc.i by {dot}
+}}
+"""
+
+
+@pytest.mark.parametrize("dot,a,b,c,k,g", [("amx_dot_bf16", "bf16", "bf16", "f32", 32, 2), ("amx_dot_i8", "i8", "i8", "i32", 64, 4),
+                                          ("amx_dot_u8", "u8", "i8", "i32", 64, 4)])
+def test_tiles_by_what_they_mean(rng, dot, a, b, c, k, g):
+    m = hd.parse(AMX.format(dot=dot, a=a, b=b, c=c, k=k, g=g))
+    row = (dot, a, b, c)
+    for shape in [(5, 70, 18), (16, 64, 16), (17, 3, 33)]:
+        x, y = arrays(rng, row, *shape)
+        check(row, x, y, m.mm(x, y, schedule="tiles"))
+        check(row, x, y, m.mm.interpret(x, y, out=np.empty((shape[0], shape[2]), DTYPE[c]), schedule="tiles"))
+
+
+EXTREMES = [(-128, -128), (-128, 127), (127, 127), (0, -128)]
+
+
+def test_offset_is_exact_at_the_ends(rng):
+    m = hd.std.quant.matmul_i8
+    for x, y in EXTREMES:
+        a, b = np.full((3, 37), x, np.int8), np.full((37, 19), y, np.int8)
+        np.testing.assert_array_equal(m(a, b), a.astype(np.int32) @ b.astype(np.int32))
+
+
+def test_offset_wraps_with_the_sum():
+    m = hd.parse("op mm(a: i8[m, k], b: i8[k, n]) -> c: i32[m, n] {\n"
+                 "  acc[i, j] = sum[p] i32(a[i, p]) * i32(b[p, j])\n  c[i, j] = acc[i, j]\n}\n"
+                 "schedule mm.s on cpu { offset acc.b by 128 }")
+    a, b = np.full((1, 140_000), -128, np.int8), np.full((140_000, 1), -128, np.int8)
+    exact = 140_000 * 16_384
+    wrapped = (exact + 2**31) % 2**32 - 2**31
+    assert m.mm(a, b, schedule="s")[0, 0] == wrapped == m.mm(a, b, schedule="")[0, 0]
+
+
+def test_a_schedule_for_types():
+    m = hd.parse("op twice<T: number>(x: T[n]) -> y: T[n] { y[i] = x[i] + x[i] }\n"
+                 "schedule twice.bytes on cpu where type(x) == i8 && n >= 4 { split y.i by 4 }\n"
+                 "schedule twice.floats on cpu where type(x) != i8 { split y.i by 8 }")
+    assert m.twice.compile(hd.spec("i8", 8)).schedule == "bytes"
+    assert m.twice.compile(hd.spec("f32", 8)).schedule == "floats"
+    assert m.twice(np.arange(3, dtype=np.int8)).tolist() == [0, 2, 4]
+    with pytest.raises(hd.Error, match="not for these types"):
+        m.twice.compile(hd.spec("f32", 8), schedule="bytes")
+    for wrong, text in (("type(z) == i8", "takes a parameter"), ("type(x) == i9", "compared with a type")):
+        with pytest.raises(hd.Error, match=text):
+            m.extend("schedule twice.w on cpu where %s { split y.i by 4 }" % wrong).twice(np.zeros(3, np.int8), schedule="w")
+
+
+PRODUCTS = [(1, 1, 1), (0, 5, 3), (5, 0, 3), (5, 3, 0), (7, 33, 129), (13, 64, 31), (12, 31, 257), (100, 1537, 257), (97, 1600, 300)]
+
+
+@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_large", "amx"])
+def test_products_of_bf16(rng, schedule):
+    for m, k, n in PRODUCTS:
+        a, b = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((m, k), (k, n)))
+        try:
+            c = hd.std.linalg.matmul(a, b, schedule=schedule).astype(np.float64)
+        except hd.Error as error:
+            assert error.code == "HD0504" and schedule == "bf16_large"  # for long reductions
+            continue
+        wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+        exact = wide_a @ wide_b
+        bound = (k + 2) * 2.0**-23 * (np.abs(wide_a) @ np.abs(wide_b)) + np.abs(exact) * 2.0**-8
+        assert (np.abs(c - exact) <= bound).all(), (m, k, n)
+
+
+@pytest.mark.parametrize("schedule", [None, "vnni", "amx", "blocked"])
+def test_products_of_i8(rng, schedule):
+    for m, k, n in PRODUCTS:
+        a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
+        np.testing.assert_array_equal(hd.std.quant.matmul_i8(a, b, schedule=schedule), a.astype(np.int32) @ b.astype(np.int32))
