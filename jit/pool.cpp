@@ -18,12 +18,16 @@ namespace {
 constexpr auto spin_time = std::chrono::microseconds(60);
 constexpr int spins_between_clock_reads = 64;
 
+// Parts for each thread. A thread that comes late, or shares its processor, then holds up the others by a part at most.
+constexpr int64_t parts_for_each_thread = 4;
+
 struct Region {
   host::Context* context = nullptr;
   host::ParallelBody body = nullptr;
   void* closure = nullptr;
   int64_t n = 0;
   int64_t parts = 0;
+  int64_t threads = 0;
 };
 
 int64_t run_part(const Region& r, int64_t part, int64_t thread) {
@@ -81,7 +85,7 @@ struct ThreadPool::State {
 
   void claim(int64_t thread) {
     const int64_t parts = region.parts;
-    if (thread >= parts) return;  // fewer threads are wanted than there are workers
+    if (thread >= region.threads) return;  // fewer threads are wanted than there are workers
     for (int64_t part; (part = next.fetch_add(1)) < parts; done.fetch_add(1)) {
       int64_t none = 0;
       if (int64_t result = run_part(region, part, thread)) status.compare_exchange_strong(none, result);
@@ -97,7 +101,7 @@ struct ThreadPool::State {
   }
 
   int64_t run(const Region& now) {
-    grow(now.parts - 1);
+    grow(now.threads - 1);
     region = now;
     next.store(0), done.store(0), status.store(0);
     generation.fetch_add(1);
@@ -135,15 +139,12 @@ ThreadPool::~ThreadPool() {
 
 int64_t ThreadPool::parallel_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n) {
   auto* pool = static_cast<ThreadPool*>(context->pool);
-  Region region{context, body, closure, n, std::clamp<int64_t>(context->threads, 1, std::max<int64_t>(n, 1))};
+  const int64_t threads = std::clamp<int64_t>(context->threads, 1, std::max<int64_t>(n, 1));
+  Region region{context, body, closure, n, std::min(n, threads > 1 ? threads * parts_for_each_thread : 1), threads};
   State* state = pool ? pool->state_.get() : nullptr;
   // After fork() the workers are gone: the child runs its regions alone.
-  bool alone = region.parts == 1 || inside_region || !state || state->owner != getpid() || !state->busy.try_lock();
-  if (alone) {
-    for (int64_t part = 0; part < region.parts; ++part)
-      if (int64_t status = run_part(region, part, 0)) return status;
-    return 0;
-  }
+  bool alone = threads == 1 || inside_region || !state || state->owner != getpid() || !state->busy.try_lock();
+  if (alone) return n > 0 ? body(context, closure, 0, 0, n) : 0;
   std::lock_guard held(state->busy, std::adopt_lock);
   return state->run(region);
 }

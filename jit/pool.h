@@ -1,4 +1,4 @@
-// The thread pool behind `parallel` loops: fork-join over as many equal parts as there are threads.
+// The thread pool behind `parallel` loops: fork-join over equal parts, a few for each thread.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  /// The `parallel_for` of host::Context: `context->pool` is a ThreadPool, `context->threads` says how many parts to make (the
-  /// caller runs part 0). While another region runs, or inside one, the parts run one after another on the calling thread.
+  /// The `parallel_for` of host::Context: `context->pool` is a ThreadPool, `context->threads` says how many threads work, the
+  /// caller among them. While another region runs, or inside one, everything runs on the calling thread.
   static int64_t parallel_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n);
 
  private:

@@ -54,23 +54,6 @@ class DropGuards {
     return false;
   }
 
-  // The map axis whose upper bound the condition is, at this leaf.
-  bool axis_of(const Leaf& leaf, const Expr& condition, size_t& axis) const {
-    Expr left, right;
-    if (!as_less(condition, left, right)) return false;
-    const ir::Stage& stage = p_.stage(leaf.stage);
-    ir::Substitution point;
-    for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
-    for (size_t i = 0; i < stage.axes.size(); ++i) {
-      if (stage.axes[i].cls != ir::AxisClass::map) continue;
-      const Expr hi = ir::substitute(stage.axes[i].hi, point);
-      if (!ir::equal(left - right, leaf.bindings[i] - hi)) continue;
-      axis = i;
-      return true;
-    }
-    return false;
-  }
-
   bool is_own_subscript(const Leaf& leaf, size_t axis) const {
     const ir::SymbolId symbol = p_.stage(leaf.stage).axes[axis].symbol;
     for (const Expr& sub : leaf.assigns[0].subs) {
@@ -138,7 +121,8 @@ class DropGuards {
     bool any = false;
     for (const Expr& e : conjuncts(leaf.predicate)) {
       Guard g{e};
-      if (axis_of(leaf, e, g.axis) && is_own_subscript(leaf, g.axis)) g.mode = Guard::dropped, any = true;
+      if (const auto axis = ranged_axis(p_, leaf, e); axis && is_own_subscript(leaf, *axis))
+        g.axis = *axis, g.mode = Guard::dropped, any = true;
       g.in_lanes = mentions_vector(e);
       guards.push_back(std::move(g));
     }

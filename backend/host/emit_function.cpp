@@ -1,4 +1,4 @@
-// Functions: the kernel, the bodies of parallel loops, the arena's size. What a function needs of its arguments is loaded once, at
+// Functions: the kernel, the arena's size. What a function needs of its arguments is loaded once, at
 // its entry, when first asked for.
 #include <cstddef>
 
@@ -191,95 +191,6 @@ Value* Emitter::stack_slot(llvm::Type* element, int64_t count) {
   slot->setAlignment(llvm::Align(64));
   f_.stack_bytes += (count * static_cast<int64_t>(element->getScalarSizeInBits()) / 8 + 63) / 64 * 64;
   return slot;
-}
-
-// What a parallel body uses of the scope around it: loop variables, and buffers that were allocated outside.
-Emitter::Captured Emitter::captured(const ir::For& loop, Value* lo) {
-  Captured out;
-  auto& [symbols, bases, words] = out;
-  words = {f_.args, lo};
-  for (const auto& [id, val] : f_.symbols) {
-    const ir::SymbolKind kind = p_.symbols[id].kind;
-    if (kind != ir::SymbolKind::loop && kind != ir::SymbolKind::local) continue;
-    if (!depth_.count(id) || val.v->getType() != b_.getInt64Ty()) continue;
-    symbols.push_back(id);
-    words.push_back(val.v);
-  }
-  for (const ir::Access& a : ir::accesses(p_, loop.body)) {
-    const uint32_t id = a.buffer.value;
-    if (plan_.buffers[id].kind == Placement::Kind::parameter && !redirects_.count(id)) continue;
-    if (std::find(bases.begin(), bases.end(), id) != bases.end()) continue;
-    Value* base = redirects_.count(id) ? redirects_[id].slot : f_.bases.count(id) ? f_.bases[id] : nullptr;
-    if (!base) continue;  // allocated inside
-    bases.push_back(id);
-    words.push_back(base);
-  }
-  return out;
-}
-
-// The body becomes a function of its own over a range of iterations; what it uses of the scope around it crosses in a closure of
-// 8-byte words.
-void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
-  Value* lo = value(loop.lo).v;
-  Value* n = b_.CreateSub(value(loop.hi).v, lo);
-
-  const auto [symbols, bases, words] = captured(loop, lo);
-  Value* closure = stack_slot(b_.getInt64Ty(), static_cast<int64_t>(words.size()));
-  for (size_t i = 0; i < words.size(); ++i)
-    b_.CreateStore(words[i], b_.CreateConstGEP1_64(b_.getInt64Ty(), closure, i));
-
-  Function outer = std::move(f_);
-  auto outer_storages = std::move(storages_);
-  auto outer_redirects = redirects_;
-  auto known = std::move(known_);
-  known_.clear();
-  storages_.clear();
-  const auto resume = b_.saveIP();
-  f_ = Function{};
-  llvm::Type *word = b_.getInt64Ty(), *pointer = b_.getPtrTy();
-  f_.fn = declare("kernel_part", {pointer, pointer, word, word, word}, false);
-  f_.context = f_.fn->getArg(0);
-  f_.thread = f_.fn->getArg(2);
-  begin(f_);
-  Value* low = nullptr;
-  at_entry([&] {
-    size_t at = 0;
-    auto next = [&](llvm::Type* type) {
-      return b_.CreateLoad(type, b_.CreateConstGEP1_64(word, f_.fn->getArg(1), at++));
-    };
-    f_.args = next(pointer);
-    low = next(word);
-    for (uint32_t id : symbols) f_.symbols[id] = {next(word)};
-    for (uint32_t id : bases) {
-      Value* base = next(pointer);
-      f_.bases[id] = base;
-      if (redirects_.count(id)) redirects_[id].slot = base;
-    }
-  });
-  path_.push_back(s);
-  enter_range(loop.loop, loop.lo, loop.hi);
-  const bool from_zero = ir::is_constant(loop.lo, 0);
-  counted(loop.loop, f_.fn->getArg(3), f_.fn->getArg(4), from_zero ? nullptr : low, false, [&] { body(loop.body); });
-  path_.pop_back();
-  fence();
-  b_.CreateRet(b_.getInt64(status_ok));
-
-  llvm::Function* part = f_.fn;
-  f_ = std::move(outer);
-  storages_ = std::move(outer_storages);
-  redirects_ = std::move(outer_redirects);
-  known_ = std::move(known);
-  b_.restoreIP(resume);
-  fence();
-  Value* run = context_field(offsetof(Context, parallel_for), pointer);
-  auto* type = llvm::FunctionType::get(word, {pointer, pointer, pointer, word}, false);
-  Value* status = b_.CreateCall(type, run, {f_.context, part, closure, n});
-  auto* failed = llvm::BasicBlock::Create(module_.getContext(), "stopped", f_.fn);
-  auto* next = llvm::BasicBlock::Create(module_.getContext(), "joined", f_.fn);
-  b_.CreateCondBr(b_.CreateICmpNE(status, b_.getInt64(0)), failed, next);
-  b_.SetInsertPoint(failed);
-  b_.CreateRet(status);
-  b_.SetInsertPoint(next);
 }
 
 Val Emitter::fail(const Code& code, const Place& place, const std::string& text, ir::ScalarType type) {

@@ -1,6 +1,6 @@
-// Program -> LLVM module. The class behind emit.h; its methods stand in emit_function.cpp (functions, arguments, threads),
-// emit_stmt.cpp (loops, leaves, checks), emit_region.cpp (reductions), emit_place.cpp (addresses, loads, stores) and
-// emit_value.cpp (expressions).
+// Program -> LLVM module. The class behind emit.h; its methods stand in emit_function.cpp (functions, arguments),
+// emit_parallel.cpp (threads), emit_transpose.cpp (blocks in registers), emit_stmt.cpp (loops, leaves, checks), emit_region.cpp (reductions), emit_place.cpp
+// (addresses, loads, stores) and emit_value.cpp (expressions).
 //
 // Inside a vector loop, `arith_.width` is its extent and `vector_` its variable: values are lanes or, where they do not depend on
 // it, scalars. `mask_` says for which lanes reads and writes happen.
@@ -88,14 +88,23 @@ class Emitter {
   Value* context_field(size_t offset, llvm::Type* type);
   Value* slice();
   Value* stack_slot(llvm::Type* element, int64_t count);
-  struct Captured {
-    std::vector<uint32_t> symbols, bases;
-    std::vector<Value*> words;  ///< the arguments, the loop's lower bound, the symbols, the bases
-  };
-  Captured captured(const ir::For& loop, Value* lo);
-  void parallel(const ir::For& loop, const ir::StmtRef& s);
   Value* counted_size(const Expr& e, Value*& wrapped);
   Value* size_or_too_large(const Expr& e);
+
+  // emit_parallel.cpp
+  struct Captured {
+    std::vector<uint32_t> symbols, bases;
+    std::vector<Value*> words;  ///< the arguments, the symbols, the bases
+  };
+  Captured captured(const ir::For& loop);
+  Value* iterations(const std::vector<ir::StmtRef>& nest, std::vector<Value*>& los, std::vector<Value*>& below);
+  void part_of_nest(const std::vector<ir::StmtRef>& nest, size_t level, const std::vector<Value*>& los,
+                    const std::vector<Value*>& below, Value* begin, Value* end);
+  void parallel(const ir::For& loop, const ir::StmtRef& s);
+
+  // emit_transpose.cpp
+  void exchange(std::vector<Value*>& rows);
+  bool transposed(const ir::For& loop);
 
   // emit_stmt.cpp
   void body(const ir::Body& statements);

@@ -18,6 +18,8 @@ constexpr TargetPass target_passes[] = {
 };
 // From here on a call is one machine instruction.
 constexpr LoweringPass passes[] = {
+    {"known_guards", known_guards, "guards that the loops around imply are gone"},
+    {"unread_ends", unread_ends, "loops end where nobody reads what they would make"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
     // From here on register buffers are reached at constant places only, where their loops allow it.
     {"outer_bounds", outer_bounds, "loops end where nothing below them runs"},

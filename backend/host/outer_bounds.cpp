@@ -40,9 +40,9 @@ void end_of(Expr d, const Ends& ends, std::vector<Expr>& out) {
   out.push_back(ir::simplify(ir::ceildiv(ir::index_constant(0) - in.rest, ir::index_constant(in.coefficient))));
 }
 
-std::vector<Expr> ends_of(const Leaf& leaf, const Ends& ends) {
+std::vector<Expr> ends_of(const ir::Program& p, const Leaf& leaf, const Ends& ends, bool below_region) {
   std::vector<Expr> out;
-  for (const Expr& e : conjuncts(leaf.predicate)) {
+  for (const Expr& e : cell_conjuncts(p, leaf, below_region)) {
     Expr left, right;
     if (as_less(e, left, right)) end_of(left - right, ends, out);
   }
@@ -63,13 +63,13 @@ std::vector<Expr> ends_of(const ir::Call& call, const Ends& ends) {
 }
 
 // False where a check stands below.
-bool gather(const Body& body, Ends& ends) {
+bool gather(const ir::Program& p, const Body& body, Ends& ends, bool below_region = false) {
   for (const StmtRef& s : body) {
     if (std::holds_alternative<ir::Check>(s->form)) return false;
     const auto* leaf = std::get_if<Leaf>(&s->form);
     const auto* call = std::get_if<ir::Call>(&s->form);
     if (leaf || call) {
-      std::vector<Expr> own = leaf ? ends_of(*leaf, ends) : ends_of(*call, ends);
+      std::vector<Expr> own = leaf ? ends_of(p, *leaf, ends, below_region) : ends_of(*call, ends);
       if (ends.first) ends.common = own;
       else
         std::erase_if(ends.common, [&](const Expr& e) {
@@ -80,7 +80,8 @@ bool gather(const Body& body, Ends& ends) {
     }
     const auto* l = std::get_if<For>(&s->form);
     if (l) ends.inner.push_back(l);
-    const bool fine = gather(ir::children(s), ends);
+    const bool region = below_region || std::holds_alternative<ir::Reduce>(s->form);
+    const bool fine = gather(p, ir::children(s), ends, region);
     if (l) ends.inner.pop_back();
     if (!fine) return false;
   }
@@ -112,7 +113,7 @@ ir::Program bounded(ir::Program program, bool calls_only) {
     bool nest = false;
     for (const StmtRef& below : l->body) nest = nest || !ir::children(below).empty();
     Ends ends{l->loop, {}, {}};
-    if (!nest || !gather(l->body, ends)) return {s};
+    if (!nest || !gather(p, l->body, ends)) return {s};
     For out = *l;
     for (const Expr& end : ends.common) out.hi = ir::simplify(ir::min(out.hi, end));
     if (same(out.hi, l->hi)) return {s};

@@ -56,6 +56,28 @@ bool walks_registers(const ir::Program& p, const Body& body, ir::SymbolId loop) 
 
 }  // namespace
 
+std::optional<size_t> ranged_axis(const ir::Program& program, const Leaf& leaf, const Expr& condition) {
+  Expr left, right;
+  if (!as_less(condition, left, right)) return std::nullopt;
+  const ir::Stage& stage = program.stage(leaf.stage);
+  ir::Substitution point;
+  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
+  for (size_t i = 0; i < stage.axes.size(); ++i) {
+    if (stage.axes[i].cls != ir::AxisClass::map) continue;
+    const Expr hi = ir::substitute(stage.axes[i].hi, point);
+    if (ir::equal(left - right, leaf.bindings[i] - hi)) return i;
+  }
+  return std::nullopt;
+}
+
+std::vector<Expr> cell_conjuncts(const ir::Program& program, const Leaf& leaf, bool below_region) {
+  std::vector<Expr> out = conjuncts(leaf.predicate);
+  const Expr& where = program.stage(leaf.stage).where;
+  if (below_region && where.known() && !ir::is_constant(where, 1))
+    std::erase_if(out, [&](const Expr& e) { return !ranged_axis(program, leaf, e); });
+  return out;
+}
+
 std::vector<Expr> conjuncts(const Expr& e) {
   if (!e.known() || ir::is_constant(e, 1)) return {};
   const auto* both = e.as<ir::Binary>();
@@ -125,11 +147,12 @@ ir::Program unroll_registers(ir::Program program) {
 namespace {
 
 // Conjuncts that every leaf below has; none where something else than loops, regions, allocations and leaves stands below.
-bool shared_conjuncts(const Body& body, std::vector<Expr>& shared, bool& first) {
+bool shared_conjuncts(const ir::Program& p, const Body& body, std::vector<Expr>& shared, bool& first,
+                      bool below_region = false) {
   for (const StmtRef& s : body) {
     if (std::holds_alternative<ir::Call>(s->form) || std::holds_alternative<ir::Check>(s->form)) return false;
     if (const auto* leaf = std::get_if<Leaf>(&s->form)) {
-      std::vector<Expr> own = conjuncts(leaf->predicate);
+      std::vector<Expr> own = cell_conjuncts(p, *leaf, below_region);
       if (first) shared = own;
       else
         std::erase_if(shared, [&](const Expr& e) {
@@ -137,7 +160,8 @@ bool shared_conjuncts(const Body& body, std::vector<Expr>& shared, bool& first) 
         });
       first = false;
     }
-    if (!shared_conjuncts(ir::children(s), shared, first)) return false;
+    const bool region = below_region || std::holds_alternative<ir::Reduce>(s->form);
+    if (!shared_conjuncts(p, ir::children(s), shared, first, region)) return false;
   }
   return true;
 }
@@ -193,7 +217,7 @@ ir::Program bounds(ir::Program program, bool tiles) {
     if (!tiles && fills_a_tile(p, *l)) return {s};
     std::vector<Expr> shared;
     bool first = true;
-    if (!shared_conjuncts(l->body, shared, first)) return {s};
+    if (!shared_conjuncts(p, l->body, shared, first)) return {s};
     For out = *l;
     std::vector<Expr> gone;
     for (const Expr& e : shared) {

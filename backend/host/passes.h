@@ -1,7 +1,9 @@
 // The lowering passes: each maps a program to one of the same meaning that is nearer to machine code.
 #pragma once
 
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "ir/program.h"
 #include "ir/prove.h"
@@ -60,6 +62,16 @@ ir::Program widen_windows(ir::Program program);
 /// is never read. Reads beyond their buffer take the last element instead; in a vector, 0.
 ir::Program drop_guards(ir::Program program);
 
+/// before: for po in 0 .. max(0, ceildiv(k, 8) - 1) { for pi in 0 .. 8 { at acc(p = 8*po + pi) where 8*po + pi < k { .. } } }
+/// after:  the same without the guard
+/// What the loops around imply needs no guard: the main part of a peeled loop has whole blocks only.
+ir::Program known_guards(ir::Program program);
+
+/// before: for w.j in 0 .. t { w[j] = .. }               reduce o by sum { for o.j in 0 .. t { at o(..) where j <= i { o sum= w[j] } } }
+/// after:  for w.j in 0 .. min(t, i + 1) { w[j] = .. }   the same
+/// A loop that makes cells of a temporary ends where nobody reads them any more.
+ir::Program unread_ends(ir::Program program);
+
 /// before: for co in 0 .. ceildiv(n, 16) { for cv in 0 .. 16 vector { at y(c = 16*co + cv) where 16*co + cv < n { .. } } }
 /// after:  for co in 0 .. n/16 { the same without the guard }  for co in n/16 .. ceildiv(n, 16) { the same }
 /// Only where the body is small: a vector or a few.
@@ -73,5 +85,10 @@ std::vector<ir::Expr> conjuncts(const ir::Expr& e);
 ir::Expr conjunction(const std::vector<ir::Expr>& parts);
 /// `left < right` for a comparison of index expressions by < <= > >=; false for others.
 bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
+/// The map axis whose upper bound the condition is, at this leaf.
+std::optional<size_t> ranged_axis(const ir::Program& program, const ir::Leaf& leaf, const ir::Expr& condition);
+/// Conditions under which a cell is one of the leaf's at all. Where there is a region around, a `where` of the reduction is none of
+/// them: a cell that it leaves nothing for holds the identity, which the region stores.
+std::vector<ir::Expr> cell_conjuncts(const ir::Program& program, const ir::Leaf& leaf, bool below_region);
 
 }  // namespace heddle::host

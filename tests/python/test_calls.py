@@ -196,3 +196,73 @@ def test_the_ops_own_words_come_first():
     np.testing.assert_array_equal(op(np.arange(4, dtype=np.float32)), [2, 4])
     with pytest.raises(hd.Error, match="three at least"):
         op(np.ones(1, np.float32))
+
+
+NESTS = """
+op plane(x: f32[a, b, c]) -> y: f32[a, b, c] { y[i, j, k] = 2 * x[i, j, k] }
+schedule plane.two on cpu { parallel y.i, y.j }
+schedule plane.three on cpu { parallel y.i, y.j, y.k }
+schedule plane.blocks on cpu {
+  split y.j by 3 into jo, ji
+  reorder y.jo, y.i, y.ji, y.k
+  parallel y.jo, y.i
+}
+schedule plane.rest on cpu {
+  split y.j by 3 into jo, ji
+  parallel y.i, y.jo, y.ji
+}
+"""
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 5), (7, 1, 5), (5, 11, 3), (0, 4, 4), (4, 0, 4), (4, 4, 0), (2, 300, 2)])
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_parallel_loops_that_nest(rng, shape, threads):
+    """One region runs all iterations of loops that nest, each once, however they fall to threads."""
+    op = hd.parse(NESTS).plane
+    x = rng.standard_normal(shape, dtype=np.float32)
+    for schedule in op.schedules:
+        out = np.full(shape, np.nan, np.float32)
+        op(x, out=out, schedule=schedule, threads=threads)
+        np.testing.assert_array_equal(out, 2 * x)
+
+
+EMPTY = """
+op early(x: f32[n, q]) -> y: f32[n] { y[i] = sum[j where i < 10] x[i, j] }
+op corner(x: f32[n, q]) -> y: f32[n] { y[i] = sum[j where i + j < 10] x[i, j] }
+op late(x: f32[n, q]) -> y: f32[n] {
+  t[i] = sum[j where i + j < 10] x[i, j]
+  y[i] = t[i] + 1
+}
+schedule late.blocks on cpu {
+  split y.i by 4
+  compute_at t at y.io
+  parallel y.io
+}
+schedule corner.parts on cpu allow reassociate { rfactor y.j by 8 }
+op below(x: f32[n, q]) -> y: f32[n] {
+  t[i, j] = x[i, j] * 2
+  u[i, j] = t[i, j] + 1
+  y[i] = sum[j where j + 3 <= i] u[i, j]
+}
+schedule below.rows on cpu { compute_at u, t at y.i }
+schedule below.blocks on cpu {
+  split y.i by 5
+  compute_at u, t at y.io
+}
+"""
+
+
+def test_reductions_of_nothing_give_the_identity(rng):
+    """Rows for which `where` leaves no term are written as well, wherever their loops stand."""
+    module = hd.parse(EMPTY)
+    x = rng.integers(-9, 9, (33, 17)).astype(np.float32)
+    i, j = np.indices(x.shape)
+    exact = {"early": np.where(i < 10, x, 0).sum(1), "corner": np.where(i + j < 10, x, 0).sum(1)}
+    exact["late"] = exact["corner"] + 1
+    exact["below"] = np.where(j + 3 <= i, 2 * x + 1, 0).sum(1)
+    for name, wanted in exact.items():
+        op = getattr(module, name)
+        for schedule in ["", *op.schedules]:
+            out = np.full(33, 99, np.float32)
+            op(x, out=out, schedule=schedule)
+            np.testing.assert_array_equal(out, wanted)

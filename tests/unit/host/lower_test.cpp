@@ -87,6 +87,36 @@ TEST(Lower, outer_bounds_only_where_all_leaves_end) {
             "  alloc t: f32[i in 0 .. m, j in 0 .. n] in dram\n" + body);
 }
 
+TEST(Lower, known_guards_below_a_peeled_loop) {
+  EXPECT_EQ(after(known_guards, R"(
+  for y.io in 0 .. max(0, ceildiv(m, 4) - 1) {
+    for y.ii in 0 .. 4 {
+      for y.j in 0 .. 2*n {
+        at y(i = 4*io + ii, j = j) where 4*io + ii < m && j < n { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)"),
+            R"(  for y.io in 0 .. max(0, ceildiv(m, 4) - 1) {
+    for y.ii in 0 .. 4 {
+      for y.j in 0 .. 2*n {
+        at y(i = 4*io + ii, j = j) where j < n { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)");
+}
+
+TEST(Lower, known_guards_stay_in_the_last_block) {
+  const std::string body = R"(  for y.io in max(0, ceildiv(m, 4) - 1) .. ceildiv(m, 4) {
+    for y.ii in 0 .. 4 {
+      at y(i = 4*io + ii, j = 0) where 4*io + ii < m { y[i, j] = x[i, j] }
+    }
+  }
+)";
+  EXPECT_EQ(after(known_guards, body), body);
+}
+
 TEST(Lower, guards_of_vectors_stay) {
   const std::string body = R"(  for y.i in 0 .. m {
     for y.jv in 0 .. 4 vector {

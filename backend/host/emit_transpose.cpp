@@ -1,0 +1,96 @@
+// Square blocks that change rows for columns: whole vectors are read along the rows, exchanged in registers and written along the
+// columns, where lanes of the vector loop alone would each read an element of another line.
+#include "backend/host/emitter.h"
+#include "ir/visit.h"
+
+namespace heddle::host {
+
+using ir::Expr;
+using llvm::Value;
+
+namespace {
+
+// Both loops from 0 to the same power of two.
+int square_extent(const ir::For& outer, const ir::For& inner) {
+  const int64_t *n = ir::constant_value(outer.hi), *m = ir::constant_value(inner.hi);
+  const bool square = n && m && *n == *m && ir::is_constant(outer.lo, 0) && ir::is_constant(inner.lo, 0);
+  return square && *n >= 4 && *n <= 16 && (*n & (*n - 1)) == 0 ? static_cast<int>(*n) : 0;
+}
+
+std::vector<Expr> with(std::vector<Expr> subs, const ir::Substitution& point) {
+  for (Expr& e : subs) e = ir::substitute(e, point);
+  return subs;
+}
+
+}  // namespace
+
+// Rows become columns: blocks of n/2, n/4, .. 1 change places across the diagonal of each block twice as large.
+void Emitter::exchange(std::vector<Value*>& rows) {
+  const int n = static_cast<int>(rows.size());
+  for (int d = n / 2; d > 0; d /= 2)
+    for (int i = 0; i < n; ++i) {
+      if (i & d) continue;
+      std::vector<int> upper, lower;
+      for (int e = 0; e < n; ++e) {
+        upper.push_back(e & d ? n + e - d : e);
+        lower.push_back(e & d ? n + e : e + d);
+      }
+      Value *a = rows[static_cast<size_t>(i)], *b = rows[static_cast<size_t>(i + d)];
+      rows[static_cast<size_t>(i)] = b_.CreateShuffleVector(a, b, upper);
+      rows[static_cast<size_t>(i + d)] = b_.CreateShuffleVector(a, b, lower);
+    }
+}
+
+// for l in 0 .. 16 { for v in 0 .. 16 vector { y[.., l, .., v] = x[.., v, .., l] } }
+bool Emitter::transposed(const ir::For& loop) {
+  const auto* lanes = loop.body.size() == 1 ? std::get_if<ir::For>(&loop.body[0]->form) : nullptr;
+  if (!lanes || lanes->kind != ir::LoopKind::vector || arith_.width != 1 || mask_ || lanes->body.size() != 1)
+    return false;
+  const int n = square_extent(loop, *lanes);
+  const auto* leaf = std::get_if<ir::Leaf>(&lanes->body[0]->form);
+  if (!n || !leaf || leaf->predicate.known() || leaf->assigns.size() != 1) return false;
+  const ir::Assign& assign = leaf->assigns[0];
+  const auto* load = assign.value.as<ir::Load>();
+  if (!load || load->otherwise.known() || assign.kind != ir::AssignKind::define || !assign.over.empty()) return false;
+  if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
+    return false;
+  const ir::Stage& stage = p_.stage(leaf->stage);
+  ir::Substitution point;
+  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
+  const std::vector<Expr> from = with(load->subs, point), to = with(assign.subs, point);
+  bool data = false;
+  for (const Expr& e : from)
+    ir::walk(e, [&](const Expr& node) {
+      data |= node.as<ir::Load>() != nullptr;
+      return !data;
+    });
+  if (data) return false;
+
+  auto in_lanes = [&](const ir::For& l, const Work& work) {
+    known_.emplace_back();
+    with_lanes(l.loop, 0, n, work);
+    known_.pop_back();
+  };
+  auto at = [](const ir::For& l, int i) { return ir::Substitution{{l.loop, ir::index_constant(i)}}; };
+  bool rows = false, columns = false;
+  in_lanes(loop, [&] { rows = spot(load->buffer, with(from, at(*lanes, 0))).shape == Spot::contiguous; });
+  in_lanes(*lanes, [&] {
+    columns = spot(assign.buffer, with(to, at(loop, 0))).shape == Spot::contiguous &&
+              spot(load->buffer, with(from, at(loop, 0))).shape == Spot::scattered;
+  });
+  if (!rows || !columns) return false;
+
+  std::vector<Value*> block;
+  for (int i = 0; i < n; ++i)
+    in_lanes(loop, [&] { block.push_back(this->load(load->buffer, with(from, at(*lanes, i))).v); });
+  exchange(block);
+  for (int i = 0; i < n; ++i)
+    in_lanes(*lanes, [&] {
+      nontemporal_ = leaf->nontemporal;
+      store(assign.buffer, with(to, at(loop, i)), {block[static_cast<size_t>(i)], true});
+      nontemporal_ = false;
+    });
+  return true;
+}
+
+}  // namespace heddle::host
