@@ -7,7 +7,7 @@ from std_checks import agrees, every_schedule
 
 import heddle as hd
 
-MATRICES = [(1, 1), (0, 3), (3, 0), (7, 13), (17, 64), (9, 129), (33, 1000), (130, 31)]
+MATRICES = [(300, 70), (1, 1), (0, 3), (3, 0), (7, 13), (17, 64), (9, 129), (33, 1000), (130, 31)]
 
 
 def normal(rng, *shape):
@@ -27,6 +27,24 @@ def test_sums_of_types(rng, dtype):
     for op, axis in ((hd.std.reduce.sum_rows, 1), (hd.std.reduce.sum_cols, 0)):
         wanted = x.astype(np.int64).sum(axis=axis).astype(np.float64).astype(dtype)
         every_schedule(op, x, check=lambda out: np.testing.assert_array_equal(out, wanted))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 13), (17, 64), (9, 129), (2, 3, 1000), (40,)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.uint8, np.int64, ml_dtypes.bfloat16])
+def test_argmax(rng, shape, dtype):
+    x = rng.integers(0, 90, shape).astype(dtype)
+    every_schedule(hd.std.reduce.argmax, x, check=lambda out: np.testing.assert_array_equal(out, x.astype(np.float64).argmax(axis=-1)))
+
+
+def test_argmax_of_nan_and_infinity():
+    x = np.zeros((5, 70), np.float32)
+    x[0, 66], x[1, :], x[2, 3], x[2, 65], x[3, 68], x[3, 69], x[4, 1], x[4, 69] = np.inf, -np.inf, np.inf, np.nan, np.nan, np.nan, 5, 5
+    every_schedule(hd.std.reduce.argmax, x, check=lambda out: np.testing.assert_array_equal(out, [66, 0, 65, 68, 1]))
+
+
+def test_argmax_of_nothing_is_refused():
+    with pytest.raises(hd.Error, match="no greatest one"):
+        hd.std.reduce.argmax(np.zeros((3, 0), np.float32))
 
 
 def test_sums_carry_nan_and_infinity():

@@ -7,7 +7,7 @@ from std_checks import every_schedule, within
 
 import heddle as hd
 
-SHAPES = [(33, 385, 391), (1, 1, 1), (0, 3, 4), (3, 0, 4), (4, 3, 0), (7, 13, 65), (6, 64, 64), (17, 31, 129), (65, 33, 16), (13, 100, 70)]
+SHAPES = [(33, 1283, 131), (2, 131, 4101), (9, 130, 1037), (33, 385, 391), (1, 1, 1), (0, 3, 4), (3, 0, 4), (4, 3, 0), (7, 13, 65), (6, 64, 64), (17, 31, 129), (65, 33, 16), (13, 100, 70)]
 FLIPS = {"matmul": (False, False), "matmul_nt": (False, True), "matmul_tn": (True, False), "matmul_tt": (True, True)}
 
 
