@@ -1,7 +1,7 @@
 """`./dev bench`: every case of cases.py beside its peers, in turns in one process for each number of threads.
 
 A row's ratio is the best peer's time over ours; `of_limit` is the case's roofline (the larger of its arithmetic at the measured FMA
-peak and its bytes at the speed of a copy of as many bytes) over our time.
+peak, an exponential counted as 12 vector operations, and its bytes at the speed of a copy of as many bytes) over our time.
 """
 
 import argparse
@@ -47,17 +47,22 @@ def copy_seconds(moved):
     return time_in_turns([lambda: np.copyto(b, a)], 0.05)[0]
 
 
+FLOPS_OF_EXP = 24  # a polynomial of 12 operations, in a unit that counts an FMA as two
+
+
 def measure(case, threads, peak):
-    row = {"case": case.name, "family": case.family, "op": case.op, "shape": case.shape, "dtype": case.dtype, "threads": threads, "schedule": case.schedule,
-           "skipped": case.skipped or None}
-    if case.skipped:
+    row = {"case": case.name, "family": case.family, "op": case.op, "shape": case.shape, "dtype": case.dtype, "threads": threads,
+           "schedule": None, "skipped": None}
+    built = case.make()
+    row["schedule"], row["skipped"] = built.schedule, built.skipped or None
+    if built.skipped:
         return row
-    if case.check:
-        error, bound = case.check()
+    if built.check:
+        error, bound = built.check()
         row["max_error"], row["ok"] = error, error <= bound
-    names = list(case.peers)
-    times = time_in_turns([case.run] + [case.peers[n] for n in names])
-    compute, memory = case.flops / peak, copy_seconds(case.bytes) / threads
+    names = list(built.peers)
+    times = time_in_turns([built.run] + [built.peers[n] for n in names])
+    compute, memory = (built.flops + FLOPS_OF_EXP * built.exps) / peak, copy_seconds(built.bytes) / threads
     row["us"] = times[0] * 1e6
     row["limit"] = "compute" if compute > memory else "memory"
     row["of_limit"] = max(compute, memory) / times[0]
@@ -68,14 +73,15 @@ def measure(case, threads, peak):
 
 
 def child(threads, only):
-    from cases import Maker
     from measure import fma_peak, pin
 
-    pin(threads)
+    pin(threads)  # before the peers are loaded: JAX takes as many threads as there are processors
+    from cases import Maker
+
     peak = fma_peak(threads)
     made = []
     for case in Maker(threads).all():
-        if only and only not in case.name:
+        if only and not any(word in f"{case.family} {case.name}" for word in only.split(",")):
             continue
         row = measure(case, threads, peak)
         made.append(row)
@@ -104,7 +110,7 @@ def summary(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="host", choices=["host", "neuron", "compile", "tune"])
-    parser.add_argument("--only", help="cases whose name contains this")
+    parser.add_argument("--only", help="cases whose family or name contains this word, or one of several between commas")
     parser.add_argument("--threads", type=int, help="1 or 2; both without")
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -122,9 +128,13 @@ def main():
     counts = [options.threads] if options.threads else [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
     rows, peaks = [], {}
     for threads in counts:
-        # Peers' threads that spin after their turn would take the other processor from whoever is next.
-        env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
-                   OMP_WAIT_POLICY="passive", KMP_BLOCKTIME="0")
+        # Peers' threads that spin after their turn would take the other processor from whoever is next. OpenBLAS is left to find out
+        # itself what this processor is.
+        n = str(threads)
+        env = dict(os.environ, OPENBLAS_NUM_THREADS=n, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, HL_NUM_THREADS=n, OMP_WAIT_POLICY="passive",
+                   KMP_BLOCKTIME="0", OPENBLAS_THREAD_TIMEOUT="4", JAX_PLATFORMS="cpu")
+        for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+            env.pop(name, None)
         command = [sys.executable, os.path.abspath(__file__), "--child", str(threads)] + (["--only", options.only] if options.only else [])
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
         if done.returncode:

@@ -149,7 +149,8 @@ def main():
     all_rows, limits = [], {}
     for threads in counts:
         print(f"running on {threads} thread{'s' if threads > 1 else ''} ...", file=sys.stderr, flush=True)
-        env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+        # A thread of OpenBLAS that spins after its turn would take a processor from whoever is next.
+        env = dict(os.environ, OPENBLAS_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads), OPENBLAS_THREAD_TIMEOUT="4")
         done = subprocess.run([sys.executable, os.path.abspath(__file__), "--child", str(threads)], env=env, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             return done.returncode
