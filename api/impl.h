@@ -39,6 +39,19 @@ struct Variant {
   std::vector<std::string> checks;  ///< what each says, by its number in reports
 };
 
+/// A packed operand: its own memory, 64-byte aligned.
+struct PackedImpl {
+  std::string text;  ///< of its jit::Packing
+  ScalarType type = ScalarType::f32;
+  std::vector<int64_t> extents, strides;  ///< of the array; the data lies by `text`
+  int64_t bytes = 0;
+  unsigned char* data = nullptr;
+  PackedImpl() = default;
+  PackedImpl(const PackedImpl&) = delete;
+  PackedImpl& operator=(const PackedImpl&) = delete;
+  ~PackedImpl();
+};
+
 struct KernelImpl {
   std::string name;
   std::string program_text;  ///< after all steps
@@ -66,11 +79,17 @@ struct KernelImpl {
   /// Takes code that was found on disk.
   const Variant* adopt(uint64_t strided, Variant variant);
 
+  /// Packs one array for a parameter.
+  Result<std::shared_ptr<const PackedImpl>> pack(const std::string& parameter, const jit::ArrayArg& array);
+
  private:
   Result<const Variant*> make_variant(uint64_t strided);
   const Variant* keep(uint64_t strided, Variant variant);
   std::mutex program_mutex_;
   std::optional<ir::Program> program_;
+  /// Arrays that come as they are are packed for this call; false without memory.
+  bool pack_operands(const jit::ArrayArg* arrays, uint64_t* words, int threads_wanted,
+                     std::vector<Arenas::Block>& held);
   std::mutex mutex_;
   std::unordered_map<uint64_t, std::unique_ptr<Variant>> variants_;
   std::atomic<const Variant*> dense_{nullptr};

@@ -89,6 +89,15 @@ CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* sca
   const Variant& code = **found;
 
   Session& s = session();
+  struct Held {
+    Arenas& arenas;
+    std::vector<Arenas::Block> blocks;
+    ~Held() {
+      for (Arenas::Block& b : blocks) arenas.give(b);
+    }
+  } held{s.arenas, {}};
+  if (plan.packs() && !pack_operands(arrays, words, threads_wanted, held.blocks))
+    return {CallError::check, -3, -1, -1, 0, 0};
   host::Context context{};
   context.parallel_for = jit::ThreadPool::parallel_for;
   context.pool = &s.pool;

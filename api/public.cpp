@@ -6,12 +6,14 @@
 
 #include "api/codes.h"
 #include "api/impl.h"
+#include "backend/host/c_header.h"
 #include "backend/host/memory_plan.h"
 #include "backend/host/target.h"
 #include "frontend/format.h"
 #include "frontend/parse.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
+#include "jit/codes.h"
 #include "support/stop.h"
 
 namespace heddle {
@@ -81,8 +83,18 @@ Result<std::vector<jit::ScalarArg>> scalar_args(const jit::CallPlan& plan, const
 std::vector<jit::ArrayArg> array_args(const std::vector<Buffer>& buffers) {
   std::vector<jit::ArrayArg> out;
   for (const Buffer& b : buffers)
-    out.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, b.readonly});
+    out.push_back({b.type, static_cast<int>(b.extents.size()), b.extents.data(), b.strides.data(), b.data, b.readonly,
+                   b.packed ? &b.packed->text : nullptr});
   return out;
+}
+
+// The interpreter takes arrays by their indices.
+Result<Done> none_packed(const std::vector<Buffer>& buffers) {
+  for (size_t i = 0; i < buffers.size(); ++i)
+    if (buffers[i].packed)
+      return Diagnostic(jit::codes::wrong_packing, {},
+                        "array " + std::to_string(i) + " is packed; the interpreter takes arrays as they are");
+  return Done{};
 }
 
 Diagnostic wrong_count(size_t seen, int expected) {
@@ -105,6 +117,7 @@ Result<Interpretable> interpretable(const OpImpl& op, const CompileOptions& opti
   if (!canonical) return canonical.errors();
   Result<api::Lowered> lowered = api::schedule_program(op, std::move(*canonical), options, *target);
   if (!lowered) return lowered.errors();
+  if (Result<Done> plain = none_packed(arrays); !plain) return plain.errors();
   Interpretable out;
   out.program = std::move(lowered->scheduled.program);
   Result<jit::CallPlan> plan = jit::CallPlan::make(out.program);
@@ -222,6 +235,7 @@ Result<Kernel> Program::compile(const std::string& target, int threads) const {
 
 Result<Done> Program::interpret(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars,
                                 uint64_t seed) const {
+  if (Result<Done> plain = none_packed(arrays); !plain) return plain.errors();
   Result<jit::CallPlan> plan = jit::CallPlan::make(impl_->program);
   if (!plan) return plan.errors();
   if (static_cast<int>(arrays.size()) != plan->array_count()) return wrong_count(arrays.size(), plan->array_count());
@@ -380,6 +394,34 @@ Result<std::vector<std::vector<int64_t>>> Kernel::output_extents(const std::vect
     out.emplace_back();
     if (!plan.extents(i, dims.data(), out.back())) return plan.explain({jit::CallError::overflow}, args.data());
   }
+  return out;
+}
+
+Result<Packed> Kernel::pack(std::string_view parameter, const Buffer& array) const {
+  const std::vector<Buffer> one{array};
+  Result<std::shared_ptr<const api::PackedImpl>> made = impl_->pack(std::string(parameter), array_args(one)[0]);
+  if (!made) return made.errors();
+  return Packed(*made);
+}
+
+Result<Kernel::AheadOfTime> Kernel::ahead_of_time(const std::string& name) const {
+  Result<ir::Program> whole = impl_->program();
+  if (!whole) return whole.errors();
+  const ir::Program& p = *whole;
+  AheadOfTime out;
+  out.name = host::c_name(name.empty() ? p.name.substr(0, p.name.find('.')) : name);
+  const bool word =
+      std::all_of(out.name.begin(), out.name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  if (!word || std::isdigit(static_cast<unsigned char>(out.name[0])))
+    return Diagnostic(api::codes::wrong_arguments, {}, "`" + name + "` is no name of a C function");
+  host::CompileOptions options;
+  options.zero_registers = impl_->printed;
+  options.entry = out.name;
+  const std::vector<host::ArgTraits> dense(static_cast<size_t>(impl_->plan.array_count()), {true, false});
+  Result<host::Compiled> compiled = host::compile(p, impl_->target, dense, options);
+  if (!compiled) return compiled.errors();
+  out.object = std::move(compiled->object);
+  out.header = host::c_header(p, out.name, impl_->target.name, compiled->checks);
   return out;
 }
 

@@ -257,7 +257,8 @@ struct Param {
   Type type;
   ExprRef default_value;            ///< `= 1e-5`; may be null
   std::optional<Name> memory;       ///< `in dram`: of programs and instructions
-  std::optional<LayoutMap> layout;  ///< of instructions
+  std::optional<LayoutMap> layout;  ///< of instructions, and of packed inputs of programs
+  ExprRef pad;                      ///< of packed inputs; may be null
   Place place;
 };
 

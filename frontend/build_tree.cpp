@@ -225,6 +225,7 @@ class Builder {
     if (P::MemoryContext* m = c->memory()) {
       out.memory = name(m->name());
       out.layout = layout(m->layoutMap());
+      if (m->expr()) out.pad = expr(m->expr());
     }
     if (c->expr()) out.default_value = expr(c->expr());
     out.place = place(c);

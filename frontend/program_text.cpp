@@ -114,6 +114,7 @@ class ProgramReader : public Typing {
     for (const ast::Entry& d : p.type.dims) param_dim(d, b);
     if (std::all_of(b.groups.begin(), b.groups.end(), [](int g) { return g == 1; })) b.groups.clear();
     if (p.layout) b.layout = layout(*p.layout);
+    if (p.pad) b.pad = value_of_type(*p.pad, b.type, "`" + b.name + "`", {});
     q.buffer = declare_buffer(std::move(b));
     p_.parameters.push_back(std::move(q));
   }

@@ -25,7 +25,7 @@ generics: LT generic (COMMA generic)* GT;
 generic: name (COLON name)?;
 params: LPAREN (param (COMMA param)*)? RPAREN;
 param: (IN | OUT | INOUT | CONST)? name COLON type memory? (ASSIGN expr)?;
-memory: IN name layoutMap?;
+memory: IN name layoutMap? (PAD expr)?;
 layoutMap: LAYOUT LPAREN (name (COMMA name)*)? RPAREN ARROW LPAREN (expr (COMMA expr)*)? RPAREN;
 results: result | LPAREN result (COMMA result)* RPAREN;
 result: name COLON type;

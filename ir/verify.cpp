@@ -9,7 +9,7 @@
 //   regions    a combining leaf stands in an open region of its reducer over its buffer; nothing reads a buffer whose region is open
 //   parallel   no parallel or vector loop is bound to a reduce or scan axis of a leaf below, unless the region opens inside it
 //   size       no expression is deeper than the nesting and chain limits allow; parameters and ranks stay within their limits
-//   rows       a layout takes one coordinate for each dim of its buffer; windows and leaves of a user reducer give every field of
+//   rows       a layout takes one coordinate for each dim of its buffer, and no output has one; windows and leaves of a user reducer give every field of
 //              one state, in order and with the field's own axes; a built-in reducer knows the type of its windows
 #include "ir/verify.h"
 
@@ -60,6 +60,8 @@ class Verifier {
         broken("size", "`" + b.name + "` has more than " + std::to_string(most_dims) + " dims", b.place);
       if (!b.layout) continue;
       const Layout& map = *b.layout;
+      if (b.role == Role::out || b.role == Role::inout)
+        broken("rows", "the output `" + b.name + "` has a layout, which is its caller's choice", b.place);
       if (map.from.size() != b.box.size()) broken("rows", "the layout of `" + b.name + "` has another rank", b.place);
       if (map.to.empty() && !map.from.empty())
         broken("rows", "the layout of `" + b.name + "` gives no coordinate", b.place);

@@ -155,7 +155,13 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
 
   for (const host::ArgLayout::Array& a : layout.arrays) {
     const ir::Buffer& b = program.buffer(a.buffer);
-    ArrayRow row{b.name, b.type, b.role, a.word, {}, {}, {}};
+    ArrayRow row{b.name, b.type, b.role, a.word, {}, {}, {}, {}};
+    if (b.layout) {
+      Result<Packing> packing = Packing::make(program, b);
+      if (!packing) return packing.errors();
+      row.packing = *std::move(packing);
+      plan.packs_ = true;
+    }
     size_t next = 0;
     size_t axes = b.groups.empty() ? b.box.size() : b.groups.size();
     for (size_t axis = 0; axis < axes; ++axis) {
@@ -351,6 +357,8 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
       return {CallError::type, index, -1, -1, static_cast<int64_t>(a.type), static_cast<int64_t>(row.type)};
     if (a.rank != static_cast<int>(row.axes.size()))
       return {CallError::rank, index, -1, -1, a.rank, static_cast<int64_t>(row.axes.size())};
+    if (a.packed && !row.packing) return {CallError::not_packed, index, -1, -1, 0, 0};
+    if (a.packed && *a.packed != row.packing->text()) return {CallError::packed_apart, index, -1, -1, 0, 0};
     if (a.readonly && row.role != ir::Role::in) return {CallError::readonly_output, index, -1, -1, 0, 0};
     bool empty = false;
     words[row.word] = reinterpret_cast<uint64_t>(a.data);
@@ -362,7 +370,8 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
       empty |= expected == 0;
       words[row.word + 1 + axis] = static_cast<uint64_t>(a.strides[axis]);
     }
-    if (a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] > 1) strided |= uint64_t{1} << i;
+    if (!row.packing && a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] > 1)
+      strided |= uint64_t{1} << i;
     if (a.rank > 0 && a.strides[a.rank - 1] != 1 && a.extents[a.rank - 1] <= 1) words[row.word + a.rank] = 1;
     if (empty) continue;
     if (!a.data) return {CallError::null_data, index, -1, -1, 0, 0};
@@ -431,6 +440,15 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
           "the data of " + name(e.argument) + " is not aligned to its " + number(e.expected) + "-byte elements");
     case CallError::null_data:
       return Diagnostic(codes::null_data, {}, "the argument " + name(e.argument) + " has no data");
+    case CallError::not_packed:
+      return Diagnostic(codes::wrong_packing, {},
+                        "the argument " + name(e.argument) + " is packed, and this kernel takes it as it is")
+          .with_help("a kernel takes what its own `pack` made, or another one's with the same layout");
+    case CallError::packed_apart:
+      return Diagnostic(codes::wrong_packing, {},
+                        "the argument " + name(e.argument) + " is packed as `" + *arrays[e.argument].packed +
+                            "`; this kernel takes `" + arrays_[e.argument].packing->text() + "`")
+          .with_help("a kernel takes what its own `pack` made, or another one's with the same layout");
     case CallError::check:
     case CallError::none: break;
   }

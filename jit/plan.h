@@ -9,6 +9,7 @@
 
 #include "backend/host/abi.h"
 #include "ir/program.h"
+#include "jit/packing.h"
 #include "support/bytes.h"
 #include "support/result.h"
 
@@ -22,6 +23,8 @@ struct ArrayArg {
   const int64_t* strides = nullptr;
   void* data = nullptr;
   bool readonly = false;
+  /// How the data is packed (Packing::text), or none: extents and strides are those that the array had, the data lies otherwise.
+  const std::string* packed = nullptr;
 };
 
 /// A scalar argument: floats in `real`, integers in `integer`.
@@ -69,6 +72,8 @@ struct CallError {
     overlap,
     misaligned,
     null_data,
+    not_packed,    ///< a packed operand for a parameter that takes arrays as they are
+    packed_apart,  ///< packed in another way
     check
   } kind = none;
   int argument = -1;  ///< index among the array parameters
@@ -109,6 +114,7 @@ class CallPlan {
     std::vector<IndexCode> axes;    ///< the expected extent of each array axis
     std::vector<int> simple;        ///< of each axis: the dim it equals, or -1
     std::vector<std::string> text;  ///< of each axis, for messages
+    std::optional<Packing> packing;
   };
   struct ScalarRow {
     std::string name;
@@ -118,6 +124,7 @@ class CallPlan {
     ScalarArg default_value;
   };
   const std::vector<ArrayRow>& arrays() const { return arrays_; }
+  bool packs() const { return packs_; }  ///< some input has a layout
   const std::vector<ScalarRow>& scalars() const { return scalars_; }
   const std::vector<ir::SymbolId>& dim_symbols() const { return symbols_; }
   const std::vector<std::string>& dim_names() const { return dim_names_; }
@@ -150,6 +157,7 @@ class CallPlan {
   std::vector<RequirementRow> requirements_;
   std::vector<MagnitudeRow> magnitude_;
   int words_ = 0;
+  bool packs_ = false;
 };
 
 }  // namespace heddle::jit

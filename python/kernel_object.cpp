@@ -1,5 +1,6 @@
 #include "python/kernel_object.h"
 
+#include <pybind11/stl.h>
 #include <structmember.h>
 
 #include "api/codes.h"
@@ -30,6 +31,7 @@ struct KernelObject {
   PyObject* weakrefs;
 };
 
+PyTypeObject* packed_type = nullptr;
 PyObject* word_out = nullptr;  // interned "out", "threads"
 PyObject* word_threads = nullptr;
 PyTypeObject* kernel_type = nullptr;
@@ -145,7 +147,15 @@ struct Call {
     return true;
   }
 
+  bool packed(int index, PyObject* object) {
+    const std::shared_ptr<const api::PackedImpl>& p = py::handle(object).cast<const Packed&>().impl();
+    arrays[index] = {p->type, static_cast<int>(p->extents.size()), p->extents.data(), p->strides.data(), p->data, true,
+                     &p->text};
+    return true;
+  }
+
   bool view(int index, PyObject* object) {
+    if (Py_TYPE(object) == packed_type) return packed(index, object);
     if (!view_array(object, views[index], keep, refusal)) {
       set_error(refusal.of(plan.arrays()[index].name));
       return false;
@@ -212,7 +222,7 @@ struct Call {
     py::object made = py::reinterpret_steal<py::object>(held);
     PyObject* like = nullptr;
     for (size_t i = 0; i < self->slots->size() && !like; ++i)
-      if ((*self->slots)[i].kind == Slot::input) like = given[i];
+      if ((*self->slots)[i].kind == Slot::input && Py_TYPE(given[i]) != packed_type) like = given[i];
     bool foreign = like && !is_ndarray(like);
     if (self->outputs->size() == 1)
       return (foreign ? as_kind_of(like, std::move(made)) : std::move(made)).release().ptr();
@@ -352,7 +362,36 @@ PyObject* html(PyObject* o, PyObject*) {
   return guarded([&] { return py::module_::import("heddle.display").attr("kernel_html")(py::handle(o)); });
 }
 
+// k.pack(w=w): one packed operand, or a tuple of them in the order given.
+PyObject* pack(PyObject* o, PyObject* args, PyObject* kwargs) {
+  if (PyTuple_GET_SIZE(args) || !kwargs || !PyDict_Size(kwargs)) {
+    PyErr_SetString(PyExc_TypeError, "`pack` takes arrays by the names of their parameters: k.pack(w=w)");
+    return nullptr;
+  }
+  return guarded([&]() -> py::object {
+    const std::shared_ptr<api::KernelImpl>& impl = *reinterpret_cast<KernelObject*>(o)->impl;
+    py::list made;
+    for (auto [key, value] : py::reinterpret_borrow<py::dict>(kwargs)) {
+      const std::string name = py::cast<std::string>(key);
+      ArrayView view;
+      Keep keep;
+      Refusal refusal;
+      if (!view_array(value.ptr(), view, keep, refusal)) raise({refusal.of(name)});
+      std::optional<Result<std::shared_ptr<const api::PackedImpl>>> packed;
+      {
+        py::gil_scoped_release released;
+        packed = impl->pack(name, view.arg);
+      }
+      if (!*packed) raise(packed->errors());
+      made.append(py::cast(Packed(**packed)));
+    }
+    return made.size() == 1 ? py::object(made[0]) : py::object(py::tuple(made));
+  });
+}
+
 PyMethodDef methods[] = {
+    {"pack", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(pack)), METH_VARARGS | METH_KEYWORDS,
+     "Packs operands whose parameters have a `layout`, once for many calls: p = k.pack(w=w); k(x, p)."},
     {"_repr_html_", html, METH_NOARGS, "The loops of the kernel, for notebooks."},
     {"__reduce__", reduce, METH_NOARGS, "The texts and the request that make this kernel again."},
     {nullptr, nullptr, 0, nullptr},
@@ -362,7 +401,8 @@ PyGetSetDef getters[] = {
     {"program", get_program, nullptr, "The program after all steps, printed.", nullptr},
     {"llvm", get_llvm, nullptr, "LLVM IR after the passes.", nullptr},
     {"asm", get_asm, nullptr, "Assembly.", nullptr},
-    {"memory", get_memory, nullptr, "Where each temporary lives: shape, memory and place, one on a line.", nullptr},
+    {"memory", get_memory, nullptr,
+     "The memory plan: where each temporary lives, how long, and what each thread needs.", nullptr},
     {"schedule", get_schedule, nullptr, "The schedule's name; empty when the canonical program runs.", nullptr},
     {"target", get_target, nullptr, "The target, for example cpu/avx512.", nullptr},
     {"times", get_times, nullptr,
@@ -402,7 +442,23 @@ void set_recipe(py::handle kernel, py::object function, py::object arguments) {
   Py_XSETREF(self->recipe, py::make_tuple(function, arguments).release().ptr());
 }
 
+void add_packed_type(py::module_& module) {
+  py::class_<Packed> type(module, "Packed", "An operand packed for the layout of a kernel's parameter.");
+  type.def_property_readonly(
+          "layout", [](const Packed& p) { return p.layout(); }, "How the elements lie.")
+      .def_property_readonly(
+          "shape", [](const Packed& p) { return py::tuple(py::cast(p.extents())); }, "Of the array that was packed.")
+      .def_property_readonly(
+          "nbytes", [](const Packed& p) { return p.bytes(); }, "Bytes of the packed data.")
+      .def("__repr__", [](const Packed& p) {
+        return "<heddle.Packed " + py::str(py::tuple(py::cast(p.extents()))).cast<std::string>() + " as " + p.layout() +
+               ">";
+      });
+  packed_type = reinterpret_cast<PyTypeObject*>(type.ptr());
+}
+
 void add_kernel_type(py::module_& module) {
+  add_packed_type(module);
   word_out = PyUnicode_InternFromString("out");
   word_threads = PyUnicode_InternFromString("threads");
   kernel_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&type_spec));

@@ -5,6 +5,7 @@
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "ir/visit.h"
+#include "schedule/loops.h"
 #include "schedule/names.h"
 #include "schedule/pipelines.h"
 #include "schedule/resolve.h"
@@ -155,6 +156,7 @@ Result<State> apply_step(const Context& context, const Program& program, const S
   Step step{context, call, program, {}};
   Result<Done> done = (*entry)->function(step);
   if (!done) return done.errors();
+  drop_idle_prefetches(step.program);
   fits = fits_limits(step, program);
   if (!fits) return fits.errors();
   Result<Done> pipelines = pipelines_hold(step);

@@ -265,6 +265,47 @@ void set_kind(Step& step, SymbolId loop, LoopKind kind) {
   replace(step.program, path.back(), {make_stmt(std::move(l), step.call.place)});
 }
 
+namespace {
+
+Body without_idle(const Body& body, std::vector<BufferId>& alive) {
+  const size_t outside = alive.size();
+  Body out;
+  for (const StmtRef& s : body) {
+    if (const Alloc* a = as<Alloc>(s)) alive.insert(alive.end(), a->buffers.begin(), a->buffers.end());
+    if (children(s).empty()) {
+      out.push_back(s);
+      continue;
+    }
+    Body next = without_idle(children(s), alive);
+    StmtRef kept = next == children(s) ? s : with_children(s, std::move(next));
+    if (const For* l = as<For>(kept); l && !l->prefetch.empty()) {
+      For asks = *l;
+      std::erase_if(asks.prefetch,
+                    [&](const Prefetch& f) { return std::find(alive.begin(), alive.end(), f.buffer) == alive.end(); });
+      if (asks.prefetch.size() != l->prefetch.size()) kept = make_stmt(std::move(asks), s->place);
+    }
+    out.push_back(std::move(kept));
+  }
+  alive.resize(outside);
+  return out;
+}
+
+}  // namespace
+
+void drop_idle_prefetches(Program& program) {
+  bool any = false;
+  walk(program.body, [&](const StmtRef& s) {
+    const For* l = as<For>(s);
+    any |= l && !l->prefetch.empty();
+    return !any;
+  });
+  if (!any) return;
+  std::vector<BufferId> alive;
+  for (const Parameter& q : program.parameters)
+    if (q.buffer.known()) alive.push_back(q.buffer);
+  program.body = without_idle(program.body, alive);
+}
+
 void start_at_zero(Step& step, SymbolId loop) {
   Program& p = step.program;
   Path path = path_to_loop(p, loop);

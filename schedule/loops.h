@@ -25,6 +25,9 @@ Result<ir::SymbolId> split_off(Step& step, ir::SymbolId loop, int64_t n, const s
 /// Marks a serial loop; the statement's place becomes the step's.
 void set_kind(Step& step, ir::SymbolId loop, ir::LoopKind kind);
 
+/// After a step: a loop no longer asks for a tensor that is gone or has moved inside.
+void drop_idle_prefetches(ir::Program& program);
+
 /// lo .. hi becomes 0 .. hi - lo, with lo added where the loop is used: vector loops start at zero.
 void start_at_zero(Step& step, ir::SymbolId loop);
 

@@ -52,6 +52,7 @@ class Copier {
     l.hi = put(l.hi);
     l.loop = copy(old.loop, part_name(p_.symbol(old.loop).owner, part_));
     map_.emplace_back(old.loop, var(l.loop));
+    for (Prefetch& f : l.prefetch) f.buffer = buffer(f.buffer);
     l.body = body(old.body);
     map_.pop_back();
     return l;

@@ -284,6 +284,24 @@ int lower(const Options& o) {
   return exit_done;
 }
 
+namespace {
+
+// f.o and, beside it, f.h.
+int emit_object(const Kernel& kernel, const Options& o) {
+  const size_t dot = o.output.rfind('.');
+  if (o.output.empty() || o.output == "-" || dot == std::string::npos || o.output.substr(dot) != ".o") {
+    std::cerr << "heddle: an object needs a file: -o NAME.o\n";
+    return exit_usage;
+  }
+  Result<Kernel::AheadOfTime> made = kernel.ahead_of_time(o.function);
+  if (!made) return refuse(made.errors());
+  if (int status = write_text(std::string(made->object.begin(), made->object.end()), o.output); status != exit_done)
+    return status;
+  return write_text(made->header, o.output.substr(0, dot) + ".h");
+}
+
+}  // namespace
+
 int emit(const Options& o) {
   Result<Module> module = open_module(o.file);
   if (!module) return refuse(module.errors());
@@ -294,6 +312,7 @@ int emit(const Options& o) {
   Result<Kernel> kernel = op->compile(*request);
   if (!kernel) return refuse(kernel.errors());
   if (o.as == "program") return write_text(kernel->program(), o.output);
+  if (o.as == "object") return emit_object(*kernel, o);
   Result<std::string> text = o.as == "llvm" ? kernel->llvm() : o.as == "memory" ? kernel->memory() : kernel->assembly();
   if (!text) return refuse(text.errors());
   return write_text(*text, o.output);

@@ -32,6 +32,7 @@ struct Options {
   std::string timeline;  ///< simulate: a file
   std::string as = "program";
   std::string output;
+  std::string function;  ///< name of the C function of an object
 };
 
 /// The text of a file, `-` is standard input; `parse` and `load` in one.

@@ -47,9 +47,10 @@ int dispatch(int argc, char** argv) {
   lower->add_flag("--why", o.why, "with what each step relied on");
   auto* emit = app.add_subcommand("emit", "prints what an op becomes");
   common(emit, o);
-  emit->add_option("--as", o.as, "program, memory, llvm or asm")
-      ->check(CLI::IsMember({"program", "memory", "llvm", "asm"}));
-  emit->add_option("-o", o.output, "a file instead of standard output");
+  emit->add_option("--as", o.as, "program, memory, llvm, asm or object")
+      ->check(CLI::IsMember({"program", "llvm", "asm", "memory", "object"}));
+  emit->add_option("-o", o.output, "a file instead of standard output; of an object, with a C header beside it");
+  emit->add_option("--name", o.function, "of the C function in an object; by default the op's");
   auto* fmt = app.add_subcommand("fmt", "formats texts in place; - from standard input to standard output");
   fmt->add_option("files", o.files, ".hd texts, or -")->required();
   fmt->add_flag("--check", o.only_check, "changes nothing: names the texts that would change, exit code 1");

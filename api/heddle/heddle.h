@@ -62,6 +62,14 @@ constexpr ScalarType scalar_type_of<bool>() {
   return ScalarType::boolean;
 }
 
+namespace api {
+struct KernelImpl;
+struct ModuleImpl;
+struct OpImpl;
+struct PackedImpl;
+struct ProgramImpl;
+}  // namespace api
+
 /// An array of the caller's: never owned, never kept past the call.
 struct Buffer {
   void* data = nullptr;
@@ -69,6 +77,7 @@ struct Buffer {
   std::vector<int64_t> extents;
   std::vector<int64_t> strides;  ///< in elements, one for each axis; may be 0 or negative for inputs
   bool readonly = false;
+  std::shared_ptr<const api::PackedImpl> packed;  ///< of Packed::buffer
 
   /// A dense row-major array.
   template <class T>
@@ -137,12 +146,19 @@ struct TuneVariable {
   std::vector<int64_t> choices;
 };
 
-namespace api {
-struct KernelImpl;
-struct ModuleImpl;
-struct OpImpl;
-struct ProgramImpl;
-}  // namespace api
+/// An operand whose parameter has a `layout`: packed once, passed to many calls. Holds its own memory.
+class Packed {
+ public:
+  explicit Packed(std::shared_ptr<const api::PackedImpl> impl) : impl_(std::move(impl)) {}
+  Buffer buffer() const;              ///< stands for the array in calls
+  const std::string& layout() const;  ///< "f32 (i1/16, i0, i1%16) with 0"
+  const std::vector<int64_t>& extents() const;
+  int64_t bytes() const;
+  const std::shared_ptr<const api::PackedImpl>& impl() const { return impl_; }
+
+ private:
+  std::shared_ptr<const api::PackedImpl> impl_;
+};
 
 /// A compiled op: a function over arrays. Its machine code is freed with the last copy.
 class Kernel {
@@ -155,11 +171,23 @@ class Kernel {
   Result<std::vector<std::vector<int64_t>>> output_extents(const std::vector<Buffer>& inputs) const;
 
   std::vector<ScalarType> output_types() const;
+  /// Packs the array for a parameter with a `layout`: `(*kernel)({x, packed->buffer(), y})`. Passed as it is, the array is packed in
+  /// each call.
+  Result<Packed> pack(std::string_view parameter, const Buffer& array) const;
 
   const std::string& program() const;  ///< printed, after all steps
   Result<std::string> llvm() const;    ///< LLVM IR after the passes
   Result<std::string> assembly() const;
-  Result<std::string> memory() const;   ///< where each temporary lives, one on a line
+  /// Where each temporary lives, how long, and how many bytes each thread needs: expressions of the dims.
+  Result<std::string> memory() const;
+  /// An object file with the C functions NAME and NAME_workspace, and the header that declares them: nothing of Heddle is needed to
+  /// run them. `name`: by default the op's.
+  struct AheadOfTime {
+    std::string name;
+    std::vector<char> object;
+    std::string header;
+  };
+  Result<AheadOfTime> ahead_of_time(const std::string& name = "") const;
   const std::string& schedule() const;  ///< the schedule's name, empty when none was chosen
   const std::string& target() const;    ///< "cpu/avx512"
   Times times() const;

@@ -126,7 +126,8 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   std::unique_ptr<llvm::TargetMachine> tm = machine();
   module.setTargetTriple(tm->getTargetTriple());
   module.setDataLayout(tm->createDataLayout());
-  Result<std::vector<ir::Check>> checks = emit(module, *lowered, *plan, target, traits, options.zero_registers);
+  Result<std::vector<ir::Check>> checks =
+      emit(module, *lowered, *plan, target, traits, options.zero_registers, options.entry);
   if (!checks) return checks.errors();
 #ifdef HEDDLE_VERIFY
   std::string broken;
@@ -204,6 +205,7 @@ struct Job {
     if (!out || !options.keep_assembly) return out;
     CompileOptions plain;
     plain.zero_registers = options.zero_registers;
+    plain.entry = options.entry;
     Result<Compiled> object = build(program, target, traits, plain);
     if (!object) return object;
     out->object = std::move(object->object);

@@ -14,7 +14,8 @@ struct CompileOptions {
   bool keep_llvm = false;      ///< text of the module after the passes
   bool keep_assembly = false;  ///< text of the machine code
   bool zero_registers =
-      false;  ///< registers that a program may read before it writes them hold 0: nothing that LLVM may make up
+      false;          ///< registers that a program may read before it writes them hold 0: nothing that LLVM may make up
+  std::string entry;  ///< a C identifier: exports the functions of c_header.h instead of `kernel` and `kernel_arena`
 };
 
 struct Compiled {

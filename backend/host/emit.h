@@ -14,9 +14,10 @@ class Module;
 
 namespace heddle::host {
 
-/// The program must have passed `lower`. The checks are in the order of their numbers in reports.
+/// The program must have passed `lower`. `entry`: a name, for code made ahead of time: the C functions of c_header.h come first, and
+/// `kernel` is not exported. The checks are in the order of their numbers in reports.
 Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan,
                                     const ir::Target& target, const std::vector<ArgTraits>& traits,
-                                    bool zero_registers = false);
+                                    bool zero_registers = false, const std::string& entry = {});
 
 }  // namespace heddle::host

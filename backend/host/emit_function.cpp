@@ -30,7 +30,7 @@ Emitter::Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, con
   for (const auto& [dim, word] : layout_.dims) ranges_.set(dim, {0, INT64_MAX});
 }
 
-Result<std::vector<ir::Check>> Emitter::run() {
+Result<std::vector<ir::Check>> Emitter::run(const std::string& entry_name) {
   llvm::MDBuilder md(module_.getContext());
   llvm::MDNode* domain = md.createAnonymousAliasScopeDomain();
   std::vector<int> groups;
@@ -49,6 +49,7 @@ Result<std::vector<ir::Check>> Emitter::run() {
   }
   kernel();
   if (errors_.empty()) arena_size();
+  if (errors_.empty() && !entry_name.empty()) entry(entry_name);
   if (!errors_.empty()) return std::move(errors_);
   return std::move(checks_);
 }
@@ -201,9 +202,9 @@ Val Emitter::fail(const Code& code, const Place& place, const std::string& text,
 Val Emitter::poison(ir::ScalarType type) { return {llvm::PoisonValue::get(arith_.value_type(type)), false}; }
 
 Result<std::vector<ir::Check>> emit(llvm::Module& module, const ir::Program& program, const MemoryPlan& plan,
-                                    const ir::Target& target, const std::vector<ArgTraits>& traits,
-                                    bool zero_registers) {
-  return Emitter(module, program, plan, target, traits, zero_registers).run();
+                                    const ir::Target& target, const std::vector<ArgTraits>& traits, bool zero_registers,
+                                    const std::string& entry) {
+  return Emitter(module, program, plan, target, traits, zero_registers).run(entry);
 }
 
 }  // namespace heddle::host

@@ -40,6 +40,16 @@ const Emitter::Storage& Emitter::storage(ir::BufferId id) {
     else s.group = place.group;
     return storages_[id.value] = std::move(s);
   }
+  if (buffer.layout) {  // packed
+    const ArgLayout::Array* array = &layout_.arrays[0];
+    while (array->buffer != id) ++array;
+    if (Value*& base = f_.bases[id.value]; !base) at_entry([&] { base = argument_word(array->word, b_.getPtrTy()); });
+    s.base = f_.bases[id.value];
+    s.layout = &*buffer.layout;
+    s.group = place.group;
+    row_major(place.extents);
+    return storages_[id.value] = std::move(s);
+  }
   // A parameter: strides are arguments, one for each array axis; the dims of a composite axis are row-major in it.
   size_t index = 0;
   while (layout_.arrays[index].buffer != id) ++index;

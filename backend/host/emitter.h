@@ -29,8 +29,8 @@ class Emitter {
  public:
   Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, const ir::Target& target,
           const std::vector<ArgTraits>& traits, bool zero_registers);
-  /// The checks of the program, in the order of their numbers in reports.
-  Result<std::vector<ir::Check>> run();
+  /// The checks of the program, in the order of their numbers in reports. With a name for it, `entry` too.
+  Result<std::vector<ir::Check>> run(const std::string& entry_name);
 
  private:
   using Expr = ir::Expr;
@@ -105,6 +105,12 @@ class Emitter {
   // emit_transpose.cpp
   void exchange(std::vector<Value*>& rows);
   bool transposed(const ir::For& loop);
+
+  // emit_entry.cpp
+  void entry(const std::string& name);
+  Value* entry_dims(unsigned first);
+  void entry_words(Value* args);
+  llvm::Function* in_turn();
 
   // emit_stmt.cpp
   void body(const ir::Body& statements);

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "backend/host/codes.h"
+#include "ir/digits.h"
 #include "ir/prove.h"
 #include "ir/region.h"
 #include "ir/visit.h"
@@ -42,18 +43,39 @@ class Planner {
 
   Result<MemoryPlan> run() {
     for (const ir::Parameter& q : p_.parameters)
-      if (q.buffer.known()) plan_.buffers[q.buffer.value].kind = Placement::Kind::parameter;
-    plan_.bytes = body(p_.body, ir::index_constant(0)).peak;
+      if (q.buffer.known()) parameter(q.buffer);
+    plan_.bytes = ir::simplify(body(p_.body, ir::index_constant(0)).peak, facts_);
     if (!errors_.empty()) return std::move(errors_);
     for (size_t i = 0; i < parent_.size(); ++i) plan_.buffers[i].group = root(static_cast<int>(i));
     return std::move(plan_);
   }
 
  private:
+  // Packed inputs lie as jit/packing.h packs them.
+  void parameter(ir::BufferId id) {
+    const ir::Buffer& b = p_.buffer(id);
+    plan_.buffers[id.value].kind = Placement::Kind::parameter;
+    if (!b.layout) return;
+    std::optional<std::vector<ir::Digit>> digits = b.role == ir::Role::in ? ir::digits_of(*b.layout) : std::nullopt;
+    if (!digits) {
+      errors_.push_back(Diagnostic(codes::unsupported_on_host, b.place,
+                                   "`" + b.name +
+                                       "` cannot be packed: a layout of an input is made of its indices, their "
+                                       "quotients and remainders, and outputs have none"));
+      return;
+    }
+    for (const ir::Digit& d : *digits) {
+      const ir::BoxDim& dim = b.box[d.index];
+      plan_.buffers[id.value].extents.push_back(ir::extent_of(d, dim.hi - dim.lo));
+    }
+  }
+
+  /// Bytes of the arena that temporaries of one body hold one after another.
   struct Slot {
-    Expr offset, size;
-    size_t last_use;
-    int buffer;
+    Expr size, offset;
+    size_t first = 0;  // statement that uses it first
+    size_t last = 0;   // that uses it last, so far
+    std::vector<int> buffers;
   };
   struct Used {
     Expr peak;
@@ -91,26 +113,28 @@ class Planner {
     return found;
   }
 
-  Used body(const ir::Body& statements, Expr top) {
+  // First the slots of the body, then what is below: at each statement above the slots that are there by then.
+  Used body(const ir::Body& statements, const Expr& top) {
     Used used{top, {}};
-    std::vector<Slot> slots;
+    std::vector<Slot> slots = slots_of(statements, top);
+    for (const Slot& slot : slots) used.buffers.insert(used.buffers.end(), slot.buffers.begin(), slot.buffers.end());
     std::vector<int> nested_before;
+    Expr end = top;
+    size_t next = 0;
     for (size_t i = 0; i < statements.size(); ++i) {
       const ir::StmtRef& s = statements[i];
-      if (const auto* a = std::get_if<ir::Alloc>(&s->form)) {
-        for (ir::BufferId id : a->buffers) {
-          if (!place(id, s->place)) continue;
-          // Nests that ran before used the bytes above the stack of that time.
-          for (int other : nested_before) may_share(static_cast<int>(id.value), other);
-          allocate(id, i, statements, slots, top);
-          used.buffers.push_back(static_cast<int>(id.value));
-        }
-        used.peak = larger(used.peak, top);
-        continue;
+      for (; next < slots.size() && slots[next].first <= i; ++next) {
+        end = ir::simplify(slots[next].offset + slots[next].size);
+        used.peak = larger(used.peak, end);
+        // Nests that ran before used the bytes above the slots of that time.
+        for (int id : slots[next].buffers)
+          for (int other : nested_before) may_share(id, other);
       }
-      if (const auto* l = std::get_if<ir::For>(&s->form)) loops_.push_back({l->loop, l->lo, l->hi});
-      Used inner = body(ir::children(s), top);
-      if (std::holds_alternative<ir::For>(s->form)) loops_.pop_back();
+      if (std::holds_alternative<ir::Alloc>(s->form)) continue;
+      const auto* l = std::get_if<ir::For>(&s->form);
+      if (l) loops_.push_back({l->loop, l->lo, l->hi});
+      Used inner = body(ir::children(s), end);
+      if (l) loops_.pop_back();
       for (int x : inner.buffers)
         for (int y : nested_before) may_share(x, y);
       nested_before.insert(nested_before.end(), inner.buffers.begin(), inner.buffers.end());
@@ -126,25 +150,68 @@ class Planner {
     return ir::max(a, b);
   }
 
-  void allocate(ir::BufferId id, size_t at, const ir::Body& statements, std::vector<Slot>& slots, Expr& top) {
-    Placement& q = plan_.buffers[id.value];
-    if (q.kind != Placement::Kind::arena) return;
-    Expr size = ir::index_constant(ir::scalar_bytes(p_.buffer(id).type) * std::max(1, p_.buffer(id).copies));
-    for (const Expr& e : q.extents) size = size * e;
-    size = ir::simplify(ir::ceildiv(size, ir::index_constant(line)) * line);
-    size_t last = at;
-    for (size_t i = at + 1; i < statements.size(); ++i)
-      if (uses(statements[i], id)) last = i;
+  // What the body allocates in the arena, in slots that a temporary hands on when its last use has passed. A slot is as large as its
+  // largest holder, so taking one over is never worse than a new one.
+  std::vector<Slot> slots_of(const ir::Body& statements, Expr top) {
+    struct Life {
+      ir::BufferId id;
+      size_t first, last;
+    };
+    std::vector<Life> lives;
+    for (size_t i = 0; i < statements.size(); ++i) {
+      const auto* a = std::get_if<ir::Alloc>(&statements[i]->form);
+      if (!a) continue;
+      for (ir::BufferId id : a->buffers) {
+        if (!place(id, statements[i]->place)) continue;
+        Placement& q = plan_.buffers[id.value];
+        q.inside = loops_.empty() ? ir::SymbolId{} : loops_.back().symbol;
+        Life life{id, i, i};
+        for (size_t k = i + 1; k < statements.size(); ++k)
+          if (uses(statements[k], id)) {
+            if (!q.first) q.first = statements[k], life.first = k;
+            q.last = statements[k];
+            life.last = k;
+          }
+        if (q.kind == Placement::Kind::arena) lives.push_back(life);
+      }
+    }
+    // Bytes are held from the first use on, wherever the alloc stands.
+    std::stable_sort(lives.begin(), lives.end(), [](const Life& a, const Life& b) { return a.first < b.first; });
+    std::vector<Slot> slots;
+    for (const Life& life : lives) hold(life.id, life.first, life.last, slots);
     for (Slot& slot : slots) {
-      if (slot.last_use >= at || !ir::equal(slot.size, size)) continue;
-      q.offset = slot.offset;
-      may_share(static_cast<int>(id.value), slot.buffer);
-      slot.last_use = last;
+      slot.offset = top;
+      for (int id : slot.buffers) {
+        plan_.buffers[static_cast<size_t>(id)].offset = top;
+        may_share(id, slot.buffers[0]);
+      }
+      top = ir::simplify(top + slot.size);
+    }
+    return slots;
+  }
+
+  void hold(ir::BufferId id, size_t at, size_t last, std::vector<Slot>& slots) {
+    const ir::Buffer& b = p_.buffer(id);
+    Expr size = ir::index_constant(ir::scalar_bytes(b.type) * std::max(1, b.copies));
+    for (const Expr& e : plan_.buffers[id.value].extents) size = size * e;
+    size = ir::simplify(ir::ceildiv(size, ir::index_constant(line)) * line);
+    Slot* best = nullptr;
+    int best_fit = 0;
+    for (Slot& slot : slots) {
+      if (slot.last >= at) continue;
+      const int fit = ir::equal(slot.size, size)                           ? 4
+                      : ir::prove(facts_, ir::less_equal(size, slot.size)) ? 3
+                      : ir::prove(facts_, ir::less_equal(slot.size, size)) ? 2
+                                                                           : 1;
+      if (fit > best_fit) best = &slot, best_fit = fit;
+    }
+    if (!best) {
+      slots.push_back({size, {}, at, last, {static_cast<int>(id.value)}});
       return;
     }
-    q.offset = top;
-    slots.push_back({top, size, last, static_cast<int>(id.value)});
-    top = ir::simplify(top + size);
+    if (best_fit < 3) best->size = best_fit == 2 ? size : ir::max(best->size, size);
+    best->last = last;
+    best->buffers.push_back(static_cast<int>(id.value));
   }
 
   // The shape; false on refusal.

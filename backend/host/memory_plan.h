@@ -2,7 +2,7 @@
 //
 // `registers` with a constant box become stack slots that LLVM turns into SSA values. All else lives in the arena: offsets follow
 // the nesting of the program as a stack does, so temporaries of disjoint scopes share bytes, and one whose last use has passed
-// gives its place to a later one of the same size. What a parallel loop allocates inside comes from each thread's slice at the
+// gives its place to a later one of the same body; the place is as large as the largest that holds it. What a parallel loop allocates inside comes from each thread's slice at the
 // same offsets; what stands outside of it comes from the slice of the calling thread and is shared.
 #pragma once
 
@@ -17,10 +17,12 @@ namespace heddle::host {
 struct Placement {
   enum class Kind { none, parameter, registers, arena } kind = Kind::none;
   std::vector<ir::Expr>
-      extents;           ///< physical, row-major; constants, or over dims: bounds where the box varies in loops
-  int64_t elements = 0;  ///< of registers
-  ir::Expr offset;       ///< of the arena, in bytes
-  int group = -1;        ///< buffers of one group may share bytes
+      extents;              ///< physical, row-major; constants, or over dims: bounds where the box varies in loops
+  int64_t elements = 0;     ///< of registers
+  ir::Expr offset;          ///< of the arena, in bytes
+  int group = -1;           ///< buffers of one group may share bytes
+  ir::SymbolId inside;      ///< of temporaries: the innermost loop around the alloc, unknown at the top
+  ir::StmtRef first, last;  ///< of that body: the statements that use it first and last; none where nothing does
 };
 
 struct MemoryPlan {
@@ -30,7 +32,8 @@ struct MemoryPlan {
 
 /// Refused when a temporary's extent has no bound that can be computed from the dims.
 Result<MemoryPlan> plan_memory(const ir::Program& program);
-/// The plan of a scheduled program for people: each temporary with its shape, its memory and its place, one on a line.
+/// The plan of a scheduled program for people: each temporary with its shape, its memory and place, its bytes and
+/// from which statement to which it is used, one on a line.
 Result<std::string> memory_text(const ir::Program& program);
 
 }  // namespace heddle::host

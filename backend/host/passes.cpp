@@ -282,7 +282,9 @@ ir::Program explicit_padding(ir::Program program) {
   const std::set<ir::BufferId> fixed = boxes_with_meaning(program);
   for (uint32_t id = 0; id < program.buffers.size(); ++id) {
     ir::Buffer& buffer = program.buffers[id];
-    if (!buffer.layout || buffer.role != ir::Role::temporary || fixed.count(ir::BufferId{id})) continue;
+    if (!buffer.layout || (buffer.role != ir::Role::temporary && buffer.role != ir::Role::in) ||
+        fixed.count(ir::BufferId{id}))
+      continue;
     for (size_t i = 0; i < buffer.box.size(); ++i) {
       const int64_t block = block_of(*buffer.layout, buffer.layout->from[i]);
       ir::BoxDim& dim = buffer.box[i];

@@ -10,7 +10,7 @@
 import os
 
 from . import _heddle, lang, std
-from ._heddle import Kernel
+from ._heddle import Kernel, Packed
 from .build import schedule, step
 from .errors import Error
 from .module import Module, Op, Schedule, Spec, State, States, load, parse, spec
@@ -61,6 +61,6 @@ def load_ipython_extension(shell):
 
 
 __all__ = [
-    "Error", "Kernel", "Module", "Numerics", "Op", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "cache", "format", "lang", "load", "numerics", "parse", "schedule", "set_cache", "set_threads", "spec", "std", "step",
+    "Error", "Kernel", "Module", "Numerics", "Op", "Packed", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "cache", "format", "lang", "load", "numerics", "parse", "schedule", "set_cache", "set_threads", "spec", "std", "step",
     "targets", "threads", "tune",
 ]

@@ -1,14 +1,15 @@
 // layout b[i, j] to (i/16, j, i%16) [with PAD]
 //
 //   alloc b: T[..] in M  ->  alloc b: T[..] in M layout(i, j) -> (i/16, j, i%16) pad PAD
+//   program f(in b: T[..] in dram)  ->  program f(in b: T[..] in dram layout(i, j) -> (i/16, j, i%16) pad PAD)
 //
+// An input with a layout is packed once outside the call, `k.pack(b=b)`; a call that gets it as it is packs it first.
 // Logical subscripts stay as they are; coordinates of the layout count from the box's origin. The pad fills what blocks
 // add past the box.
 //
-// Refused: b is a parameter; an index is missing from the layout or stands there twice; the parts of an index do not
+// Refused: b is an output, or has a layout; of an input, an axis made of several dims that are not constant; an index is missing from the layout or stands there twice; the parts of an index do not
 // make it up again.
-#include <algorithm>
-
+#include "ir/digits.h"
 #include "schedule/names.h"
 #include "schedule/tree.h"
 
@@ -17,44 +18,6 @@ namespace heddle::schedule {
 using namespace ir;
 
 namespace {
-
-/// `i`, `i/n`, `i%n` or `(i/n)%m`: digits low .. low*size of one index; size 0 = to the end.
-struct Digit {
-  size_t index = 0;
-  int64_t low = 1, size = 0;
-};
-
-bool read_digit(const Expr& e, const std::vector<SymbolId>& from, Digit& out) {
-  if (const Var* v = e.as<Var>()) {
-    for (size_t i = 0; i < from.size(); ++i)
-      if (from[i] == v->symbol) return out = {i, 1, 0}, true;
-    return false;
-  }
-  const Binary* b = e.as<Binary>();
-  const int64_t* n = b ? constant_value(b->right) : nullptr;
-  if (!n || *n < 1 || !read_digit(b->left, from, out)) return false;
-  if (b->op == BinaryOp::div) {
-    if (out.size && out.size % *n) return false;
-    if (__builtin_mul_overflow(out.low, *n, &out.low)) return false;
-    if (out.size) out.size /= *n;
-    return true;
-  }
-  if (b->op != BinaryOp::mod || (out.size && out.size % *n)) return false;
-  out.size = *n;
-  return true;
-}
-
-// The digits of each index, sorted by weight, must follow each other without gap up to one without end.
-bool covers(std::vector<Digit> digits) {
-  std::sort(digits.begin(), digits.end(), [](const Digit& a, const Digit& b) { return a.low < b.low; });
-  int64_t next = 1;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (digits[i].low != next) return false;
-    if (digits[i].size == 0) return i + 1 == digits.size();
-    if (__builtin_mul_overflow(next, digits[i].size, &next)) return false;
-  }
-  return false;
-}
 
 Result<Expr> pad_value(const Step& step, ScalarType type) {
   const Term& term = step.call.with.at("with")[0];
@@ -67,6 +30,22 @@ Result<Expr> pad_value(const Step& step, ScalarType type) {
   if (term.kind == Term::Kind::real && is_float(type)) return real_constant(type, term.real);
   return Diagnostic(codes::bad_layout, term.place,
                     "the pad is not a number of type `" + std::string(scalar_type_name(type)) + "`");
+}
+
+// Packing sees one array: an axis of several dims can be taken apart only where all but one are constant.
+Result<Done> axes_known(const Step& step, const Buffer& b) {
+  if (b.role != Role::in || b.groups.empty()) return Done{};
+  size_t dim = 0;
+  for (int parts : b.groups) {
+    int open = 0;
+    for (int i = 0; i < parts; ++i, ++dim) open += constant_value(simplify(b.box[dim].hi - b.box[dim].lo)) == nullptr;
+    if (parts > 1 && open > 1)
+      return step
+          .refusal(codes::not_constant,
+                   "an axis of `" + b.name + "` is made of several dims whose extents are not constant")
+          .with_help("`fix` all but one of them");
+  }
+  return Done{};
 }
 
 }  // namespace
@@ -83,16 +62,17 @@ Result<Done> layout_step(Step& step) {
     return step.refusal(codes::bad_layout, "`" + operand.args[0].text + "` has several fields; they keep their layout");
   const BufferId id = (*buffers)[0];
   const Buffer& b = p.buffer(id);
-  if (b.role != Role::temporary)
+  if (b.role == Role::out || b.role == Role::inout)
     return step
-        .refusal(codes::step_not_built,
-                 "the layout of a parameter is the caller's; prepacked parameters are not built yet")
-        .with_help("copy it with `cache " + b.name + " in .. at ..` and give the copy a layout");
+        .refusal(codes::bad_layout, "`" + b.name + "` is an output: where its elements lie is the caller's choice")
+        .with_help("write it through a copy, `cache " + b.name + " in .. at ..`, and give the copy a layout");
+  if (b.layout) return step.refusal(codes::bad_layout, "`" + b.name + "` has a layout already");
   if (operand.args.size() - 1 != b.box.size())
     return Diagnostic(codes::bad_layout, operand.place,
                       "`" + b.name + "` has " + std::to_string(b.box.size()) + " indices, not " +
                           std::to_string(operand.args.size() - 1));
 
+  if (Result<Done> known = axes_known(step, b); !known) return known;
   Layout layout;
   for (size_t i = 1; i < operand.args.size(); ++i) {
     Result<std::string> name = name_of(step, operand.args[i]);
@@ -108,15 +88,15 @@ Result<Done> layout_step(Step& step) {
   for (const Term& t : terms) {
     Result<Expr> e = index_expr(p, t, layout.from);
     if (!e) return e.errors();
-    Digit digit;
-    if (!read_digit(*e, layout.from, digit))
+    std::optional<Digit> digit = digit_of(*e, layout.from);
+    if (!digit)
       return Diagnostic(codes::bad_layout, t.place,
                         "a part of a layout is an index, or its quotient or remainder by a constant");
-    digits[digit.index].push_back(digit);
+    digits[digit->index].push_back(*digit);
     layout.to.push_back(*e);
   }
   for (size_t i = 0; i < digits.size(); ++i)
-    if (!covers(digits[i]))
+    if (!make_up(digits[i]))
       return Diagnostic(codes::bad_layout, terms.empty() ? step.call.place : terms[0].place,
                         "the parts of `" + p.symbol(layout.from[i]).name +
                             "` do not make it up again, so elements would share a place")

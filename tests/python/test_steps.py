@@ -1,5 +1,7 @@
 """Steps that change how stores and loads run, and nothing that a call can see."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,23 @@ def test_nontemporal_code_is_what_it_says():
     plain = op.compile(hd.spec("f32", "n"), schedule="plain", threads=1)
     assert "movnt" in past.asm and "sfence" in past.asm
     assert "movnt" not in plain.asm and "sfence" not in plain.asm
+
+
+def test_the_memory_plan_is_printed(tmp_path):
+    text = ("op chain(x: f32[n, m]) -> y: f32[n, m] {\n  a[i, j] = x[i, j] + 1\n  b[i, j] = 2 * a[i, j]\n  c[i, j] = b[i, j] - 3\n"
+            "  t[i] = sum[j] c[i, j]\n  y[i, j] = c[i, j] / t[i]\n}\n"
+            "schedule chain.rows on cpu { compute_at t at y.i\n parallel y.i }\n")
+    k = hd.parse(text).chain.compile(hd.spec("f32", "n", "m"), schedule="rows")
+    lines = k.memory.splitlines()
+    assert lines[0].startswith("arena of each thread: ") and lines[0].endswith(" bytes")
+    row = {line.split()[0]: line for line in lines[1:]}
+    assert set(row) == {"a", "b", "c", "t"}
+    # `a` is dead when `c` begins, and hands its bytes on.
+    assert "dram at byte 0," in row["a"] and "dram at byte 0," in row["c"] and "at byte 0," not in row["b"]
+    assert "a.i to b.i" in row["a"] and "c.i to y.i" in row["c"]
+    assert "registers, 4 bytes" in row["t"] and "in y.i, " in row["t"]
+    path = tmp_path / "chain.hd"
+    path.write_text(text)
+    printed = subprocess.run(["heddle", "emit", str(path), "--op", "chain", "--schedule", "rows", "--as", "memory"],
+                             capture_output=True, text=True, check=True).stdout
+    assert printed == k.memory

@@ -67,9 +67,11 @@ class Generator {
     for (const Site& s : loops_) owners_.push_back(s.name.substr(0, s.name.rfind('.')));
     ir::walk(p.body, [&](const ir::StmtRef& s) {
       if (const ir::Alloc* a = std::get_if<ir::Alloc>(&s->form))
-        temporaries_.insert(temporaries_.end(), a->buffers.begin(), a->buffers.end());
+        laid_out_.insert(laid_out_.end(), a->buffers.begin(), a->buffers.end());
       return true;
     });
+    for (const ir::Parameter& q : p.parameters)
+      if (q.buffer.known() && p.buffer(q.buffer).role == ir::Role::in) laid_out_.push_back(q.buffer);
   }
 
   StepCall run() {
@@ -92,7 +94,7 @@ class Generator {
       case 13: return with_by("peel");
       case 14: return simple("nontemporal", stage());
       case 15: return prefetch();
-      case 16: return with_by("pipeline");
+      case 16: return pipeline();
       case 17:
       case 21:
       case 22: return part();
@@ -211,6 +213,20 @@ class Generator {
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
     return c;
   }
+  // A loop that allocates, where there is one.
+  StepCall pipeline() {
+    std::vector<std::string> holding;
+    ir::walk(p_.body, [&](const ir::StmtRef& s) {
+      const auto* l = std::get_if<ir::For>(&s->form);
+      if (l && std::any_of(l->body.begin(), l->body.end(),
+                           [](const ir::StmtRef& c) { return std::holds_alternative<ir::Alloc>(c->form); }))
+        holding.push_back(name_of(p_, l->loop));
+      return true;
+    });
+    StepCall c = simple("pipeline", holding.empty() ? loop() : r_.pick(holding));
+    c.with["by"].push_back(number(r_.pick<int64_t>({2, 2, 3, 3, 4})));
+    return c;
+  }
   StepCall prefetch() {
     StepCall c = simple("prefetch", r_.pick(buffers_));
     c.with["at"].push_back(path(loop()));
@@ -228,8 +244,8 @@ class Generator {
   StepCall layout() {
     StepCall c;
     c.name = "layout";
-    if (temporaries_.empty()) return simple("layout", "s0");
-    const ir::Buffer& b = p_.buffer(r_.pick(temporaries_));
+    if (laid_out_.empty()) return simple("layout", "s0");
+    const ir::Buffer& b = p_.buffer(r_.pick(laid_out_));
     Term buffer, to;
     buffer.kind = Term::Kind::subscript;
     buffer.args = {path(b.name)};
@@ -283,7 +299,7 @@ class Generator {
   Random& r_;
   std::vector<Site> loops_;
   std::vector<std::string> stages_, reductions_, buffers_, owners_;
-  std::vector<ir::BufferId> temporaries_;
+  std::vector<ir::BufferId> laid_out_;
 };
 
 std::string text_of(const std::vector<Term>& terms);
