@@ -12,6 +12,7 @@ std::vector<Code> codes() {
 #define HEDDLE_CODE(name, id, title, explain) Code{id, title, explain},
 #include "api/codes.def"
 #include "backend/host/codes.def"
+#include "backend/neuron/codes.def"
 #include "backend/neuron/simulator/codes.def"
 #include "frontend/codes.def"
 #include "ir/codes.def"

@@ -7,8 +7,11 @@
 #include "api/machine.h"
 #include "backend/host/instr_rows.h"
 #include "backend/host/target.h"
+#include "backend/neuron/codes.h"
+#include "backend/neuron/target.h"
 #include "ir/op.h"
 #include "ir/print.h"
+#include "ir/prove.h"
 #include "ir/safety.h"
 #include "ir/visit.h"
 #include "jit/codes.h"
@@ -39,6 +42,7 @@ int member_rank(const std::string& name) {
 }
 
 bool runs_on(const std::string& schedule_target, const ir::Target& target) {
+  if (target.family() == "neuron") return schedule_target == "neuron" || schedule_target == target.name;
   int wanted = member_rank(schedule_target);
   return wanted >= 0 && wanted <= member_rank(target.name);
 }
@@ -58,21 +62,6 @@ bool lacks_instrs(const std::vector<ir::ScheduleLine>& lines, const ir::Target& 
     if (by != line.step.with.end() && !by->second.empty() && host::lacks_instr(by->second[0].text, target)) return true;
   }
   return false;
-}
-
-// The step `fix DIM = N`, as a schedule would have it.
-ir::StepCall fix_call(const std::string& dim, int64_t value) {
-  ir::Term equation, name, number;
-  name.text = dim;
-  number.kind = ir::Term::Kind::integer;
-  number.integer = value;
-  equation.kind = ir::Term::Kind::binary;
-  equation.text = "=";
-  equation.args = {name, number};
-  ir::StepCall call;
-  call.name = "fix";
-  call.operands = {equation};
-  return call;
 }
 
 std::string names_of(const OpImpl& op) {
@@ -101,6 +90,11 @@ bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& l
 // A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
 bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
   if (!where.known()) return true;
+  // Fixed dims may decide it, whatever else is open.
+  ir::Substitution fixed;
+  for (const ir::DimDefinition& d : canonical.dims)
+    if (d.value.known() && ir::constant_value(d.value)) fixed.push_back({d.dim, d.value});
+  if (const int64_t* holds = ir::constant_value(ir::simplify(ir::substitute(where, fixed)))) return *holds;
   if (ir::is_constant(where, 0)) return false;
   Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
   jit::IndexCode code;
@@ -123,8 +117,23 @@ bool where_holds(const ir::Program& canonical, const ir::Expr& where, const Comp
 
 }  // namespace
 
+ir::StepCall fix_call(const std::string& dim, int64_t value) {
+  ir::Term equation, name, number;
+  name.text = dim;
+  number.kind = ir::Term::Kind::integer;
+  number.integer = value;
+  equation.kind = ir::Term::Kind::binary;
+  equation.text = "=";
+  equation.args = {name, number};
+  ir::StepCall call;
+  call.name = "fix";
+  call.operands = {equation};
+  return call;
+}
+
 Result<ir::Target> resolve_target(const std::string& name) {
   if (name.empty() || name == "auto" || name == "cpu") return session().host;
+  if (Result<const neuron::Core*> core = neuron::core_named(name)) return neuron::target_of(**core);
   return host::target_named(name);
 }
 
@@ -213,6 +222,9 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   Clock clock;
   Result<ir::Target> target = resolve_target(options.target);
   if (!target) return target.errors();
+  if (target->family() == "neuron")
+    return Diagnostic(neuron::codes::no_device, {}, "no code of this machine can be made for `" + target->name + "`")
+        .with_help("`Op::neuron` gives the kernel as NKI text");
   const std::string front = front_key(op, options, *target);
   if (std::shared_ptr<KernelImpl> known = find_front(front, op, options, *target)) {
     known->times.cache = clock.lap();

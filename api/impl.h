@@ -96,6 +96,9 @@ struct KernelImpl {
   Diagnostics compile_error_;
 };
 
+/// The step `fix DIM = N`, as a schedule would have it.
+ir::StepCall fix_call(const std::string& dim, int64_t value);
+
 /// What a request resolves to before code generation.
 struct Lowered {
   ir::Program canonical;

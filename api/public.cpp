@@ -103,6 +103,14 @@ Diagnostic wrong_count(size_t seen, int expected) {
                         ", inputs and then outputs");
 }
 
+// Where the request leaves the target open, a schedule of the neuron family brings its own: its program can be shown and interpreted here.
+std::string target_of(const OpImpl& op, const CompileOptions& options) {
+  if (options.schedule && (options.target.empty() || options.target == "auto"))
+    for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+      if (s->name == *options.schedule && s->target.starts_with("neuron")) return s->target;
+  return options.target;
+}
+
 // The program that the interpreter runs for a request, and its arguments checked by the same plan as compiled code.
 struct Interpretable {
   ir::Program program;
@@ -111,7 +119,7 @@ struct Interpretable {
 
 Result<Interpretable> interpretable(const OpImpl& op, const CompileOptions& options, const std::vector<Buffer>& arrays,
                                     const std::vector<Scalar>& scalars) {
-  Result<ir::Target> target = api::resolve_target(options.target);
+  Result<ir::Target> target = api::resolve_target(target_of(op, options));
   if (!target) return target.errors();
   Result<ir::Program> canonical = api::canonical_program(op, options);
   if (!canonical) return canonical.errors();
@@ -184,7 +192,8 @@ Diagnostics Module::check_schedules() const {
     OpImpl each{impl_, op->name(), ""};
     for (const ir::ScheduleText* s : impl_->module.schedules_of(op->name())) {
       CompileOptions request = api::typical_request(each, s);
-      Result<ir::Target> target = host::target_for_emission(s->target);
+      Result<ir::Target> target =
+          s->target.starts_with("neuron") ? api::resolve_target(s->target) : host::target_for_emission(s->target);
       if (!target) {
         for (Diagnostic d : target.errors()) {
           d.place = s->place;
@@ -305,7 +314,7 @@ Result<Kernel> Op::compile(const CompileOptions& options) const {
 
 Result<Op::States> Op::states(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<States> {
-    Result<ir::Target> target = api::resolve_target(options.target);
+    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options));
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -322,7 +331,7 @@ Result<Op::States> Op::states(const CompileOptions& options) const {
 
 Result<Numerics> Op::numerics(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<Numerics> {
-    Result<ir::Target> target = api::resolve_target(options.target);
+    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options));
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -339,7 +348,7 @@ Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buff
     if (!ready) return ready.errors();
     ir::InterpretOptions how;
     how.seed = seed;
-    how.has_fma = api::resolve_target(options.target)->has_fma;
+    how.has_fma = api::resolve_target(target_of(*impl_, options))->has_fma;
     Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
     if (!done) return done.errors();
     return Done{};

@@ -1,4 +1,5 @@
 #include "ir/safety.h"
+#include "ir/bound.h"
 
 #include <algorithm>
 #include <map>
@@ -175,7 +176,7 @@ class SafetyChecker {
   void stmt(const For& l, const StmtRef& s, SafeFacts& facts) {
     reads(l.lo, facts, s->place);
     reads(l.hi, facts, s->place);
-    const bool at_once = l.kind == LoopKind::parallel || l.kind == LoopKind::vector || l.kind == LoopKind::bound;
+    const bool at_once = runs_at_once(p_, l);
     if (at_once && options_.races)
       if (Diagnostics races = check_races(p_, l, s->place, facts.facts()); !races.empty())
         report(std::move(races.front()));

@@ -99,6 +99,25 @@ int list_texts(const std::string& what, const Options& o) {
   return exit_done;
 }
 
+// The text, and each table beside it as NAME.npy.
+int emit_nki(const Op& op, CompileOptions request, const Options& o) {
+  if (request.target == "auto") request.target = "neuron/trn2";
+  NeuronOptions how{o.profile};
+  if (o.instructions > 0) how.instructions = o.instructions;
+  Result<NeuronText> text = op.neuron(request, how);
+  if (!text) return refuse(text.errors());
+  if (o.as == "program") return write_text(text->program, o.output);
+  if (!text->tables.empty() && o.output.empty())
+    return refuse({wrong("the text takes constant tables, which are written beside it: name a file by -o")});
+  for (const NeuronText::Table& t : text->tables) {
+    Array a = Array::zeros(ScalarType::f32, t.shape);
+    std::copy(t.data.begin(), t.data.end(), reinterpret_cast<float*>(a.bytes.data()));
+    std::filesystem::path path = std::filesystem::path(o.output).parent_path() / (t.name + ".npy");
+    if (Result<Done> written = write_npy(path.string(), a); !written) return refuse(written.errors());
+  }
+  return write_text(text->nki, o.output);
+}
+
 }  // namespace
 
 Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_option, {}, text); }
@@ -309,6 +328,10 @@ int emit(const Options& o) {
   if (!op) return refuse(op.errors());
   Result<CompileOptions> request = request_of(*op, o, {});
   if (!request) return refuse(request.errors());
+  bool neuron = o.as == "nki" || o.target.starts_with("neuron") || o.target.starts_with("trn");
+  if (neuron && o.as != "nki" && o.as != "program")
+    return refuse({wrong("`--as " + o.as + "` is of the host; a NeuronCore has `--as nki`")});
+  if (neuron) return emit_nki(*op, *request, o);
   Result<Kernel> kernel = op->compile(*request);
   if (!kernel) return refuse(kernel.errors());
   if (o.as == "program") return write_text(kernel->program(), o.output);

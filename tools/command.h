@@ -33,6 +33,8 @@ struct Options {
   std::string as = "program";
   std::string output;
   std::string function;  ///< name of the C function of an object
+  std::string profile = "full";
+  int64_t instructions = 0;
 };
 
 /// The text of a file, `-` is standard input; `parse` and `load` in one.

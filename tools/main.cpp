@@ -13,7 +13,7 @@ void common(CLI::App* app, Options& o) {
   app->add_option("--op", o.op, "the op; may be left out when the text has one");
   app->add_option("--schedule", o.schedule, "its schedule; without, the first that fits")
       ->each([&](const std::string&) { o.has_schedule = true; });
-  app->add_option("--target", o.target, "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2");
+  app->add_option("--target", o.target, "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2, neuron/trn1, neuron/trn2, neuron/trn3");
   app->add_option("--threads", o.threads, "threads of parallel loops");
   app->add_option("--fix", o.fix, "DIM=N: a dim becomes a constant")->delimiter(',');
   app->add_option("--tune", o.tune, "NAME=N: a value for a tuned name")->delimiter(',');
@@ -47,10 +47,12 @@ int dispatch(int argc, char** argv) {
   lower->add_flag("--why", o.why, "with what each step relied on");
   auto* emit = app.add_subcommand("emit", "prints what an op becomes");
   common(emit, o);
-  emit->add_option("--as", o.as, "program, memory, llvm, asm or object")
-      ->check(CLI::IsMember({"program", "llvm", "asm", "memory", "object"}));
+  emit->add_option("--as", o.as, "program, memory, llvm, asm, object or nki")
+      ->check(CLI::IsMember({"program", "llvm", "asm", "memory", "object", "nki"}));
   emit->add_option("-o", o.output, "a file instead of standard output; of an object, with a C header beside it");
   emit->add_option("--name", o.function, "of the C function in an object; by default the op's");
+  emit->add_option("--profile", o.profile, "of nki: full or basic");
+  emit->add_option("--instructions", o.instructions, "of nki: the budget of unrolled instructions, 50000");
   auto* fmt = app.add_subcommand("fmt", "formats texts in place; - from standard input to standard output");
   fmt->add_option("files", o.files, ".hd texts, or -")->required();
   fmt->add_flag("--check", o.only_check, "changes nothing: names the texts that would change, exit code 1");

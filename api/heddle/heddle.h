@@ -115,6 +115,29 @@ struct CompileOptions {
   std::function<bool()> stop;             ///< asked every few milliseconds, from the calling thread: true ends the work
 };
 
+/// Of a request for NKI text.
+struct NeuronOptions {
+  std::string profile = "full";  ///< "full" or "basic"
+  int64_t instructions = 50000;  ///< budget of unrolled instructions
+};
+
+/// A kernel for a NeuronCore as NKI text. It is a function of the op's inputs, its run-time scalars and then the tables.
+struct NeuronText {
+  struct Table {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<float> data;
+  };
+  std::string nki;       ///< Python source
+  std::string program;   ///< printed, after all steps
+  std::string schedule;  ///< its name, empty when none was chosen
+  std::string target;    ///< "neuron/trn2"
+  std::vector<Table> tables;
+  int64_t instructions = 0;  ///< once its loops are unrolled
+  int64_t sbuf_bytes = 0;    ///< of a partition, at the worst moment
+  int psum_banks = 0;
+};
+
 /// Milliseconds of each stage of one compile.
 struct Times {
   double parse = 0, check = 0, steps = 0, lower = 0, llvm = 0, link = 0;
@@ -215,6 +238,8 @@ class Op {
                             const std::map<std::string, int64_t>& choices) const;
   /// The `tune` variables of a schedule on a target, in the order of the text, those of branches not taken by default left out.
   Result<std::vector<TuneVariable>> tune_variables(std::string_view schedule, const std::string& target = "auto") const;
+  /// The op as NKI text for a target of the neuron family. All dims must be known: from the arrays' extents or by `fix`.
+  Result<NeuronText> neuron(const CompileOptions& options, const NeuronOptions& how = {}) const;
   Result<Kernel> compile(const CompileOptions& options) const;
   /// The canonical program and the program after each step; when a step is refused, those before it, and `refusal` is set.
   struct States {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "ir/bound.h"
 #include "ir/interpret/stmt_code.h"
 #include "ir/print.h"
 #include "ir/visit.h"
@@ -57,7 +58,9 @@ class StmtCompiler {
   ForCode<M> stmt(const For& l) {
     if (!l.stage_of.empty() && l.stage_of.size() != l.body.size())
       exprs_.refuse("the pipeline `" + p_.symbol(l.loop).name + "` does not give each of its statements a stage");
-    return {l.loop.value, range(l.lo, l.hi), l.kind, body(l.body), std::max(l.stages, 1), l.stage_of};
+    // A hardware axis that a reduction runs over is combined by the machine, as its region says.
+    LoopKind kind = l.kind == LoopKind::bound && !runs_at_once(p_, l) ? LoopKind::serial : l.kind;
+    return {l.loop.value, range(l.lo, l.hi), kind, body(l.body), std::max(l.stages, 1), l.stage_of};
   }
 
   AllocCode<M> stmt(const Alloc& a) {

@@ -6,6 +6,7 @@ import os
 
 from . import _heddle, display
 from .errors import Error, make
+from .neuron_kernel import NeuronKernel, is_neuron, tell_why_host
 
 
 class Spec:
@@ -184,18 +185,30 @@ class Op:
             {"array": arrays, "scalar": scalars, "const": consts}[p["kind"]][p["name"]] = values[p["name"]]
         return arrays, scalars, {k: int(v) for k, v in consts.items()}
 
-    def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, time_limit_s=None, **named):
+    def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, time_limit_s=None, profile="full", instructions=50_000, **named):
         """A `Kernel` for the types of these arrays (or `spec`s).
 
         schedule: a name, "" for none, or None for the first one that fits. tune: values of its `tune` variables. fix: dims that
         become constants. target: "auto", "cpu", "cpu/avx512", ... threads: 0 takes what `set_threads` says. time_limit_s: a compile that
         takes longer raises `Error`; Ctrl-C ends one too.
+
+        For target "neuron/trn2" and its kind a `NeuronKernel`; profile: of its text, "full" or "basic"; instructions: the budget of
+        unrolled ones.
         """
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        return self._build(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0, limit=time_limit_s)
+        request = (described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0)
+        if is_neuron(target):
+            return self._build_neuron(request, profile, instructions)
+        return self._build(*request, limit=time_limit_s)
+
+    def _build_neuron(self, request, profile, instructions):
+        made = _heddle.neuron_text(self._handle, _heddle.request(*request), profile, instructions)
+        return NeuronKernel(self, made, profile, (_rebuild_neuron, (self._module._texts, self.name, request, profile, instructions)))
 
     def _build(self, *request, limit=None):
+        if request[5] == "auto":
+            tell_why_host()
         kernel = self._handle.compile(_heddle.request(*request, time_limit_s=_seconds(limit)))
         _heddle.set_recipe(kernel, _rebuild_kernel, (self._module._texts, self.name, request))
         return kernel
@@ -227,6 +240,8 @@ class Op:
 
     def __call__(self, *args, out=None, schedule=None, target=None, threads=None, **named):
         """Runs the op; compiled once per (types, consts, target, schedule), then a call of the kernel."""
+        if is_neuron(target):
+            return self._call_neuron(args, named, out, schedule, target)
         arrays, scalars, consts = self._sort(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
         types = tuple((d[0], len(d[1]), d[2]) for d in described) + tuple(sorted(consts.items())) + (target,)
@@ -237,6 +252,15 @@ class Op:
         if kernel is None:
             kernel = self._kernels[key] = self._build(described, consts, schedule, {}, {}, target or "auto", 0)
         return kernel(**arrays, **scalars, out=out, threads=threads)
+
+    def _call_neuron(self, args, named, out, schedule, target):
+        arrays, _, consts = self._sort(args, named)
+        described = [_describe(n, a) for n, a in arrays.items()]
+        key = (tuple((d[0], tuple(d[1])) for d in described), tuple(sorted(consts.items())), target, schedule)
+        kernel = self._kernels.get(key)
+        if kernel is None:
+            kernel = self._kernels[key] = self._build_neuron((described, consts, schedule, {}, {}, target, 0), "full", 50_000)
+        return kernel(*args, out=out, **named)
 
     def _choose(self, types, described, consts, target, arrays):
         chooser = self._choosers.get(types)
@@ -386,6 +410,10 @@ def _rebuild_op(texts, name):
 def _rebuild_kernel(texts, name, request):
     """Unpickles a kernel: it is compiled anew, for the machine that reads it where its target is "auto" or "cpu"."""
     return _rebuild_op(texts, name)._build(*request)
+
+
+def _rebuild_neuron(texts, name, request, profile, instructions):
+    return _rebuild_op(texts, name)._build_neuron(request, profile, instructions)
 
 
 def _rebuild_program(text, name):

@@ -2,10 +2,14 @@
 //
 //   for L in lo .. hi { S }  ->  for L in lo .. hi on AXIS { S }
 //
-// AXIS is `partition` or `free`: the two dims of a device's on-chip memories, over which its engines work at once. On a
-// cpu such a loop runs in order.
+// `partition` and `free` are the axes of a tile on chip: iterations run at the same time, and a reduction over them is combined by
+// the machine. `vector`, `scalar` and `gpsimd` are engines: iterations follow each other, their work is done there.
 //
-// Refused: L is not serial, or its iterations may not run at once (what `parallel` refuses); no such axis.
+// Refused: another axis; L is not serial; two iterations may touch one cell that one of them writes; a reduction over L whose order
+// matters, without `allow reassociate`.
+#include <algorithm>
+
+#include "ir/print.h"
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
@@ -16,15 +20,21 @@ using namespace ir;
 
 namespace {
 
-Result<std::string> axis_after_to(const Step& step) {
-  const Term& term = step.call.with.at("to")[0];
-  Result<std::string> name = name_of(step, term);
-  if (!name) return name;
-  if (*name == "partition" || *name == "free") return name;
-  Diagnostic d(codes::unknown_axis, term.place, "there is no hardware axis `" + *name + "`");
-  const std::string near = nearest(*name, {"partition", "free"});
-  d.help = near.empty() ? "the axes are `partition` and `free`" : "did you mean `" + near + "`?";
-  return d;
+constexpr const char* tile_axes[] = {"partition", "free"};
+constexpr const char* engines[] = {"vector", "scalar", "gpsimd"};
+
+// The regions that stand outside of the loop and are combined into by leaves below.
+std::vector<StmtRef> carried(const Program& p, const Path& path) {
+  std::vector<StmtRef> out;
+  const For& loop = loop_of(path);
+  for (const LeafSite& site : leaves(loop.body)) {
+    Path whole(path.begin(), path.end());
+    whole.insert(whole.end(), site.path.begin(), site.path.end());
+    if (!carries_reduction(p, whole, loop.loop)) continue;
+    int region = region_of(whole);
+    if (region >= 0 && std::find(out.begin(), out.end(), whole[region]) == out.end()) out.push_back(whole[region]);
+  }
+  return out;
 }
 
 }  // namespace
@@ -32,17 +42,38 @@ Result<std::string> axis_after_to(const Step& step) {
 Result<Done> bind_step(Step& step) {
   Result<std::vector<SymbolId>> loops = find_loops(step, step.call.operands);
   if (!loops) return loops.errors();
-  Result<std::string> axis = axis_after_to(step);
+  const Term& term = step.call.with.at("to").front();
+  Result<std::string> axis = name_of(step, term);
   if (!axis) return axis.errors();
+  bool of_tile = std::find(std::begin(tile_axes), std::end(tile_axes), *axis) != std::end(tile_axes);
+  if (!of_tile && std::find(std::begin(engines), std::end(engines), *axis) == std::end(engines))
+    return Diagnostic(codes::unknown_axis, term.place, "there is no hardware axis `" + *axis + "`")
+        .with_help("axes of a tile are `partition` and `free`, engines `vector`, `scalar` and `gpsimd`");
   for (SymbolId loop : *loops) {
-    Result<Done> legal = can_parallel(step, path_to_loop(step.program, loop));
-    if (!legal) return legal;
     Path path = path_to_loop(step.program, loop);
+    std::string name = loop_name(step.program, loop);
+    Result<Done> legal = can_rewrite(step, path);
+    if (!legal) return legal;
+    std::vector<StmtRef> regions = of_tile ? carried(step.program, path) : std::vector<StmtRef>{};
+    for (const StmtRef& s : regions) {
+      Result<bool> may =
+          can_reassociate(step, std::get<Reduce>(s->form), true, "combining `" + name + "` in the machine");
+      if (!may) return may.errors();
+      if (!*may) continue;
+      Reduce r = std::get<Reduce>(s->form);
+      r.reassociated = true;
+      replace(step.program, s, {make_stmt(std::move(r), s->place)});
+    }
+    if (of_tile && regions.empty()) {
+      legal = can_parallel(step, path);
+      if (!legal) return legal;
+      step.relied_on("iterations of `" + name + "` write different cells");
+    }
+    path = path_to_loop(step.program, loop);
     For l = loop_of(path);
     l.kind = LoopKind::bound;
     l.axis = *axis;
     replace(step.program, path.back(), {make_stmt(std::move(l), step.call.place)});
-    step.relied_on("iterations of `" + loop_name(step.program, loop) + "` write different cells");
   }
   return Done{};
 }

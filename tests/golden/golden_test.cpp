@@ -5,6 +5,7 @@
 //   // golden: lower OP [SCHEDULE] TYPE[..] .. WORD..   the program after the schedule, or the refusal
 //   // golden: states OP SCHEDULE ..                    every state with its certificate
 //   // golden: program                                  each printed program of the text, read and printed again
+//   // golden: nki OP SCHEDULE ..                       NKI text, target:neuron/trn2 and profile:basic as words, or the refusal
 //   // golden: compile                                  `ok` for each printed program that becomes machine code, else why not
 //
 // WORD: const:stride=2  fix:cols=1024  tune:block=8  target:cpu/avx2. Every program that is printed must read back to the same program.
@@ -63,6 +64,7 @@ std::string reads_back(const std::string& program) {
 struct Request {
   std::string op;
   CompileOptions options;
+  NeuronOptions neuron;
 };
 
 Request parse_request(std::istringstream& words) {
@@ -73,6 +75,10 @@ Request parse_request(std::istringstream& words) {
     size_t colon = word.find(':'), equals = word.find('='), bracket = word.find('[');
     if (colon != std::string::npos && word.compare(0, 7, "target:") == 0) {
       r.options.target = word.substr(7);
+    } else if (word.compare(0, 8, "profile:") == 0) {
+      r.neuron.profile = word.substr(8);
+    } else if (word.compare(0, 7, "budget:") == 0) {
+      r.neuron.instructions = std::stoll(word.substr(7));
     } else if (colon != std::string::npos) {
       std::string kind = word.substr(0, colon), name = word.substr(colon + 1, equals - colon - 1);
       auto& map = kind == "fix" ? r.options.fix : kind == "tune" ? r.options.tune : r.options.consts;
@@ -136,6 +142,15 @@ std::string run_states(const Module& module, std::istringstream& words, bool all
   return out + errors(states->refusal);
 }
 
+std::string run_nki(const Module& module, std::istringstream& words) {
+  Request r = parse_request(words);
+  if (r.options.target == "auto") r.options.target = "neuron/trn2";
+  Result<Op> op = module.op(r.op);
+  if (!op) return errors(op.errors());
+  Result<NeuronText> text = op->neuron(r.options, r.neuron);
+  return text ? text->nki : errors(text.errors());
+}
+
 std::string run(const Case& c) {
   std::istringstream words(c.command);
   std::string mode;
@@ -147,6 +162,7 @@ std::string run(const Case& c) {
   }
   if (!module) return errors(module.errors());
   if (mode == "program") return run_program(*module);
+  if (mode == "nki") return run_nki(*module, words);
   if (mode == "compile") return run_compile(*module);
   if (mode == "lower" || mode == "states") return run_states(*module, words, mode == "states");
   return "unknown command `" + mode + "`\n";

@@ -35,6 +35,8 @@ def every_schedule(op, *args, check, **named):
     check(op(*args, schedule="", **named))
     served = set()
     for schedule in op.schedules:
+        if schedule.startswith("neuron"):
+            continue  # tests/python/test_nki_std.py
         for target in targets():
             try:
                 out = op(*args, schedule=schedule, target=target, **named)

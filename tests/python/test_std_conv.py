@@ -53,7 +53,7 @@ def test_each_schedule_serves_some_case(rng):
     x, few, many = (rng.standard_normal(s, dtype=np.float32) for s in ((1, 2, 5, 20), (3, 2, 3, 3), (9, 2, 3, 3)))
     op = hd.std.nn.conv2d
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
-    assert served == set(op.schedules)
+    assert served == {s for s in op.schedules if not s.startswith("neuron")}
 
 
 def test_padding_is_zero_beside_infinities(rng):

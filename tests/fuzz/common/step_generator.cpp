@@ -77,7 +77,7 @@ class Generator {
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return simple("inline", "s0");
-    switch (r_.below(24)) {
+    switch (r_.below(27)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -96,8 +96,8 @@ class Generator {
       case 15: return prefetch();
       case 16: return pipeline();
       case 17:
-      case 21:
-      case 22: return part();
+      case 23:
+      case 24: return part();
       case 18: return collapse();
       case 19:
       case 20: return layout();
@@ -274,7 +274,7 @@ class Generator {
 
   StepCall bind() {
     StepCall c = simple("bind", loop());
-    c.with["to"].push_back(path(r_.pick({"partition", "free"})));
+    c.with["to"].push_back(path(r_.pick({"partition", "free", "vector"})));
     return c;
   }
   StepCall replace() {

@@ -1,0 +1,128 @@
+// The story of a NeuronCore kernel: request -> op -> dims fixed -> schedule -> NKI text. A refusal of the backend is shown at the step that
+// causes it: the first from which on the program is refused in the same words.
+#include <algorithm>
+
+#include "api/codes.h"
+#include "api/impl.h"
+#include "backend/neuron/emit.h"
+#include "ir/print.h"
+#include "ir/safety.h"
+#include "jit/plan.h"
+
+namespace heddle {
+namespace api {
+namespace {
+
+// The extents of the request's arrays as values of dims; none where an extent is not given.
+std::map<std::string, int64_t> dims_of(const ir::Program& canonical, const CompileOptions& options) {
+  std::map<std::string, int64_t> out;
+  Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
+  if (!plan) return out;
+  std::vector<jit::ArrayArg> args(plan->array_count());
+  size_t next = 0;
+  for (int i = 0; i < plan->array_count(); ++i) {
+    if (plan->arrays()[i].role == ir::Role::out) continue;
+    if (next >= options.arrays.size()) return out;
+    const Spec& spec = options.arrays[next++];
+    for (int64_t extent : spec.extents)
+      if (extent < 0) return out;
+    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
+  }
+  std::vector<int64_t> dims(plan->dim_count());
+  if (plan->bind_dims(args.data(), dims.data()).kind) return out;
+  std::vector<ir::SymbolId> symbols = plan->dim_symbols();
+  for (const ir::DimDefinition& d : canonical.dims) {
+    if (d.value.known()) continue;
+    auto at = std::find(symbols.begin(), symbols.end(), d.dim);
+    if (at != symbols.end()) out[canonical.symbol(d.dim).name] = dims[at - symbols.begin()];
+  }
+  return out;
+}
+
+bool same_refusal(const Diagnostic& a, const Diagnostic& b) {
+  return a.code == b.code && (a.message == b.message || a.place.begin == b.place.begin);
+}
+
+Result<ir::Program> with_dims(ir::Program program, const std::map<std::string, int64_t>& dims) {
+  for (const auto& [name, value] : dims) {
+    bool open = false;  // the schedule may have fixed it
+    for (const ir::DimDefinition& d : program.dims) open |= !d.value.known() && program.symbol(d.dim).name == name;
+    if (!open) continue;
+    Result<schedule::State> fixed = schedule::apply_step({session().host}, program, fix_call(name, value));
+    if (!fixed) return fixed.errors();
+    program = std::move(fixed->program);
+  }
+  return program;
+}
+
+// The step from which on the backend refuses with this code; none when the canonical program is refused already.
+const schedule::State* cause(const std::vector<schedule::State>& states, const std::map<std::string, int64_t>& dims,
+                             const Diagnostic& refusal, const neuron::Core& core, const neuron::EmitOptions& options) {
+  const schedule::State* first = nullptr;
+  for (size_t i = states.size(); i-- > 0;) {
+    Result<ir::Program> program = with_dims(states[i].program, dims);
+    if (!program) return first;
+    Result<neuron::Emission> tried = neuron::emit(*program, core, options);
+    if (tried || !same_refusal(tried.errors().front(), refusal)) return first;
+    first = &states[i];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<NeuronText> neuron_text(const OpImpl& op, const CompileOptions& request, const NeuronOptions& wanted) {
+  Result<const neuron::Core*> core = neuron::core_named(request.target);
+  if (!core) return core.errors();
+  Result<neuron::Profile> profile = neuron::profile_named(wanted.profile);
+  if (!profile) return profile.errors();
+  Result<ir::Program> canonical = canonical_program(op, request);
+  if (!canonical) return canonical.errors();
+  std::map<std::string, int64_t> dims = dims_of(*canonical, request);
+  ir::Target target = neuron::target_of(**core);
+  // Steps are applied while dims have no values, so that loops of one iteration do not vanish and a schedule has the same loops at every
+  // size; where a step needs a constant, after.
+  std::map<std::string, int64_t> later = dims;
+  Result<Lowered> lowered = schedule_program(op, *canonical, request, target);
+  if (!lowered) {
+    Result<ir::Program> fixed = with_dims(std::move(*canonical), dims);
+    if (!fixed) return fixed.errors();
+    lowered = schedule_program(op, std::move(*fixed), request, target);
+    later.clear();
+    if (!lowered) return lowered.errors();
+  }
+  Result<ir::Program> last = with_dims(lowered->scheduled.program, later);
+  if (!last) return last.errors();
+  const ir::Program& program = *last;
+  if (Diagnostics open = ir::check_safety(program); !open.empty()) return open;
+  neuron::EmitOptions how{*profile, wanted.instructions};
+  Result<neuron::Emission> emission = neuron::emit(program, **core, how);
+  if (!emission) {
+    Diagnostic refusal = emission.errors().front();
+    if (const schedule::State* step = cause(lowered->scheduled.states, later, refusal, **core, how);
+        step && step->call.place.known()) {
+      if (refusal.place.known() && refusal.place.begin != step->call.place.begin)
+        refusal.labels.push_back({refusal.place, "for this"});
+      refusal.place = step->call.place;
+    }
+    return refusal;
+  }
+  NeuronText out;
+  out.nki = std::move(emission->text);
+  out.program = ir::print(program);
+  out.schedule = lowered->schedule;
+  out.target = (*core)->name;
+  for (neuron::Table& t : emission->tables) out.tables.push_back({t.name, t.shape, std::move(t.data)});
+  out.instructions = emission->instructions;
+  out.sbuf_bytes = emission->sbuf_bytes;
+  out.psum_banks = emission->psum_banks;
+  return out;
+}
+
+}  // namespace api
+
+Result<NeuronText> Op::neuron(const CompileOptions& options, const NeuronOptions& how) const {
+  return api::neuron_text(*impl_, options, how);
+}
+
+}  // namespace heddle

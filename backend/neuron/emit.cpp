@@ -1,0 +1,35 @@
+#include "backend/neuron/emit.h"
+
+#include "backend/neuron/check.h"
+#include "backend/neuron/codes.h"
+#include "backend/neuron/lowering.h"
+#include "backend/neuron/print.h"
+
+namespace heddle::neuron {
+
+Result<Profile> profile_named(const std::string& name) {
+  if (name.empty() || name == "full") return Profile::full;
+  if (name == "basic") return Profile::basic;
+  return Diagnostic(codes::wrong_profile, {}, "`" + name + "` is no profile of NKI text")
+      .with_help("profiles: `full`, `basic`");
+}
+
+Result<NkiKernel> lower(const ir::Program& program, const Core& core, const EmitOptions& options) {
+  return Lowering(program, core, options).run();
+}
+
+Result<Emission> emit(const ir::Program& program, const Core& core, const EmitOptions& options) {
+  Result<NkiKernel> kernel = lower(program, core, options);
+  if (!kernel) return kernel.errors();
+  Result<Usage> usage = check(*kernel, core, options);
+  if (!usage) return usage.errors();
+  Emission out;
+  out.text = print(*kernel);
+  out.tables = std::move(kernel->tables);
+  out.instructions = usage->instructions;
+  out.sbuf_bytes = usage->sbuf_bytes;
+  out.psum_banks = usage->psum_banks;
+  return out;
+}
+
+}  // namespace heddle::neuron

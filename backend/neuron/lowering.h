@@ -1,0 +1,232 @@
+// From a scheduled program to an NKI kernel. One class, its functions by subject:
+//
+//   statements.cpp  loops, allocs, leaves          reduce.cpp    reductions on the vector engines
+//   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
+//   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
+//
+// A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
+// other loops stay loops of the text. A bound loop that runs a reduction over partitions is a contraction on the PE array.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "backend/neuron/codes.h"
+#include "backend/neuron/emit.h"
+#include "backend/neuron/nki.h"
+#include "backend/neuron/target.h"
+#include "ir/print.h"
+#include "ir/prove.h"
+#include "ir/visit.h"
+
+namespace heddle::neuron {
+
+/// A bound loop as the leaf sees it: iterations lo .. hi, cut down by the leaf's guards.
+struct BoundLoop {
+  SymbolId loop;
+  Expr lo, hi;
+  Expr count() const;
+};
+
+/// The axes that a tile runs over, at most one of each.
+struct Axes {
+  std::optional<BoundLoop> partition, free;
+  Expr partitions() const { return partition ? partition->count() : ir::index_constant(1); }
+  Expr frees() const { return free ? free->count() : ir::index_constant(1); }
+};
+
+/// The value of an expression over the axes: text that Python computes, or a tile that may lack an axis (extent 1 there).
+struct Value {
+  bool scalar = false;
+  std::string text;              ///< of a scalar
+  std::optional<double> number;  ///< of a literal
+  View view;
+  bool over_partition = false, over_free = false;
+  ir::ScalarType type = ir::ScalarType::f32;  ///< of the tile
+  bool temporary = false;                     ///< nothing else reads the tile: it may be written over
+};
+
+/// Where a whole result may be written directly.
+struct Destination {
+  View view;
+  ir::ScalarType type;
+};
+
+/// How a buffer of the program lies in its tile.
+struct Placed {
+  TileId tile = UINT32_MAX;
+  bool on_chip = false;
+  int partition_dim = -1;        ///< on chip: the logical dim over partitions, or none
+  std::vector<int64_t> extents;  ///< on chip, temporaries: constant bound of each dim
+  int64_t free_size = 1;         ///< on chip: elements of one block of 128 partitions
+};
+
+class Lowering {
+ public:
+  Lowering(const ir::Program& program, const Core& core, const EmitOptions& options);
+  Result<NkiKernel> run();
+
+ private:
+  friend struct BlockScope;
+  struct Survey;
+  struct Region {
+    const ir::Reduce* reduce;
+    enum class Mode { direct, accumulate, group, grouped_accumulate } mode = Mode::direct;
+    std::optional<View> group;         // PSUM tile of the open accumulation group
+    const void* group_at = nullptr;    // the statement that one group covers
+    std::optional<Value> accumulator;  // of `accumulate` into a result in HBM
+    Axes group_axes;                   // of a group, and the leaf that it belongs to
+    const ir::Leaf* group_leaf = nullptr;
+  };
+
+  // statements.cpp
+  void body(const ir::Body& statements);
+  void statement(const ir::StmtRef& s);
+  void loop(const ir::StmtRef& s, const ir::For& f);
+  void alloc(const ir::Alloc& a, const Place& place);
+  void leaf(const ir::StmtRef& s, const ir::Leaf& l);
+  void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
+  void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
+  void define_whole(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
+  void call(const ir::StmtRef& s, const ir::Call& c);
+  void parameters();
+  void find_partition_dims();
+  /// Cuts the axes by the leaf's guards. Conditions on outer loops alone go to `outer`, those on both axes to `mask`.
+  void cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
+           std::vector<Expr>& mask);
+  /// Axes of a leaf from the bound loops around it.
+  Axes axes_of(const ir::Leaf& l, std::optional<BoundLoop>* contracted);
+  void guarded(const std::vector<Expr>& conditions, const std::function<void()>& inside);
+
+  // reduce.cpp
+  void reduce(const ir::StmtRef& s, const ir::Reduce& r);
+  void survey(const ir::Body& body, ir::BufferId buffer, std::vector<ir::StmtRef>& path, Survey& out);
+  void group(const ir::StmtRef& s, size_t region);
+  void combine(const ir::Leaf& l, const ir::Assign& a, Axes axes, const std::optional<BoundLoop>& contracted,
+               const std::vector<Expr>& mask);
+  void fill_window(const ir::Window& w, double value);
+  Value reduced_over_free(const Value& v, const std::string& op, const Axes& axes);
+
+  // contract.cpp
+  void contract(const ir::Leaf& l, const Expr& value, const Axes& axes, const BoundLoop& k, const View& psum,
+                const std::vector<Expr>& mask);
+  Value operand(const std::vector<Expr>& factors, const Axes& axes, const std::vector<Expr>& mask);
+
+  // access.cpp
+  struct Reach {  // one index expression for each axis of the tile
+    std::vector<Expr> index;
+  };
+  Reach reach(ir::BufferId buffer, const std::vector<Expr>& subs);
+  Slice slice(const Expr& index, const BoundLoop* over);
+  int axis_of(const Reach& r, const BoundLoop* loop);
+  Value load(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
+  Value load_inside(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Destination* to);
+  Value load_tried(const ir::Load& l, const Axes& axes, const Destination* to);
+  Value load_picked(const ir::Load& l, size_t dim, const Axes& axes);
+  Value transposed(const View& from, ir::ScalarType type, const Expr& rows, const Expr& columns, bool over_partition,
+                   bool over_free, const View* target = nullptr);
+  void store(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& v);
+  std::optional<Destination> destination(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
+  Value row_everywhere(const Value& row, const Axes& axes);
+  View kernel_constant(const std::string& name);
+
+  // values.cpp
+  Value eval(const Expr& e, const Axes& axes, const Destination* to = nullptr);
+  Value eval_index(const Expr& e, const Axes& axes);
+  Value compare(ir::BinaryOp op, Value a, Value b, const Axes& axes, bool whole_numbers);
+  Value truth(const Expr& condition, const Axes& axes);
+  std::optional<Value> choose_by_range(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
+                                       const Destination* to, ir::ScalarType type);
+  Value choose(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes, const Destination* to,
+               ir::ScalarType type);
+  Value arith(const std::string& op, Value a, Value b, const Axes& axes, const Destination* to,
+              ir::ScalarType type = ir::ScalarType::f32);
+  Value scaled(Value a, const std::string& op, const std::string& operand, const Axes& axes,
+               const Destination* to = nullptr, ir::ScalarType type = ir::ScalarType::f32);
+  Value spread(Value v, const Axes& axes, bool partition, bool free);
+  Value converted(Value v, ir::ScalarType type, const Axes& axes, const Destination* to = nullptr);
+  Value in_sbuf(Value v, const Axes& axes);
+  Value number(double v);
+  Value with_text(std::string text);
+  View space_for(const Axes& axes, bool partition, bool free, ir::ScalarType type, const Destination* to,
+                 std::initializer_list<Value*> reuse);
+  void fill(const View& v, double value, ir::ScalarType type);
+  void copy_into(const View& to, ir::ScalarType type, const Value& v, const Axes& axes);
+
+  // functions.cpp
+  Value function(const ir::MathCall& m, const Axes& axes, const Destination* to);
+  Value activation(const std::string& name, Value a, const Axes& axes, const Destination* to);
+  Value reciprocal(Value a, const Axes& axes, const Destination* to);
+  Value sigmoid(Value a, const Axes& axes, const Destination* to);
+  Value erf(Value a, const Axes& axes, const Destination* to);
+  Value log(Value a, const Axes& axes, const Destination* to);
+
+  // here and there
+  Expr simple(const Expr& e) const;
+  Expr counted(const Expr& count);      ///< a constant, or a name for it made by a Let
+  int64_t bound_of(const Expr& count);  ///< a constant upper bound
+  TileId make_tile(std::string name, ir::ScalarType type, Space space, std::vector<int64_t> shape, std::string role);
+  TileId temporary(const std::string& hint, ir::ScalarType type, Space space, int64_t partitions, int64_t frees);
+  std::string unique(std::string name);
+  View whole(TileId tile, const Expr& partitions, const Expr& frees);
+  void emit(std::string name, std::vector<Argument> arguments);
+  void emit_engine(std::string name, std::vector<Argument> arguments);
+  void dma(const View& to, const View& from) { emit("dma_copy", {{"dst", to}, {"src", from}}); }
+  void remark(std::string text);
+  void push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside);
+  SymbolId new_symbol(const std::string& name);
+  void fail(const Code& code, std::string message, std::string help = {}, Place at = {});
+  bool basic() const { return options_.profile == Profile::basic; }
+  std::string loop_name(SymbolId loop) const;
+
+  const ir::Program& p_;
+  const Core& core_;
+  const EmitOptions& options_;
+  NkiKernel k_;
+  Block* out_ = nullptr;
+  Block prologue_;  // constants and rows of inputs on all partitions, made once
+  std::vector<Expr>& index_texts_;
+  std::vector<Placed> placed_;      // by buffer
+  std::vector<int> partition_dim_;  // by buffer
+  ir::Facts facts_;
+  std::vector<const ir::For*> bound_;  // bound loops around, outermost first
+  std::vector<SymbolId> serial_;       // loops of the text around
+  std::vector<Region> regions_;
+  struct Loaded {
+    Expr load;
+    SymbolId partition, free;
+    Value value;
+  };
+  std::vector<Loaded> loaded_;                     // reads of HBM that a leaf makes more than once
+  Expr leaf_value_;                                // what the leaf computes, to count its reads
+  std::map<uint32_t, int64_t> let_bounds_;         // constant bounds of named counts
+  std::vector<std::pair<Expr, SymbolId>> counts_;  // named counts alive here
+  std::map<std::string, Value> constants_;
+  std::map<uint32_t, size_t> alloc_depth_;  // loops of the text around the alloc of a buffer
+  Expr block_count_;                        // partitions of the block being filled
+  std::set<std::string> names_;
+  bool picking_ = false;            // an index is being read: exact in f32 below 2^24, and dims are
+  std::string engine_;              // chosen by `bind L to gpsimd`
+  const ir::Leaf* leaf_ = nullptr;  // being lowered, for names and places
+  Place place_;
+  int64_t serial_number_ = 0;
+  Diagnostics failure_;
+};
+
+/// What is emitted until the end of the scope goes to another block; counts named there end with it.
+struct BlockScope {
+  BlockScope(Lowering& l, Block* to);
+  ~BlockScope();
+  Lowering& lowering;
+  Block* before;
+  size_t counts, loaded;
+};
+
+/// hi - lo without the common part: `min(128, n - 128*ro)`.
+Expr extent(const Expr& lo, const Expr& hi);
+/// A number as Python text that reads back exactly as f32.
+std::string number_text(double v);
+
+}  // namespace heddle::neuron

@@ -1,0 +1,540 @@
+// Loops, allocs and leaves.
+#include "backend/neuron/lowering.h"
+
+namespace heddle::neuron {
+
+using namespace ir;
+
+namespace {
+
+bool is_reduce_loop(const Program& p, const Leaf& l, SymbolId loop) {
+  const Stage& stage = p.stage(l.stage);
+  for (size_t i = 0; i < stage.axes.size(); ++i)
+    if (stage.axes[i].cls == AxisClass::reduce && mentions(l.bindings[i], loop)) return true;
+  return false;
+}
+
+std::vector<Expr> conjuncts(const Expr& e) {
+  if (!e.known()) return {};
+  if (const Binary* b = e.as<Binary>(); b && b->op == BinaryOp::logical_and) {
+    std::vector<Expr> out = conjuncts(b->left), more = conjuncts(b->right);
+    out.insert(out.end(), more.begin(), more.end());
+    return out;
+  }
+  return {e};
+}
+
+bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "vector" || axis == "scalar"; }
+
+// Loops marked `unrolled` written out; the copies share their buffers, each with fresh memory.
+Body written_out(const Body& body) {
+  return rewrite_body(body, [](const StmtRef& s) -> Body {
+    const For* f = std::get_if<For>(&s->form);
+    if (!f || f->kind != LoopKind::unrolled) return {s};
+    const int64_t *lo = constant_value(f->lo), *hi = constant_value(f->hi);
+    if (!lo || !hi) return {s};
+    Body out;
+    for (int64_t i = *lo; i < *hi; ++i)
+      for (const StmtRef& inner : f->body) out.push_back(substitute_loops(inner, {{f->loop, index_constant(i)}}));
+    return out;
+  });
+}
+
+}  // namespace
+
+Result<NkiKernel> Lowering::run() {
+  facts_ = facts_of(p_);
+  for (const Symbol& s : p_.symbols)
+    if (s.kind == SymbolKind::dim)
+      for (const DimDefinition& d : p_.dims)
+        if (&p_.symbol(d.dim) == &s && !d.value.known())
+          fail(codes::open_dim, "the dim `" + s.name + "` is not fixed",
+               "compile with arrays of known extents, or fix it: `--fix " + s.name + "=..`", s.place);
+  if (!failure_.empty()) return failure_;
+  k_.program.body = written_out(p_.body);
+  placed_.resize(p_.buffers.size());
+  find_partition_dims();
+  parameters();
+  Block main;
+  {
+    BlockScope scope(*this, &main);
+    body(k_.program.body);
+  }
+  if (!failure_.empty()) return failure_;
+  k_.body = std::move(prologue_);
+  for (Node& n : main) k_.body.push_back(std::move(n));
+  return std::move(k_);
+}
+
+void Lowering::parameters() {
+  std::string dot = p_.name.substr(0, p_.name.find('.'));
+  k_.name = dot;
+  names_.insert(dot);
+  for (const Parameter& parameter : p_.parameters) {
+    if (parameter.scalar.known()) {
+      k_.scalars.push_back(unique(p_.symbol(parameter.scalar).name));
+      if (!is_float(p_.symbol(parameter.scalar).type))
+        fail(codes::no_integers,
+             "`" + p_.symbol(parameter.scalar).name + "` is an integer scalar, known only when the kernel runs",
+             "declare it `const`");
+      continue;
+    }
+    const Buffer& b = p_.buffer(parameter.buffer);
+    place_ = b.place;
+    if (b.role == Role::inout) fail(codes::no_form, "`" + b.name + "` is updated in place, which has no NKI text yet");
+    std::vector<int> groups = b.groups.empty() ? std::vector<int>(b.box.size(), 1) : b.groups;
+    std::vector<int64_t> shape, dims;
+    for (const BoxDim& d : b.box) dims.push_back(bound_of(simple(extent(d.lo, d.hi))));
+    size_t next = 0;
+    for (int g : groups) {
+      int64_t e = 1;
+      for (int i = 0; i < g; ++i) e *= dims[next++];
+      shape.push_back(e);
+    }
+    if (shape.empty()) shape.push_back(1);
+    ScalarType type = b.type;
+    if (b.role == Role::in && (type == ScalarType::i64 || type == ScalarType::u64)) {
+      type = ScalarType::i32;
+      k_.header.push_back(b.name + ": 64-bit integers of the op, passed as int32");
+    }
+    TileId t = make_tile(b.name, type, b.role == Role::in ? Space::input : Space::output, shape, "`" + b.name + "`");
+    (b.role == Role::in ? k_.inputs : k_.outputs).push_back(t);
+    placed_[parameter.buffer.value].tile = t;
+    placed_[parameter.buffer.value].extents = dims;
+  }
+}
+
+void Lowering::find_partition_dims() {
+  partition_dim_.assign(p_.buffers.size(), -1);
+  std::vector<const For*> around;
+  std::function<void(const Body&)> visit = [&](const Body& statements) {
+    for (const StmtRef& s : statements) {
+      const For* f = std::get_if<For>(&s->form);
+      bool partition = f && f->kind == LoopKind::bound && f->axis == "partition";
+      if (partition) around.push_back(f);
+      if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
+        const Stage& stage = p_.stage(l->stage);
+        for (const Assign& a : l->assigns) {
+          if (p_.buffer(a.buffer).memory == Memory::dram) continue;
+          for (size_t d = 0; d < a.subs.size(); ++d) {
+            Substitution map;
+            for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+            Expr sub = substitute(a.subs[d], map);
+            for (const For* p : around) {
+              if (!mentions(sub, p->loop) || is_reduce_loop(p_, *l, p->loop)) continue;
+              int& known = partition_dim_[a.buffer.value];
+              if (known >= 0 && known != static_cast<int>(d))
+                fail(codes::mixed_axes,
+                     "`" + p_.buffer(a.buffer).name + "` is written with two of its dims over partitions",
+                     "bind the loops of one dim to `partition` wherever it is written", s->place);
+              known = static_cast<int>(d);
+            }
+          }
+        }
+      }
+      if (const Call* c = std::get_if<Call>(&s->form))
+        for (const Window& w : c->windows)
+          if (p_.buffer(w.buffer).memory != Memory::dram && !w.ranges.empty() && partition_dim_[w.buffer.value] < 0)
+            partition_dim_[w.buffer.value] = 0;
+      visit(children(s));
+      if (partition) around.pop_back();
+    }
+  };
+  visit(k_.program.body);
+}
+
+void Lowering::body(const Body& statements) {
+  for (const StmtRef& s : statements) {
+    if (!failure_.empty()) return;
+    statement(s);
+  }
+}
+
+void Lowering::statement(const StmtRef& s) {
+  Place before = place_;
+  if (s->place.known()) place_ = s->place;
+  for (size_t i = regions_.size(); i-- > 0;)
+    if (regions_[i].mode == Region::Mode::grouped_accumulate && regions_[i].group_at == s.get() && !regions_[i].group) {
+      group(s, i);
+      place_ = before;
+      return;
+    }
+  if (auto* f = std::get_if<For>(&s->form)) loop(s, *f);
+  else if (auto* a = std::get_if<Alloc>(&s->form)) alloc(*a, s->place);
+  else if (auto* r = std::get_if<Reduce>(&s->form)) reduce(s, *r);
+  else if (auto* l = std::get_if<Leaf>(&s->form)) leaf(s, *l);
+  else if (auto* c = std::get_if<Call>(&s->form)) call(s, *c);
+  else if (auto* c = std::get_if<Check>(&s->form)) k_.header.push_back("not checked here: " + c->text);
+  place_ = before;
+}
+
+void Lowering::loop(const StmtRef&, const For& f) {
+  Facts before = facts_;
+  if (f.kind == LoopKind::bound && (f.axis == "partition" || f.axis == "free")) {
+    bool innermost = true;  // of two loops over the free axis the inner one is the axis
+    if (f.axis == "free")
+      walk(f.body, [&](const StmtRef& s) {
+        const For* g = std::get_if<For>(&s->form);
+        if (g && g->kind == LoopKind::bound && g->axis == "free") innermost = false;
+        return true;
+      });
+    if (innermost) {
+      facts_.add_range(f.loop, f.lo, f.hi);
+      bound_.push_back(&f);
+      body(f.body);
+      bound_.pop_back();
+      facts_ = std::move(before);
+      return;
+    }
+  } else if (f.kind == LoopKind::bound && !is_engine(f.axis)) {
+    fail(codes::mixed_axes,
+         "`" + loop_name(f.loop) + "` is bound to `" + f.axis + "`, which is no axis of a NeuronCore",
+         "axes are `partition` and `free`; engines `vector`, `scalar` and `gpsimd`");
+    return;
+  }
+  // Conditions that all leaves share and that speak of this loop and outer ones alone end the loop early.
+  std::vector<Expr> shared;
+  bool first = true;
+  std::set<uint32_t> inner;
+  std::function<void(const Body&)> visit = [&](const Body& statements) {
+    for (const StmtRef& s : statements) {
+      if (const For* g = std::get_if<For>(&s->form)) inner.insert(g->loop.value);
+      if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
+        std::vector<Expr> mine = conjuncts(l->predicate);
+        if (first) shared = mine;
+        else
+          std::erase_if(shared, [&](const Expr& e) {
+            return std::none_of(mine.begin(), mine.end(), [&](const Expr& m) { return same(m, e); });
+          });
+        first = false;
+      }
+      visit(children(s));
+    }
+  };
+  visit(f.body);
+  std::erase_if(shared, [&](const Expr& e) {
+    bool own = mentions(e, f.loop);
+    walk(e, [&](const Expr& part) {
+      if (const Var* v = part.as<Var>(); v && inner.count(v->symbol.value)) own = false;
+      return true;
+    });
+    return !own;
+  });
+  BoundLoop range{f.loop, f.lo, f.hi};
+  std::vector<Expr> outer, mask;
+  cut(shared, {&range}, outer, mask);
+  std::string engine = engine_;
+  if (is_engine(f.axis)) engine_ = f.axis;
+  push_loop(f.loop, simple(range.lo), simple(range.hi), [&] { body(f.body); });
+  engine_ = engine;
+}
+
+void Lowering::alloc(const Alloc& a, const Place& place) {
+  for (BufferId id : a.buffers) {
+    const Buffer& b = p_.buffer(id);
+    Placed& p = placed_[id.value];
+    p.extents.clear();
+    for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
+    std::string role = "`" + b.name + "`";
+    if (b.memory == Memory::dram) {
+      if (p.tile == UINT32_MAX)
+        p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents, role);
+    } else {
+      p.on_chip = true;
+      p.partition_dim = partition_dim_[id.value];
+      int64_t partitions = 1, blocks = 1;
+      p.free_size = 1;
+      for (size_t d = 0; d < p.extents.size(); ++d) {
+        if (static_cast<int>(d) == p.partition_dim) partitions = p.extents[d];
+        else p.free_size *= p.extents[d];
+      }
+      if (partitions > core_.partitions) {
+        blocks = (partitions + core_.partitions - 1) / core_.partitions;
+        partitions = core_.partitions;
+      }
+      bool psum = b.memory == Memory::psum;
+      int64_t bytes = p.free_size * blocks * type_bytes(b.type);
+      if (psum && bytes > core_.psum_bank_bytes) {
+        fail(codes::over_bank,
+             "`" + b.name + "` in PSUM would take " + std::to_string(bytes) + " bytes of a partition, a bank has " +
+                 std::to_string(core_.psum_bank_bytes),
+             "split the loop over its columns by " + std::to_string(core_.psum_bank_bytes / type_bytes(b.type)) +
+                 " or less, or keep it in `sbuf`",
+             place);
+        return;
+      }
+      if (p.tile == UINT32_MAX)
+        p.tile = make_tile(b.name, b.type, psum ? Space::psum : Space::sbuf, {partitions, p.free_size * blocks}, role);
+    }
+    alloc_depth_[id.value] = serial_.size();
+    out_->push_back({Make{p.tile}, place_});
+  }
+}
+
+void Lowering::cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
+                   std::vector<Expr>& mask) {
+  for (const Expr& guard : guards) {
+    if (prove(facts_, guard)) continue;
+    std::vector<BoundLoop*> named;
+    for (BoundLoop* l : loops)
+      if (mentions(guard, l->loop)) named.push_back(l);
+    if (named.empty()) {
+      outer.push_back(guard);
+      continue;
+    }
+    const Binary* c = guard.as<Binary>();
+    bool order = c && c->left.type() == ScalarType::index &&
+                 (c->op == BinaryOp::lt || c->op == BinaryOp::le || c->op == BinaryOp::gt || c->op == BinaryOp::ge);
+    if (named.size() == 1 && order) {
+      // As small <= big.
+      bool swapped = c->op == BinaryOp::gt || c->op == BinaryOp::ge,
+           strict = c->op == BinaryOp::lt || c->op == BinaryOp::gt;
+      Expr small = swapped ? c->right : c->left, big = swapped ? c->left : c->right;
+      AffineIn a =
+          affine_in(simplify(big - small - (strict ? 1 : 0)), named[0]->loop);  // coefficient * loop + rest >= 0
+      if (a.ok && a.coefficient < 0) {
+        Expr end = a.coefficient == -1 ? a.rest + 1 : binary(BinaryOp::div, a.rest, index_constant(-a.coefficient)) + 1;
+        named[0]->hi = min(named[0]->hi, simplify(end));
+        continue;
+      }
+      if (a.ok && a.coefficient > 0) {
+        Expr begin = a.coefficient == 1 ? index_constant(0) - a.rest
+                                        : ceildiv(index_constant(0) - a.rest, index_constant(a.coefficient));
+        named[0]->lo = max(named[0]->lo, simplify(begin));
+        continue;
+      }
+    }
+    mask.push_back(guard);
+  }
+  for (BoundLoop* l : loops) {
+    l->lo = simple(l->lo);
+    l->hi = simple(l->hi);
+  }
+}
+
+Axes Lowering::axes_of(const Leaf& l, std::optional<BoundLoop>* contracted) {
+  Axes axes;
+  for (const For* f : bound_) {
+    BoundLoop b{f->loop, f->lo, f->hi};
+    if (f->axis == "free") {
+      axes.free = b;
+    } else if (is_reduce_loop(p_, l, f->loop)) {
+      if (contracted) *contracted = b;
+    } else if (axes.partition) {
+      fail(codes::mixed_axes,
+           "`" + loop_name(axes.partition->loop) + "` and `" + loop_name(f->loop) + "` are both bound to `partition`");
+    } else {
+      axes.partition = b;
+    }
+  }
+  return axes;
+}
+
+void Lowering::guarded(const std::vector<Expr>& conditions, const std::function<void()>& inside) {
+  if (conditions.empty()) return inside();
+  const Expr& first = conditions.front();
+  std::vector<Expr> rest(conditions.begin() + 1, conditions.end());
+  const Binary* c = first.as<Binary>();
+  if (!c || c->left.type() != ScalarType::index || c->op < BinaryOp::eq || c->op > BinaryOp::ge ||
+      c->op == BinaryOp::eq || c->op == BinaryOp::ne) {
+    if (c && c->left.type() == ScalarType::index && c->op == BinaryOp::eq)
+      return guarded({less_equal(c->left, c->right), less_equal(c->right, c->left)}, [&] { guarded(rest, inside); });
+    fail(codes::no_form, "the condition `" + ir::print(k_.program, first) + "` has no NKI text yet");
+    return;
+  }
+  bool swapped = c->op == BinaryOp::gt || c->op == BinaryOp::ge,
+       strict = c->op == BinaryOp::lt || c->op == BinaryOp::gt;
+  Expr d = swapped ? c->left - c->right : c->right - c->left;  // d > 0, or d >= 0
+  if (!strict) d = d + 1;
+  // A loop of one iteration or none: masks and branches do not exist in the text.
+  Facts before = facts_;
+  SymbolId once = new_symbol("once");
+  push_loop(once, index_constant(0), min(index_constant(1), simple(d)), [&] {
+    facts_.add(first);
+    guarded(rest, inside);
+  });
+  facts_ = std::move(before);
+}
+
+void Lowering::leaf(const StmtRef&, const Leaf& l) {
+  leaf_ = &l;
+  const Stage& stage = p_.stage(l.stage);
+  if (l.assigns.size() != 1) {
+    fail(codes::no_form, "`" + stage.name + "` has a state of several fields, which has no NKI text yet");
+    return;
+  }
+  const Assign& a = l.assigns[0];
+  if (a.kind == AssignKind::update || !a.over.empty()) {
+    fail(codes::no_form, "`" + stage.name + "` updates a tensor in place, which has no NKI text yet");
+    return;
+  }
+  std::optional<BoundLoop> contracted;
+  Axes axes = axes_of(l, &contracted);
+  std::vector<BoundLoop*> loops;
+  if (axes.partition) loops.push_back(&*axes.partition);
+  if (axes.free) loops.push_back(&*axes.free);
+  if (contracted) loops.push_back(&*contracted);
+  std::vector<Expr> outer, mask;
+  cut(conjuncts(l.predicate), loops, outer, mask);
+  for (BoundLoop* b : loops) {
+    const int64_t* c = constant_value(simple(b->count()));
+    if (c && *c <= 0) return;
+    if (b != (axes.free ? &*axes.free : nullptr) && bound_of(simple(b->count())) > core_.partitions)
+      fail(codes::too_many_partitions,
+           "`" + loop_name(b->loop) + "` has " + std::to_string(bound_of(simple(b->count()))) +
+               " iterations, and there are 128 partitions",
+           "split it by 128 or less before it is bound to `partition`");
+    if (!prove(facts_, less_equal(index_constant(1), b->count()))) outer.push_back(less(index_constant(0), b->count()));
+  }
+  if (!failure_.empty()) return;
+  Substitution map;
+  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
+  leaf_value_ = substitute(a.value, map);
+  loaded_.clear();
+  guarded(outer, [&] {
+    // The counts are named once, before the first instruction of the piece.
+    for (BoundLoop* b : loops) counted(b->count());
+    if (a.kind == AssignKind::combine) {
+      combine(l, a, axes, contracted, mask);
+    } else {
+      if (!mask.empty())
+        fail(codes::no_form, "`" + stage.name + "` is limited by `" + ir::print(k_.program, mask[0]) +
+                                 "`, which mixes partition and free axis");
+      define(l, a, axes);
+    }
+  });
+  leaf_ = nullptr;
+}
+
+void Lowering::define(const Leaf& l, const Assign& a, const Axes& axes) {
+  const Stage& stage = p_.stage(l.stage);
+  Substitution map;
+  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
+  std::vector<Expr> subs;
+  for (const Expr& s : a.subs) subs.push_back(substitute(s, map));
+  Expr value = substitute(a.value, map);
+  remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
+  if (std::optional<Destination> to = destination(a.buffer, subs, axes)) {
+    Value v = eval(value, axes, &*to);
+    copy_into(to->view, to->type, v, axes);
+    return;
+  }
+  define_in_parts(a.buffer, subs, value, axes);
+}
+
+// What goes to HBM may be made in parts, each a tile that starts at partition 0: the arms of a condition on the loop over partitions, and what
+// is inside of a read with `or`.
+void Lowering::define_in_parts(BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes) {
+  std::vector<ScalarType> conversions;
+  Expr root = value;
+  while (const Convert* c = root.as<Convert>()) {
+    if (c->mode != ConvertMode::value) break;
+    conversions.push_back(root.type());
+    root = c->value;
+  }
+  auto converted_back = [&](Expr e) {
+    for (size_t n = conversions.size(); n-- > 0;) e = convert(conversions[n], e);
+    return e;
+  };
+  // The axes cut down by conditions; false where they cannot be.
+  auto part = [&](const std::vector<Expr>& conditions, const std::function<void(const Axes&)>& inside) {
+    Axes small = axes;
+    std::vector<BoundLoop*> loops;
+    if (small.partition) loops.push_back(&*small.partition);
+    if (small.free) loops.push_back(&*small.free);
+    Facts before = facts_;
+    std::vector<Expr> outer, mask;
+    cut(conditions, loops, outer, mask);
+    if (!mask.empty()) return false;
+    for (BoundLoop* l : loops) {
+      const int64_t* c = constant_value(simple(l->count()));
+      if (c && *c <= 0) return true;
+      if (!prove(facts_, less_equal(index_constant(1), l->count())))
+        outer.push_back(less(index_constant(0), l->count()));
+    }
+    if (inside)
+      guarded(outer, [&] {
+        for (BoundLoop* l : loops) facts_.add_range(l->loop, l->lo, l->hi);
+        std::vector<Loaded> kept = std::move(loaded_);
+        loaded_.clear();
+        inside(small);
+        loaded_ = std::move(kept);
+      });
+    facts_ = std::move(before);
+    return true;
+  };
+  auto over_partitions = [&](const Expr& e) { return axes.partition && mentions(e, axes.partition->loop); };
+  if (const Select* s = root.as<Select>(); s && over_partitions(s->condition)) {
+    const Binary* b = s->condition.as<Binary>();
+    if (b && b->left.type() == ScalarType::index && b->op >= BinaryOp::lt && b->op <= BinaryOp::ge) {
+      static constexpr BinaryOp opposite[] = {BinaryOp::ge, BinaryOp::gt, BinaryOp::le, BinaryOp::lt};
+      Expr other = binary(opposite[static_cast<int>(b->op) - static_cast<int>(BinaryOp::lt)], b->left, b->right);
+      if (part({s->condition}, nullptr) && part({other}, nullptr)) {
+        part({s->condition}, [&](const Axes& small) { define_in_parts(buffer, subs, converted_back(s->yes), small); });
+        part({other}, [&](const Axes& small) { define_in_parts(buffer, subs, converted_back(s->no), small); });
+        return;
+      }
+    }
+  }
+  if (const Load* l = root.as<Load>(); l && l->otherwise.known()) {
+    const Buffer& b = p_.buffer(l->buffer);
+    std::vector<Expr> inside;
+    bool cuts = false;
+    for (size_t d = 0; d < l->subs.size(); ++d)
+      for (const Expr& e : {less_equal(b.box[d].lo, l->subs[d]), less(l->subs[d], b.box[d].hi)}) {
+        inside.push_back(e);
+        cuts |= over_partitions(e) && !prove(facts_, e);
+      }
+    if (cuts && part(inside, nullptr)) {
+      define_whole(buffer, subs, converted_back(l->otherwise), axes);
+      part(inside, [&](const Axes& small) {
+        define_whole(buffer, subs, converted_back(ir::load(root.type(), l->buffer, l->subs)), small);
+      });
+      return;
+    }
+  }
+  define_whole(buffer, subs, value, axes);
+}
+
+void Lowering::define_whole(BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes) {
+  ScalarType type = p_.buffer(buffer).type;
+  const Load* plain = value.as<Load>();
+  if (plain && placed_[plain->buffer.value].on_chip && !plain->otherwise.known()) {
+    Value v = load(plain->buffer, plain->subs, axes);
+    store(buffer, subs, axes, v);
+    return;
+  }
+  Destination out{
+      whole(temporary("out", type, Space::sbuf, bound_of(simple(axes.partitions())), bound_of(simple(axes.frees()))),
+            counted(axes.partitions()), counted(axes.frees())),
+      type};
+  Value v = eval(value, axes, &out);
+  copy_into(out.view, type, v, axes);
+  Value result;
+  result.view = out.view;
+  result.type = type;
+  result.over_partition = axes.partition.has_value();
+  result.over_free = axes.free.has_value();
+  store(buffer, subs, axes, result);
+}
+
+void Lowering::call(const StmtRef&, const Call& c) {
+  if (c.instr != "nc_matmul" || c.windows.size() != 3) {
+    fail(codes::no_form, "the instruction `" + c.instr + "` has no NKI text yet");
+    return;
+  }
+  std::vector<View> views;
+  for (const Window& w : c.windows) {
+    std::vector<Expr> at;
+    for (const Range& r : w.ranges) at.push_back(r.lo);
+    Reach here = reach(w.buffer, at);
+    std::vector<Slice> axes;
+    for (size_t i = 0; i < here.index.size(); ++i)
+      axes.push_back({simple(here.index[i]),
+                      counted(i < w.ranges.size() ? extent(w.ranges[i].lo, w.ranges[i].hi) : index_constant(1))});
+    views.push_back({placed_[w.buffer.value].tile, axes});
+  }
+  emit("nc_matmul", {{"dst", views[0]}, {"stationary", views[1]}, {"moving", views[2]}});
+}
+
+}  // namespace heddle::neuron

@@ -1,0 +1,93 @@
+"""An op compiled for a NeuronCore: NKI text, the tables that it takes, its run on the simulator."""
+
+import logging
+import re
+
+import numpy as np
+
+from . import _heddle, device, neuron
+
+_log = logging.getLogger("heddle")
+_told = False
+_OUTPUT = re.compile(r"^    \w+ = nl\.ndarray\(\(([^)]*)\), dtype=nl\.(\w+), buffer=nl\.shared_hbm\)", re.M)
+
+
+def is_neuron(target):
+    return isinstance(target, str) and (target.startswith("neuron") or target.startswith("trn"))
+
+
+def tell_why_host():
+    """`auto` takes a NeuronCore where one is: said once for the process, why it does not."""
+    global _told
+    if _told:
+        return
+    _told = True
+    lacks = device.missing()
+    _log.info("target auto runs on the host: %s", "for a NeuronCore missing is " + "; ".join(lacks) if lacks else "name neuron/trn2 to run on the NeuronCore")
+
+
+def _dtype(name):
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
+class NeuronKernel:
+    """An op for a NeuronCore. `nki` is the text: a function of the inputs, the run-time scalars and then `tables`."""
+
+    def __init__(self, op, made, profile, recipe):
+        self._op, self._recipe = op, recipe
+        self.profile = profile
+        self.nki, self.tables, self.program = made["nki"], dict(made["tables"]), made["program"]
+        self.schedule, self.target = made["schedule"], made["target"]
+        self.instructions, self.sbuf_bytes, self.psum_banks = made["instructions"], made["sbuf_bytes"], made["psum_banks"]
+        self.report = None
+
+    def __repr__(self):
+        return f"<heddle.NeuronKernel {self._op.name} for {self.target}, {self.profile}>"
+
+    def __reduce__(self):
+        return self._recipe
+
+    def _arguments(self, args, named):
+        """What the text takes, in its order."""
+        arrays, scalars, _ = self._op._sort(args, named)
+        given = []
+        for name, value in arrays.items():
+            value = np.asarray(_heddle.as_numpy(value, name))
+            if value.dtype in (np.int64, np.uint64):
+                value = value.astype(np.int32)  # as the text takes them
+            given.append(np.ascontiguousarray(value).reshape(value.shape or (1,)))
+        return given + [float(np.float32(v)) for v in self._op._scalar_list(scalars)] + list(self.tables.values())
+
+    def _results(self, outputs):
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        results = [o if p["dims"] else o.reshape(()) for o, p in zip(outputs, (p for p in self._op.parameters if p["output"]))]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def __call__(self, *args, out=None, **named):
+        """Runs on a NeuronCore; `Error` HD0658 says what is missing where there is none."""
+        outputs = [(_dtype(name), tuple(int(n) for n in shape.split(",") if n.strip())) for shape, name in _OUTPUT.findall(self.nki)]
+        made = self._results(device.run(self.nki, self._arguments(args, named), outputs, self.target))
+        if out is None:
+            return made
+        for into, part in zip(out if isinstance(out, tuple) else (out,), made if isinstance(made, tuple) else (made,)):
+            np.asarray(into)[...] = part
+        return out
+
+    def simulate(self, *args, seed=1, timeline=False, **named):
+        """The outputs as the simulator computes them, in a random legal order of the engines; `report` then says what that takes, modelled."""
+        outputs, self.report = neuron.simulate(
+            self.nki,
+            *self._arguments(args, named),
+            target=self.target,
+            kernel=self._op.name,
+            seed=seed,
+            timeline=timeline,
+            max_instructions=self.instructions + 1,
+            name=f"{self._op.name}.nki.py",
+        )
+        return self._results(outputs)

@@ -1,0 +1,212 @@
+"""Ops of the standard library as NKI text, both profiles: the simulator and the second interpreter of the text against NumPy."""
+
+import pathlib
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import heddle as hd
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+import nki_interpreter  # noqa: E402
+
+bf16 = ml_dtypes.bfloat16
+BASIC = {"dma_copy", "nc_matmul", "nc_transpose", "tensor_copy", "tensor_tensor", "tensor_scalar", "tensor_reduce", "activation", "reciprocal"}
+
+
+def wide(x):
+    return np.asarray(x, np.float64)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def agrees(op, *arrays, exact, tolerance, profiles=("full", "basic"), **named):
+    """Simulator and interpreter within `tolerance` of the largest number that NumPy gives."""
+    scalars = {p["name"] for p in op.parameters if p["kind"] == "scalar"}
+    for profile in profiles:
+        k = op.compile(*arrays, target="neuron/trn2", profile=profile, **{n: v for n, v in named.items() if n not in scalars})
+        if profile == "basic":
+            used = {line.split("nisa.")[1].split("(")[0] for line in k.nki.splitlines() if line.strip().startswith("nisa.")}
+            assert used <= BASIC
+        out = k.simulate(*arrays, **named)
+        given = [a.astype(np.int32) if a.dtype == np.int64 else a for a in arrays]
+        values = [float(np.float32(v)) for v in op._scalar_list({n: v for n, v in named.items() if n in scalars})]
+        second = nki_interpreter.run(k.nki, *given, *values, *k.tables.values())
+        for results in (out, second):
+            results = results if isinstance(results, tuple) else (results,)
+            for y, e in zip(results, exact if isinstance(exact, tuple) else (exact,)):
+                e = wide(e)
+                error = np.abs(wide(y).reshape(e.shape) - e).max(initial=0) / (1e-3 + np.abs(e).max(initial=0))
+                assert error < tolerance, f"{op.name} {profile}: {error}"
+    return k
+
+
+@pytest.fixture(params=[np.float32, bf16], ids=["f32", "bf16"])
+def make(request):
+    rng = np.random.default_rng(7)
+
+    def one(*shape, scale=1):
+        return (scale * rng.standard_normal(shape)).astype(request.param)
+
+    one.tolerance = 3e-5 if request.param == np.float32 else 1.6e-2
+    one.rng = rng
+    return one
+
+
+@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (200, 300, 700), (129, 128, 513), (7, 257, 33)])
+def test_matmul(make, m, k, n):
+    a, b = make(m, k), make(k, n)
+    agrees(hd.std.linalg.matmul, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
+
+
+def test_transposed_matmuls(make):
+    a, b = make(130, 200), make(200, 530)
+    exact, at, bt = wide(a) @ wide(b), np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    agrees(hd.std.linalg.matmul_nt, a, bt, exact=exact, tolerance=make.tolerance)
+    agrees(hd.std.linalg.matmul_tn, at, b, exact=exact, tolerance=make.tolerance)
+    agrees(hd.std.linalg.matmul_tt, at, bt, exact=exact, tolerance=make.tolerance)
+
+
+def test_batched_and_layers(make):
+    a, b = make(3, 130, 70), make(3, 70, 140)
+    agrees(hd.std.linalg.bmm, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
+    x, w, bias = make(2, 130, 70), make(140, 70), make(140)
+    agrees(hd.std.linalg.linear, x, w, bias, exact=wide(x) @ wide(w).T + wide(bias), tolerance=make.tolerance)
+    a, v = make(130, 70), make(70)
+    agrees(hd.std.linalg.gemv, a, v, exact=wide(a) @ wide(v), tolerance=make.tolerance)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (200, 300), (3, 130, 17)])
+def test_rows(make, shape):
+    x, w, b = make(*shape), make(shape[-1]), make(shape[-1])
+    y = wide(x)
+    agrees(hd.std.nn.softmax, x, exact=softmax(y), tolerance=make.tolerance)
+    agrees(hd.std.nn.log_softmax, x, exact=np.log(softmax(y)), tolerance=make.tolerance)
+    off = y - y.mean(-1, keepdims=True)
+    agrees(hd.std.nn.layernorm, x, w, b, exact=off / np.sqrt(y.var(-1, keepdims=True) + 1e-5) * wide(w) + wide(b), tolerance=make.tolerance)
+    agrees(hd.std.nn.rmsnorm, x, w, exact=y / np.sqrt((y * y).mean(-1, keepdims=True) + 1e-6) * wide(w), tolerance=make.tolerance)
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (5000,), (2, 3, 2100)])
+def test_elementwise(make, shape):
+    x, z = make(*shape, scale=3), make(*shape)
+    y = wide(x)
+    agrees(hd.std.nn.silu, x, exact=y / (1 + np.exp(-y)), tolerance=make.tolerance)
+    agrees(hd.std.nn.relu, x, exact=np.maximum(y, 0), tolerance=make.tolerance)
+    agrees(hd.std.nn.swiglu, x, z, exact=y / (1 + np.exp(-y)) * wide(z), tolerance=make.tolerance)
+    inner = 0.7978845608028654 * (y + 0.044715 * y**3)
+    agrees(hd.std.nn.gelu_tanh, x, exact=0.5 * y * (1 + np.tanh(inner)), tolerance=make.tolerance)
+
+
+def test_data(make):
+    x, y = make(200, 70), make(90, 70)
+    agrees(hd.std.data.transpose, x, exact=x.T, tolerance=1e-9)
+    agrees(hd.std.data.concat, x, y, exact=np.concatenate([x, y]), tolerance=1e-9)
+    agrees(hd.std.data.pad, x, top=1, bottom=2, left=3, right=4, value=0.5, exact=np.pad(wide(x), ((1, 2), (3, 4)), constant_values=0.5), tolerance=1e-9)
+
+
+def test_sums(make):
+    x = make(300, 700)
+    agrees(hd.std.reduce.sum_rows, x, exact=wide(x).sum(1), tolerance=make.tolerance)
+    agrees(hd.std.reduce.sum_cols, x, exact=wide(x).sum(0), tolerance=make.tolerance)
+
+
+def test_rope(make):
+    x, c, s = make(2, 3, 130, 64), make(130, 32), make(130, 32)
+    a, b = wide(x)[..., :32], wide(x)[..., 32:]
+    exact = np.concatenate([a * wide(c) - b * wide(s), b * wide(c) + a * wide(s)], -1)
+    agrees(hd.std.nn.rope, x, c, s, exact=exact, tolerance=make.tolerance)
+
+
+@pytest.mark.parametrize("rows,classes", [(1, 3), (200, 300), (5, 1000)])
+def test_cross_entropy(make, rows, classes):
+    x, t = make(rows, classes), make.rng.integers(0, classes, rows)
+    exact = -np.log(softmax(wide(x)))[np.arange(rows), t].mean()
+    agrees(hd.std.nn.cross_entropy, x, t, exact=exact, tolerance=make.tolerance)
+
+
+@pytest.mark.parametrize("nb,hk,g,n,t,d", [(1, 2, 2, 200, 200, 64), (1, 1, 1, 5, 150, 32), (1, 1, 1, 140, 700, 130), (1, 1, 1, 1, 1, 1)])
+def test_attention(make, nb, hk, g, n, t, d):
+    q, k, v = make(nb, hk * g, n, d), make(nb, hk, t, d), make(nb, hk, t, d)
+    z = np.einsum("bhid,bhjd->bhij", wide(q), np.repeat(wide(k), g, 1)) / d**0.5
+    values = np.repeat(wide(v), g, 1)
+    agrees(hd.std.nn.attention, q, k, v, scale=d**-0.5, exact=softmax(z) @ values, tolerance=make.tolerance)
+    seen = np.arange(t)[None, :] <= np.arange(n)[:, None] + t - n
+    exact = softmax(np.where(seen, z, -1e30)) @ values
+    agrees(hd.std.nn.attention_causal, q, k, v, scale=d**-0.5, exact=exact, tolerance=make.tolerance)
+
+
+def convolution(x, k, stride, padding, dilation, groups):
+    x = np.pad(wide(x), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    k = wide(k)
+    n, c, h, w = x.shape
+    f, cg, kh, kw = k.shape
+    oh, ow, fg = (h - dilation * (kh - 1) - 1) // stride + 1, (w - dilation * (kw - 1) - 1) // stride + 1, f // groups
+    y = np.zeros((n, f, oh, ow))
+    for g in range(groups):
+        for u in range(kh):
+            for v in range(kw):
+                part = x[:, g * cg : (g + 1) * cg, u * dilation :, v * dilation :][:, :, : (oh - 1) * stride + 1 : stride, : (ow - 1) * stride + 1 : stride]
+                y[:, g * fg : (g + 1) * fg] += np.einsum("nchw,fc->nfhw", part, k[g * fg : (g + 1) * fg, :, u, v])
+    return y
+
+
+@pytest.mark.parametrize("n,groups,cg,fg,h,w,stride,padding,dilation", [(1, 1, 130, 140, 5, 11, 1, 1, 1), (2, 2, 3, 4, 8, 7, 2, 1, 1), (1, 1, 4, 8, 12, 12, 1, 0, 2)])
+def test_conv2d(make, n, groups, cg, fg, h, w, stride, padding, dilation):
+    x, k = make(n, groups * cg, h, w), make(groups * fg, cg, 3, 3)
+    how = {"groups": groups, "stride": stride, "padding": padding, "dilation": dilation}
+    exact = convolution(x, k, **how)
+    agrees(hd.std.nn.conv2d, x, k, exact=exact, tolerance=make.tolerance, **how)
+    x, k = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), np.ascontiguousarray(k.transpose(2, 3, 1, 0))
+    agrees(hd.std.nn.conv2d_nhwc, x, k, exact=exact.transpose(0, 2, 3, 1), tolerance=make.tolerance, **how)
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (700,)])
+def test_optimisers(shape):
+    rng = np.random.default_rng(3)
+    w, g, m, v = (rng.standard_normal(shape, dtype=np.float32) for _ in range(4))
+    v = abs(v)
+    m2, v2 = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    exact = (w - 0.01 * (m2 / 0.1) / (np.sqrt(v2 / 0.01) + 1e-8), m2, v2)
+    agrees(hd.std.optim.adam, w, g, m, v, lr=0.01, correct1=0.1, correct2=0.01, exact=exact, tolerance=3e-5)
+    agrees(hd.std.optim.sgd, w, g, m, lr=0.01, exact=(w - 0.01 * (0.9 * m + g), 0.9 * m + g), tolerance=3e-5)
+
+
+def test_kernels():
+    """What a kernel shows, pickles as, and answers without a device."""
+    import pickle
+
+    x = np.ones((5, 7), np.float32)
+    k = hd.std.nn.softmax.compile(x, target="trn2", profile="basic")
+    assert k.target == "neuron/trn2" and k.schedule == "neuron" and k.program.startswith("program softmax.neuron")
+    assert pickle.loads(pickle.dumps(k)).nki == k.nki
+    np.testing.assert_allclose(k.simulate(x), 1 / 7, rtol=1e-6)
+    assert k.report.dma_bytes > 0 and "modelled" in str(k.report)
+    with pytest.raises(hd.Error) as e:
+        k(x)
+    assert e.value.code == "HD0658"
+    with pytest.raises(hd.Error) as e:
+        hd.std.nn.softmax(x, target="neuron/trn2")
+    assert e.value.code == "HD0658"
+    with pytest.raises(hd.Error) as e:
+        hd.std.nn.softmax.compile(hd.spec("f32", "rows", 7), target="neuron/trn2")
+    assert e.value.code == "HD0602"
+    with pytest.raises(hd.Error) as e:
+        hd.std.nn.softmax.compile(x, target="neuron/trn2", profile="half")
+    assert e.value.code == "HD0614"
+    assert hd.std.nn.softmax.compile(hd.spec("f32", "rows", "cols"), target="neuron/trn3", fix={"rows": 3, "cols": 4}).target == "neuron/trn3"
+
+
+def test_auto_says_why_it_runs_on_the_host(caplog, monkeypatch):
+    from heddle import neuron_kernel
+
+    monkeypatch.setattr(neuron_kernel, "_told", False)
+    with caplog.at_level("INFO", "heddle"):
+        for _ in range(2):
+            hd.std.nn.softmax.compile(np.ones((2, 2), np.float32), target="auto")
+    assert len(caplog.records) == 1 and "NeuronCore" in caplog.text
