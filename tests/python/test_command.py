@@ -148,6 +148,13 @@ def test_fmt_is_idempotent_and_keeps_every_piece(file):
     assert not re.search(r"[ \t]$", once, re.M) and not once.endswith("\n\n")
 
 
+def test_the_library_is_formatted():
+    files = sorted((ROOT / "stdlib").rglob("*.hd"))
+    assert len(files) >= 20
+    changed = [str(f.relative_to(ROOT)) for f in files if hd.format(f.read_text()) != f.read_text()]
+    assert not changed, "`./dev fmt` formats them"
+
+
 def test_fmt_rewrites_files_and_check_only_names_them(tmp_path):
     ugly, pretty = tmp_path / "u.hd", tmp_path / "p.hd"
     ugly.write_text(UGLY), pretty.write_text(PRETTY)
