@@ -16,7 +16,9 @@ namespace fs = std::filesystem;
 
 class Cache : public ::testing::Test {
  protected:
-  Cache() : root_(fs::temp_directory_path() / ("heddle_cache_test." + std::to_string(::getpid()))) { fs::remove_all(root_); }
+  Cache() : root_(fs::temp_directory_path() / ("heddle_cache_test." + std::to_string(::getpid()))) {
+    fs::remove_all(root_);
+  }
   ~Cache() override {
     fs::permissions(root_, fs::perms::owner_all);
     fs::remove_all(root_);
