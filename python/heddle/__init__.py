@@ -35,6 +35,11 @@ def targets():
     return _heddle.targets()
 
 
+def compile(op, *args, **how):
+    """`op.compile(..)`: a Kernel for the types of these arrays or specs."""
+    return op.compile(*args, **how)
+
+
 def set_cache(folder, megabytes=256):
     """The folder in which later processes find what this one compiles; None or "" switches the cache off.
 
@@ -61,6 +66,6 @@ def load_ipython_extension(shell):
 
 
 __all__ = [
-    "Error", "Kernel", "Module", "Numerics", "Op", "Packed", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "cache", "format", "lang", "load", "numerics", "parse", "schedule", "set_cache", "set_threads", "spec", "std", "step",
+    "Error", "Kernel", "Module", "Numerics", "Op", "Packed", "Schedule", "Spec", "State", "States", "Trial", "TuneResult", "cache", "compile", "format", "lang", "load", "numerics", "parse", "schedule", "set_cache", "set_threads", "spec", "std", "step",
     "targets", "threads", "tune",
 ]
