@@ -39,7 +39,7 @@ def test_a_time_limit_ends_a_compile(slow):
         with pytest.raises(hd.Error) as error:
             slow.compile(X, schedule="deep", time_limit_s=limit)
         assert error.value.code == "HD0556" and f"{limit:g} s" in error.value.message
-        assert time.perf_counter() - start < limit + 1
+        assert time.perf_counter() - start < limit + 5
         usable()
 
 
@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_compile(slow, seconds):
     with pytest.raises(KeyboardInterrupt):
         slow.compile(X, schedule="deep")
         time.sleep(5)  # should the compile have been quicker than the signal
-    assert time.perf_counter() - start < seconds + 1
+    assert time.perf_counter() - start < seconds + 4.5
     timer.join()
     usable()
 
@@ -77,7 +77,7 @@ def test_ctrl_c_ends_an_interpretation():
     with pytest.raises(KeyboardInterrupt):
         op.interpret(a, a, out=out)
         time.sleep(5)
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 4.5
     timer.join()
     usable()
 
