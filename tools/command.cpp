@@ -66,6 +66,16 @@ int write_text(const std::string& text, const std::string& path) {
   return refuse({wrong("`" + path + "` cannot be written")});
 }
 
+// Those of every floor and the command's own.
+std::vector<Code> all_codes() {
+  std::vector<Code> rows = heddle::codes();
+#define HEDDLE_CODE(name, id, title, explain) rows.push_back(codes::name);
+#include "tools/codes.def"
+#undef HEDDLE_CODE
+  std::sort(rows.begin(), rows.end(), [](const Code& a, const Code& b) { return a.id < b.id; });
+  return rows;
+}
+
 void list_module(const Module& module, bool schedules, const std::string& area) {
   for (const std::string& name : module.ops()) {
     Result<Op> op = module.op(name);
@@ -352,7 +362,7 @@ int list(const std::string& what, const Options& o) {
     return exit_done;
   }
   if (what == "codes") {
-    for (const Code& c : heddle::codes()) std::cout << c.id << "  " << c.title << "\n";
+    for (const Code& c : all_codes()) std::cout << c.id << "  " << c.title << "\n";
     return exit_done;
   }
   return list_texts(what, o);
@@ -360,7 +370,7 @@ int list(const std::string& what, const Options& o) {
 
 int explain(const std::string& code) {
   std::vector<std::string> known;
-  for (const Code& c : heddle::codes()) {
+  for (const Code& c : all_codes()) {
     if (c.id == code) {
       std::cout << c.id << ": " << c.title << "\n\n" << c.explain << "\n";
       return exit_done;

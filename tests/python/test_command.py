@@ -186,6 +186,8 @@ def test_lists(tmp_path):
 def test_every_code_is_listed_and_explained():
     listed = [line.split()[0] for line in heddle("list", "codes").stdout.splitlines()]
     assert listed == sorted(set(listed)) and len(listed) > 100
+    rows = {code for file in ROOT.glob("**/codes.def") for code in re.findall(r'"(HD\d{4})"', file.read_text())}
+    assert set(listed) == rows, "every floor's codes, and the command's own"
     for code in listed:
         title, blank, text, *_ = heddle("explain", code).stdout.split("\n")
         assert title.startswith(code + ": ") and blank == "" and len(text) > 20, code
