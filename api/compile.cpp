@@ -227,7 +227,6 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
         .with_help("`Op::neuron` gives the kernel as NKI text");
   const std::string front = front_key(op, options, *target);
   if (std::shared_ptr<KernelImpl> known = find_front(front, op, options, *target)) {
-    known->times.cache = clock.lap();
     session().remember(known->key, known);
     return known;
   }

@@ -4,6 +4,8 @@
 //   front   the program and the plan of its calls, by the source and the request, so that a hit neither checks, schedules nor prints
 //
 // Keys hold their whole text: equal keys mean equal results, because a compile looks at nothing else.
+#include <chrono>
+
 #include "api/impl.h"
 #include "support/bytes.h"
 
@@ -78,6 +80,7 @@ std::string front_key(const OpImpl& op, const CompileOptions& options, const ir:
 std::shared_ptr<KernelImpl> find_front(const std::string& front, const OpImpl& op, const CompileOptions& options,
                                        const ir::Target& target) {
   if (front.empty()) return nullptr;
+  const auto start = std::chrono::steady_clock::now();
   std::optional<std::string> content = session().cache().find(front);
   if (!content) return nullptr;
   ByteReader in(*content);
@@ -105,6 +108,7 @@ std::shared_ptr<KernelImpl> find_front(const std::string& front, const OpImpl& o
   std::optional<Variant> code = find_code(*kernel, strided_inputs(options));
   if (!code) return nullptr;
   kernel->adopt(strided_inputs(options), std::move(*code));
+  kernel->times.cache = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return kernel;
 }
 
