@@ -469,7 +469,7 @@ Result<std::string> Kernel::llvm() const {
 Result<std::string> Kernel::memory() const {
   Result<ir::Program> program = impl_->program();
   if (!program) return program.errors();
-  return host::memory_text(*program);
+  return host::memory_text(*program, impl_->target);
 }
 Result<std::string> Kernel::assembly() const {
   Result<host::Compiled> c = recompile(*impl_);

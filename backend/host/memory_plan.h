@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/program.h"
+#include "ir/target.h"
 #include "support/result.h"
 
 namespace heddle::host {
@@ -32,8 +33,8 @@ struct MemoryPlan {
 
 /// Refused when a temporary's extent has no bound that can be computed from the dims.
 Result<MemoryPlan> plan_memory(const ir::Program& program);
-/// The plan of a scheduled program for people: each temporary with its shape, its memory and place, its bytes and
+/// The plan of a scheduled program on a target, for people: each temporary with its shape, its memory and place, its bytes and
 /// from which statement to which it is used, one on a line.
-Result<std::string> memory_text(const ir::Program& program);
+Result<std::string> memory_text(const ir::Program& program, const ir::Target& target);
 
 }  // namespace heddle::host

@@ -38,8 +38,8 @@ std::string life(const ir::Program& p, const Placement& q) {
 
 }  // namespace
 
-Result<std::string> memory_text(const ir::Program& program) {
-  Result<ir::Program> lowered = lower(program);
+Result<std::string> memory_text(const ir::Program& program, const ir::Target& target) {
+  Result<ir::Program> lowered = lower(program, target);
   if (!lowered) return lowered.errors();
   Result<MemoryPlan> plan = plan_memory(*lowered);
   if (!plan) return plan.errors();

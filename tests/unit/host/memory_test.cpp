@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/host/memory_plan.h"
+#include "backend/host/target.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
 
@@ -23,7 +24,7 @@ std::string plan_of(const std::vector<std::string>& extents) {
   }
   Result<ir::Program> p = frontend::read_program(Source::make("<program>", text + stages + body + "}\n"));
   if (!p) return render(p.errors());
-  Result<std::string> table = memory_text(*p);
+  Result<std::string> table = memory_text(*p, *target_named("cpu/avx2"));
   return table ? *table : render(table.errors());
 }
 
