@@ -16,8 +16,9 @@ import nki_ladder as ladder
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import nki_interpreter  # noqa: E402
 
+KERNELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "nki")
 LAUNCH_US = 50  # of whole-kernel times on trn2: no schedule removes it
-PERCENT, MS, NS = "% of peak", "ms", "ns"
+PERCENT, MS, US, NS = "% of peak", "ms", "us", "ns"
 
 
 def row(case, op, shape, dtype, schedule, published, unit, text=None, small=None, target="neuron/trn2", basis="", launch=0, arguments=2, note=""):
@@ -40,7 +41,7 @@ def cases():
         out.append(row(f"ladder/{name}", "matmul", square(2048), "bf16", what, published, PERCENT, text, square(1024), basis="fitted"))
     out.append(row("matmul/packed", "matmul", square(2048), "bf16", "`fresh` with packed buffers", 46.6, PERCENT, ladder.partial(0, packed=True),
                    square(1024), basis="structure"))
-    out.append(row("matmul/best", "matmul", square(2048), "bf16", "MNK; k 4, m 4, n 2; 8 banks for all of K", None, None, ladder.blocks("MNK", 4, 4, 2),
+    out.append(row("matmul/best", "matmul", square(2048), "bf16", "MNK; k 4, m 4, n 2; 8 banks for all of K", None, PERCENT, ladder.blocks("MNK", 4, 4, 2),
                    square(1024), basis="ours"))
     for n, ms, order, k, m, c in [(512, 0.054, "KNM", 4, 1, 1), (1024, 0.076, "NMK", 4, 2, 1), (2048, 0.269, "MNK", 2, 4, 2), (4096, 1.823, "MNK", 4, 4, 2)]:
         out.append(row(f"matmul/{n}", "matmul", square(n), "bf16", f"{order}; k {k}, m {m}, n {c}", ms, MS, ladder.blocks(order, k, m, c),
@@ -54,6 +55,17 @@ def cases():
     one = [("f32", (1, 8192))]
     out.append(row("dma/32 KiB", "dma_copy", one, "f32", "32 KiB by one DMA engine, beyond its start", 1416, NS, ladder.move(1, 1), one, "neuron/trn2", "structure"))
     out.append(row("scalar/chain", "activation", [("f32", (1, 1))], "f32", "each instruction on the last one's result", 189, NS, "chain", None, "neuron/trn1", "documented"))
+    for name, shapes, scalars in [("matmul", [("f32", (777, 1000)), ("f32", (777, 1500))], ()), ("softmax", [("f32", (1000, 2048))], ()),
+                                  ("layernorm", [("f32", (1000, 2048)), ("f32", (2048,)), ("f32", (2048,))], (1e-5,)), ("transpose", [("f32", (1000, 777))], ()),
+                                  ("attention", [("f32", (128, 1000)), ("f32", (128, 1000)), ("f32", (1000, 128))], (128**-0.5,))]:
+        with open(os.path.join(KERNELS, name + ".py"), encoding="utf-8") as file:
+            out.append(row(f"kernels/{name}", name, [*shapes, *scalars], "f32", "by hand", None, US, file.read(), [*shapes, *scalars], basis="ours"))
+    return out
+
+
+def information():
+    """Published rows without structure or bytes: no model is held against them."""
+    out = []
     for name, op, shape, dtype, published, unit, target in [
             ("matmul/neuronx-cc", "matmul", "2048 x 2048 x 2048", "bf16", 86.65, PERCENT, "neuron/trn2"),
             ("matmul/streaming", "matmul", "2048 x 2048 x 2048", "bf16", 89.5, PERCENT, "neuron/trn2"),
@@ -80,12 +92,28 @@ def dtype_of(name):
     return DTYPES[name]
 
 
-def exact(op, arrays):
-    wide = [a.astype(np.float64) for a in arrays]
+def exact(case, arguments):
+    """NumPy's answer in f64."""
+    op = case["op"]
+    wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
     if op == "matmul":
-        return (wide[0].T @ wide[1],)
+        product = wide[0].T @ wide[1]
+        return (np.exp(0.01 * product) if case["case"].startswith("kernels/") else product,)
     if op == "bmm":
         return (np.swapaxes(wide[0], 1, 2) @ wide[1],)
+    if op == "softmax":
+        e = np.exp(wide[0] - wide[0].max(axis=1, keepdims=True))
+        return (e / e.sum(axis=1, keepdims=True),)
+    if op == "layernorm":
+        x, g, b, eps = wide
+        return ((x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + eps) * g + b,)
+    if op == "transpose":
+        return (wide[0].T,)
+    if op == "attention":
+        q, k, v, scale = wide
+        s = np.where(np.tril(np.ones((q.shape[1], k.shape[1]), bool)), q.T @ k * scale, -np.inf)
+        p = np.exp(s - s.max(1, keepdims=True))
+        return (p / p.sum(1, keepdims=True) @ v,)
     return tuple(wide)
 
 
@@ -94,14 +122,14 @@ def agrees(case):
     from heddle import neuron
 
     rng = np.random.default_rng(7)
-    arrays = [rng.standard_normal(shape).astype(np.float32).astype(dtype_of(t)) for t, shape in case["small"]]
+    arrays = [rng.standard_normal(a[1]).astype(np.float32).astype(dtype_of(a[0])) if isinstance(a, tuple) else a for a in case["small"]]
     as_tuple = lambda y: y if isinstance(y, tuple) else (y,)
     runs = [as_tuple(neuron.simulate(case["text"], *arrays, target=case["target"], seed=s)[0]) for s in (1, 2)]
     runs.append(as_tuple(nki_interpreter.run(case["text"], *arrays)))
     good = all(a.tobytes() == b.tobytes() for a, b in zip(runs[0], runs[1]))
     steps = 2e-2 if case["dtype"] == "bf16" else 1e-5
     for r in runs:
-        for got, want in zip(r, exact(case["op"], arrays)):
+        for got, want in zip(r, exact(case, arrays)):
             good &= bool(np.abs(got.astype(np.float64) - want).max() <= steps * np.abs(want).max())
     return good
 
@@ -139,13 +167,13 @@ def modelled(case):
         none = run(case["text"], [("f32", (1, 1))])
         return report.modelled_us, (report.modelled_us - none.modelled_us) * 500, report
     us = report.modelled_us + case["launch"]
-    if case["published_unit"] == MS:
-        return us, us / 1000, report
+    if case["published_unit"] in (MS, US):
+        return us, us / 1000 if case["published_unit"] == MS else us, report
     return us, 100 * report.utilisation, report
 
 
 def measure(case):
-    shape = case["shape"] if isinstance(case["shape"], str) else " . ".join("x".join(map(str, s)) for _, s in case["shape"])
+    shape = case["shape"] if isinstance(case["shape"], str) else " . ".join("x".join(map(str, a[1])) for a in case["shape"] if isinstance(a, tuple))
     out = {k: case[k] for k in ("case", "op", "dtype", "target", "schedule", "published", "published_unit", "basis", "note")}
     out |= {"shape": shape, "modelled_us": None, "modelled": None, "utilisation": None, "error": None, "engines": None, "ok": None}
     if case["text"] is None:
@@ -176,6 +204,9 @@ def run(options):
             continue
         rows.append(measure(case))
         print(line(rows[-1]), flush=True)
+    listed = [measure(case) for case in information() if not options.only or options.only in case["case"]]
+    for r in listed:
+        print(line(r))
     predicted = [abs(r["error"]) for r in rows if r["error"] is not None and r["basis"] in ("structure", "bytes")]
     if predicted:
         print(f"\npredicted rows: {len(predicted)}, error at most {max(predicted):.1f}, on average {sum(predicted) / len(predicted):.1f} (% or points)")
@@ -183,5 +214,5 @@ def run(options):
         from measure import machine
 
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(1), "rows": rows, "summary": {"rows": len(rows), "ok": sum(r["ok"] is True for r in rows)}}, file, indent=1)
+            json.dump({"machine": machine(1), "rows": rows, "information": listed, "summary": {"rows": len(rows), "ok": sum(r["ok"] is True for r in rows)}}, file, indent=1)
     return 1 if any(r["ok"] is False for r in rows) else 0

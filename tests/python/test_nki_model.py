@@ -23,13 +23,13 @@ def rows():
 
 
 def measured():
-    return [neuron_suite.measure(case) for case in neuron_suite.cases() if case["text"] is not None]
+    return [neuron_suite.measure(case) for case in neuron_suite.cases()]
 
 
 def table(rows):
     lines = ["| case | type, target | structure | modelled | published | error | |", "|---|---|---|---|---|---|---|"]
     for r in rows:
-        unit = r["published_unit"] or neuron_suite.PERCENT
+        unit = r["published_unit"]
         value = f"{r['modelled']:.1f} %" if unit == neuron_suite.PERCENT else f"{r['modelled']:.3g} {unit}" if r["modelled"] < 1000 else f"{r['modelled']:.0f} {unit}"
         published = "" if r["published"] is None else f"{r['published']:g} {'%' if unit == neuron_suite.PERCENT else unit}"
         error = "" if r["error"] is None else f"{r['error']:+.1f}{' points' if unit == neuron_suite.PERCENT else ' %'}"

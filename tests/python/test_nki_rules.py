@@ -136,6 +136,7 @@ OUTSIDE = [
     ("there is no divide", body("nisa.tensor_tensor(dst=t, data1=t, data2=t, op=nl.divide)")),
     ("did you mean `nisa.tensor_tensor`", body("nisa.tensor_tenser(dst=t, data1=t, data2=t, op=nl.add)")),
     ("has no argument `source`", body("nisa.tensor_copy(dst=t, source=t)")),
+    ("does not follow `nisa.range_select`", body("nisa.range_select(dst=t)")),
     ("needs `data2`", body("nisa.tensor_tensor(dst=t, data1=t, op=nl.add)")),
     ("lies outside `x`", body("nisa.dma_copy(dst=t, src=x[0:129, :])")),
     ("not a tensor", kernel("return 3")),

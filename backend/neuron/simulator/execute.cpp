@@ -1,3 +1,4 @@
+// What each instruction computes. One file: the instructions share the loads and stores of Machinery, which know what is written.
 #include "backend/neuron/simulator/execute.h"
 
 #include <algorithm>
@@ -630,7 +631,8 @@ void execute(const Trace& trace, const MemoryPlan& plan, const Machine& machine,
       if (head[s] == queue[s].size()) continue;
       uint32_t i = queue[s][head[s]];
       bool can = true;
-      for (const Dependence* d = dependences.begin(i); can && d != dependences.end(i); ++d) can = done[d->on] || d->kind == options.forget;
+      for (const Dependence* d = dependences.begin(i); can && d != dependences.end(i); ++d)
+        can = done[d->on] || d->kind == options.forget;
       if (can) ready.push_back(s);
     }
     int s = ready[random.next() % ready.size()];

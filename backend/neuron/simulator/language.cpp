@@ -62,6 +62,39 @@ const std::set<std::string_view>& plain_names() {
   return names;
 }
 
+// Instructions that exist and that the simulator does not follow.
+const std::set<std::string_view>& documented_instructions() {
+  static const std::set<std::string_view> names = {"nc_matmul_mx",
+                                                   "activate2",
+                                                   "exponential",
+                                                   "range_select",
+                                                   "select_reduce",
+                                                   "tensor_scalar_cumulative",
+                                                   "sequence_bounds",
+                                                   "nc_find_index8",
+                                                   "nc_match_replace8",
+                                                   "topk",
+                                                   "local_gather",
+                                                   "nc_n_gather",
+                                                   "nonzero_with_count",
+                                                   "dropout",
+                                                   "rng",
+                                                   "rand2",
+                                                   "rand_get_state",
+                                                   "rand_set_state",
+                                                   "set_rng_seed",
+                                                   "quantize_mx",
+                                                   "dma_compute",
+                                                   "register_alloc",
+                                                   "register_load",
+                                                   "register_move",
+                                                   "register_store",
+                                                   "core_barrier",
+                                                   "sendrecv",
+                                                   "get_nc_version"};
+  return names;
+}
+
 // Names of earlier dialects, with what stands in their place.
 const std::map<std::string_view, std::string_view>& removed_names() {
   static const std::map<std::string_view, std::string_view> names = {
@@ -110,6 +143,9 @@ void Evaluator::check_symbol(const Expr& e, const std::string& path) const {
   if (auto removed = removed_names().find(path); removed != removed_names().end())
     refuse_rule(RuleId::removed_api, at(e), "`" + path + "`: in its place stands " + std::string(removed->second));
   if (known_symbol(path)) return;
+  if (path.substr(0, 5) == "nisa." && documented_instructions().count(path.substr(5)))
+    refuse(codes::nki_subset, at(e), "the simulator does not follow `" + path + "`",
+           "its page is nki/api/nki.isa.rst; `heddle.neuron` documents what is followed");
   if (path == "nl.divide" || path == "nl.mod") refuse_rule(RuleId::op_unknown, at(e), "there is no `" + path + "`");
   std::vector<std::string> near;
   for (std::string_view n : plain_names()) near.emplace_back(n);

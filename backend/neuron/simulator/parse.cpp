@@ -1,4 +1,5 @@
-// Recursive descent over the tokens. What the kernel language lacks is named as such (rule 17), with its documentation path.
+// Recursive descent over the tokens. What the kernel language lacks is named as such (rule 17), with its documentation path. One file:
+// it reads from statements down to atoms.
 #include <charconv>
 #include <map>
 

@@ -1,4 +1,4 @@
-// Statements and expressions of a kernel, as Python evaluates them.
+// Statements and expressions of a kernel, as Python evaluates them. One file: each calls the other, and all share the scopes.
 #include "backend/neuron/simulator/specialise.h"
 
 #include <algorithm>
