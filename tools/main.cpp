@@ -13,7 +13,8 @@ void common(CLI::App* app, Options& o) {
   app->add_option("--op", o.op, "the op; may be left out when the text has one");
   app->add_option("--schedule", o.schedule, "its schedule; without, the first that fits")
       ->each([&](const std::string&) { o.has_schedule = true; });
-  app->add_option("--target", o.target, "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2, neuron/trn1, neuron/trn2, neuron/trn3");
+  app->add_option("--target", o.target,
+                  "auto, cpu, cpu/avx512, cpu/avx2, cpu/x86-64-v2, neuron/trn1, neuron/trn2, neuron/trn3");
   app->add_option("--threads", o.threads, "threads of parallel loops");
   app->add_option("--fix", o.fix, "DIM=N: a dim becomes a constant")->delimiter(',');
   app->add_option("--tune", o.tune, "NAME=N: a value for a tuned name")->delimiter(',');
@@ -60,11 +61,12 @@ int dispatch(int argc, char** argv) {
   common(bench, o), arrays(bench, o, false);
   bench->add_option("--seconds", o.seconds, "for all schedules together (1)");
   bench->add_flag("--json", o.json, "as JSON");
-  auto* simulate =
-      app.add_subcommand("simulate", "runs NKI text on the simulator of NeuronCore, prints the modelled time");
-  simulate->add_option("file", o.file, "NKI text (.py), or - for standard input")->required();
-  simulate->add_option("--op", o.op, "the kernel, where the text has several");
-  simulate->add_option("--target", o.target, "neuron/trn2, neuron/trn1, neuron/trn3");
+  auto* simulate = app.add_subcommand(
+      "simulate",
+      "runs an op as NKI text, or NKI text (FILE.py, -), on the simulator of NeuronCore; prints the modelled time");
+  common(simulate, o);
+  simulate->add_option("--profile", o.profile, "of the op's text: full or basic");
+  simulate->add_option("--instructions", o.instructions, "the budget of unrolled instructions, 50000");
   simulate->add_option("--seed", o.seed, "of the random legal order (1)");
   simulate->add_option("--timeline", o.timeline, "a Chrome trace; FILE.svg is a picture");
   simulate->add_flag("--json", o.json, "the report as JSON");

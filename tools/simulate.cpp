@@ -1,4 +1,4 @@
-// `heddle simulate`: runs NKI text on the simulator of NeuronCore and prints the modelled time.
+// `heddle simulate`: runs NKI text, or an op as NKI text, on the simulator of NeuronCore and prints the modelled time.
 #include "backend/neuron/simulator/simulate.h"
 
 #include <algorithm>
@@ -54,35 +54,105 @@ Result<Done> write(const std::string& path, const std::string& text) {
   return wrong("`" + path + "` cannot be written");
 }
 
-Result<neuron::sim::Report> simulate_text(const Options& o) {
-  std::string text;
-  if (o.file == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else {
-    std::ifstream file(o.file, std::ios::binary);
-    if (!file) return wrong("`" + o.file + "` cannot be read");
-    text.assign(std::istreambuf_iterator<char>(file), {});
-  }
+struct Run {
+  std::string text, name;
   std::vector<neuron::sim::SimArgument> arguments;
+  neuron::sim::SimulateOptions options;
+  std::vector<std::vector<int64_t>>
+      extents;  ///< of an op's outputs, whose scalars are arrays of one element in the text
+};
+
+Result<std::vector<Array>> read_arrays(const Options& o) {
+  std::vector<Array> out;
   for (const std::string& path : o.in) {
     Result<Array> a = read_npy(path);
     if (!a) return a.errors();
-    arguments.push_back(row_major(*a));
+    out.push_back(std::move(*a));
   }
-  neuron::sim::SimulateOptions options;
-  if (o.target != "auto") options.target = o.target;
-  options.kernel = o.op;
-  options.seed = o.seed;
-  options.timeline = !o.timeline.empty();
+  return out;
+}
+
+Result<Run> run_of_text(const Options& o) {
+  Run run{.name = o.file == "-" ? "<stdin>" : o.file};
+  if (o.file == "-") {
+    run.text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    std::ifstream file(o.file, std::ios::binary);
+    if (!file) return wrong("`" + o.file + "` cannot be read");
+    run.text.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  Result<std::vector<Array>> arrays = read_arrays(o);
+  if (!arrays) return arrays.errors();
+  for (const Array& a : *arrays) run.arguments.push_back(row_major(a));
   Result<std::map<std::string, neuron::sim::SimScalar>> scalars = named_scalars(o.scalars);
   if (!scalars) return scalars.errors();
-  options.scalars = std::move(*scalars);
+  run.options.scalars = std::move(*scalars);
+  run.options.kernel = o.op;
+  if (o.target != "auto") run.options.target = o.target;
+  return run;
+}
+
+// As the text takes it: 64-bit integers as 32-bit ones, a scalar as an array of one element.
+neuron::sim::SimArray for_the_text(neuron::sim::SimArray a) {
+  if (a.extents.empty()) a.extents = {1};
+  if (a.type != ScalarType::i64 && a.type != ScalarType::u64) return a;
+  std::vector<unsigned char> low;
+  for (size_t i = 0; i < a.bytes.size(); i += 8) low.insert(low.end(), a.bytes.begin() + i, a.bytes.begin() + i + 4);
+  return {ScalarType::i32, a.extents, std::move(low)};
+}
+
+// The text of an op takes its inputs, its run-time scalars and then its tables.
+Result<Run> run_of_op(const Options& o) {
+  Result<Module> module = open_module(o.file);
+  if (!module) return module.errors();
+  Result<Op> op = choose_op(*module, o);
+  if (!op) return op.errors();
+  Result<std::vector<Array>> arrays = read_arrays(o);
+  if (!arrays) return arrays.errors();
+  Result<CompileOptions> request = request_of(*op, o, *arrays);
+  if (!request) return request.errors();
+  if (request->target == "auto") request->target = "neuron/trn2";
+  Result<std::vector<Scalar>> scalars = scalars_of(*op, o);
+  if (!scalars) return scalars.errors();
+  NeuronOptions how{o.profile};
+  if (o.instructions > 0) how.instructions = o.instructions;
+  Result<NeuronText> made = op->neuron(*request, how);
+  if (!made) return made.errors();
+  Run run{.text = made->nki, .name = op->name() + ".nki.py"};
+  for (const Array& a : *arrays) run.arguments.push_back(for_the_text(row_major(a)));
+  size_t next = 0;
+  for (const ParameterInfo& p : op->parameters()) {
+    if (p.kind == ParameterInfo::Kind::scalar && !p.output && next < scalars->size()) {
+      const Scalar& s = (*scalars)[next++];
+      const bool real = p.type.find('f') != std::string::npos;
+      if (real) run.arguments.emplace_back(static_cast<double>(static_cast<float>(s.real)));
+      else run.arguments.emplace_back(s.integer);
+    }
+    if (p.output && p.dims.empty()) run.extents.emplace_back();
+    else if (p.output) run.extents.push_back({-1});
+  }
+  for (const NeuronText::Table& t : made->tables) {
+    neuron::sim::SimArray a{ScalarType::f32, t.shape, {}};
+    const auto* bytes = reinterpret_cast<const unsigned char*>(t.data.data());
+    a.bytes.assign(bytes, bytes + t.data.size() * sizeof(float));
+    run.arguments.emplace_back(std::move(a));
+  }
+  run.options.kernel = op->name();
+  run.options.target = made->target;
+  run.options.max_instructions = std::max<int64_t>(how.instructions, made->instructions + 1);
+  return run;
+}
+
+Result<neuron::sim::Report> simulate_run(const Options& o, Run run) {
+  run.options.seed = o.seed;
+  run.options.timeline = !o.timeline.empty();
   Result<neuron::sim::Simulation> done =
-      neuron::sim::simulate(std::move(text), o.file == "-" ? "<stdin>" : o.file, arguments, options);
+      neuron::sim::simulate(std::move(run.text), run.name, run.arguments, run.options);
   if (!done) return done.errors();
   if (o.out.size() > done->outputs.size()) return wrong("more files by --out than the kernel has outputs");
   for (size_t i = 0; i < o.out.size(); ++i) {
     neuron::sim::SimArray& from = done->outputs[i];
+    if (i < run.extents.size() && run.extents[i].empty()) from.extents.clear();
     Array a = Array::zeros(from.type, from.extents);
     a.bytes = std::move(from.bytes);
     if (Result<Done> written = write_npy(o.out[i], a); !written) return written.errors();
@@ -98,9 +168,10 @@ Result<neuron::sim::Report> simulate_text(const Options& o) {
 }  // namespace
 
 int simulate(const Options& o) {
-  if (o.file.size() > 3 && o.file.substr(o.file.size() - 3) == ".hd")
-    return refuse({wrong("`simulate` reads NKI text; an op becomes one by `heddle emit " + o.file + " --as nki`")});
-  Result<neuron::sim::Report> report = simulate_text(o);
+  const bool nki = o.file == "-" || (o.file.size() > 3 && o.file.substr(o.file.size() - 3) == ".py");
+  Result<Run> run = nki ? run_of_text(o) : run_of_op(o);
+  if (!run) return refuse(run.errors());
+  Result<neuron::sim::Report> report = simulate_run(o, std::move(*run));
   if (!report) return refuse(report.errors());
   std::cout << (o.json ? report_json(*report) + "\n" : report_text(*report));
   return exit_done;

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import subprocess
 import sys
 
 import ml_dtypes
@@ -349,3 +350,29 @@ def test_arguments_are_checked():
             neuron.simulate(texts.MATMUL, *arguments)
     with pytest.raises(hd.Error, match="no NeuronCore"):
         neuron.simulate(texts.MATMUL, np.ones((4, 4), F32), np.ones((4, 4), F32), target="neuron/trn9")
+
+
+# --- the command -----------------------------------------------------------------------------------------------------------
+
+HEDDLE = next((p for p in [pathlib.Path(hd.__path__[0]).parents[1] / "bin/heddle"] if p.exists()), None)
+
+
+@pytest.mark.skipif(HEDDLE is None, reason="the command is not built")
+def test_the_command_simulates_texts_and_ops(tmp_path):
+    x = normal((130, 77))
+    np.save(tmp_path / "x.npy", x)
+    (tmp_path / "softmax.py").write_text(texts.SOFTMAX)
+    (tmp_path / "softmax.hd").write_text((TOP / "stdlib/nn/softmax.hd").read_text())
+    outs = []
+    for words in (["softmax.py"], ["softmax.hd", "--op", "softmax"], ["softmax.hd", "--profile", "basic", "--op", "softmax"]):
+        done = subprocess.run([HEDDLE, "simulate", *words, "--in", "x.npy", "--out", "y.npy", "--json", "--timeline", "t.json"], cwd=tmp_path,
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["kernel"] == "softmax" and report["modelled_us"] > 0 and report["target"] == "neuron/trn2"
+        assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+        outs.append(np.load(tmp_path / "y.npy"))
+    for y in outs:
+        np.testing.assert_allclose(y, outs[0], rtol=1e-5, atol=1e-7)
+    refused = subprocess.run([HEDDLE, "simulate", "softmax.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and "HD0657" in refused.stderr
