@@ -54,6 +54,15 @@ Result<Done> write(const std::string& path, const std::string& text) {
   return wrong("`" + path + "` cannot be written");
 }
 
+// As NKI texts take it: 64-bit integers as 32-bit ones, a scalar as an array of one element.
+neuron::sim::SimArray for_the_text(neuron::sim::SimArray a) {
+  if (a.extents.empty()) a.extents = {1};
+  if (a.type != ScalarType::i64 && a.type != ScalarType::u64) return a;
+  std::vector<unsigned char> low;
+  for (size_t i = 0; i < a.bytes.size(); i += 8) low.insert(low.end(), a.bytes.begin() + i, a.bytes.begin() + i + 4);
+  return {ScalarType::i32, a.extents, std::move(low)};
+}
+
 struct Run {
   std::string text, name;
   std::vector<neuron::sim::SimArgument> arguments;
@@ -83,22 +92,13 @@ Result<Run> run_of_text(const Options& o) {
   }
   Result<std::vector<Array>> arrays = read_arrays(o);
   if (!arrays) return arrays.errors();
-  for (const Array& a : *arrays) run.arguments.push_back(row_major(a));
+  for (const Array& a : *arrays) run.arguments.push_back(for_the_text(row_major(a)));
   Result<std::map<std::string, neuron::sim::SimScalar>> scalars = named_scalars(o.scalars);
   if (!scalars) return scalars.errors();
   run.options.scalars = std::move(*scalars);
   run.options.kernel = o.op;
   if (o.target != "auto") run.options.target = o.target;
   return run;
-}
-
-// As the text takes it: 64-bit integers as 32-bit ones, a scalar as an array of one element.
-neuron::sim::SimArray for_the_text(neuron::sim::SimArray a) {
-  if (a.extents.empty()) a.extents = {1};
-  if (a.type != ScalarType::i64 && a.type != ScalarType::u64) return a;
-  std::vector<unsigned char> low;
-  for (size_t i = 0; i < a.bytes.size(); i += 8) low.insert(low.end(), a.bytes.begin() + i, a.bytes.begin() + i + 4);
-  return {ScalarType::i32, a.extents, std::move(low)};
 }
 
 // The text of an op takes its inputs, its run-time scalars and then its tables.
