@@ -87,6 +87,15 @@ bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& l
   return false;
 }
 
+// `r_2`, where the pack `r` has fewer than three dims.
+bool names_missing_dim(const ir::Term& t, const std::string& pack, size_t rank) {
+  const bool own = t.kind == ir::Term::Kind::path && t.text.size() > pack.size() + 1 && t.text.starts_with(pack + "_");
+  const std::string number = own ? t.text.substr(pack.size() + 1) : "";
+  const bool plain = own && number.size() < 3 && number.find_first_not_of("0123456789") == std::string::npos;
+  if (plain && std::stoul(number) >= rank) return true;
+  return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_missing_dim(a, pack, rank); });
+}
+
 // A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
 bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
   if (!where.known()) return true;
@@ -154,15 +163,18 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
 std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
                                                 const ir::Target& target) {
   std::vector<const ir::ScheduleText*> fitting;
-  // Where a pack has no axis, the loops named after it do not exist: schedules that need none of them serve.
-  std::vector<std::string> missing;
+  // Where a pack has no axis, the loops named after it do not exist; where it has few, nor do dims past them. Schedules that need none
+  // of those serve.
+  std::vector<std::pair<std::string, size_t>> packs;
   if (Result<frontend::Instance> instance = instance_for(op, options))
-    for (const auto& [name, rank] : instance->packs)
-      if (rank == 0) missing.push_back(name);
-  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
-    if (runs_on(s->target, target) && !lacks_instrs(s->lines, target) &&
-        std::none_of(missing.begin(), missing.end(), [&](const std::string& r) { return names_loop(s->lines, r); }))
-      fitting.push_back(s);
+    for (const auto& [name, rank] : instance->packs) packs.emplace_back(name, static_cast<size_t>(rank));
+  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name)) {
+    const bool fits = std::none_of(packs.begin(), packs.end(), [&](const auto& pack) {
+      return (pack.second == 0 && names_loop(s->lines, pack.first)) ||
+             (s->has_where && names_missing_dim(s->where, pack.first, pack.second));
+    });
+    if (fits && runs_on(s->target, target) && !lacks_instrs(s->lines, target)) fitting.push_back(s);
+  }
   return fitting;
 }
 
