@@ -1,4 +1,4 @@
-// Loops, allocs and leaves.
+// Loops, allocs and leaves: the walk down the program. One file, so that the walk reads from top to bottom.
 #include "backend/neuron/lowering.h"
 
 namespace heddle::neuron {

@@ -1,5 +1,7 @@
 // Expressions as engine operations, one for each node. A value that lacks an axis is kept small: a column is the operand of
 // tensor_scalar, what Python can compute stays text.
+//
+// One long file, because the parts of an expression are expressions: each function here calls most of the others.
 #include "backend/neuron/lowering.h"
 
 #include <cmath>
