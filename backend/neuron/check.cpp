@@ -32,6 +32,8 @@ class Checker {
   Result<Usage> run() {
     block(k_.body);
     if (!failure_.empty()) return failure_;
+    live();  // of as many instructions as the budget has
+    if (!failure_.empty()) return failure_;
     if (time_ > options_.instructions)
       return Diagnostic(
                  codes::too_many_instructions, where_,
@@ -39,8 +41,6 @@ class Checker {
           .with_help(
               "larger tiles or more of the work bound to `partition` and `free`; or a larger budget by "
               "`instructions=`");
-    live();
-    if (!failure_.empty()) return failure_;
     usage_.instructions = time_;
     return usage_;
   }

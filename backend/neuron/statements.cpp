@@ -26,13 +26,18 @@ std::vector<Expr> conjuncts(const Expr& e) {
 
 bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "vector" || axis == "scalar"; }
 
-// Loops marked `unrolled` written out; the copies share their buffers, each with fresh memory.
+// Loops marked `unrolled` written out, the copies share their buffers, each with fresh memory; and loops of one iteration, which are none.
 Body written_out(const Body& body) {
   return rewrite_body(body, [](const StmtRef& s) -> Body {
     const For* f = std::get_if<For>(&s->form);
-    if (!f || f->kind != LoopKind::unrolled) return {s};
+    if (!f || f->kind == LoopKind::bound) return {s};
+    if (is_constant(simplify(f->hi - f->lo), 1)) {
+      Body out;
+      for (const StmtRef& inner : f->body) out.push_back(substitute_loops(inner, {{f->loop, f->lo}}));
+      return out;
+    }
     const int64_t *lo = constant_value(f->lo), *hi = constant_value(f->hi);
-    if (!lo || !hi) return {s};
+    if (f->kind != LoopKind::unrolled || !lo || !hi) return {s};
     Body out;
     for (int64_t i = *lo; i < *hi; ++i)
       for (const StmtRef& inner : f->body) out.push_back(substitute_loops(inner, {{f->loop, index_constant(i)}}));

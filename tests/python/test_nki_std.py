@@ -199,7 +199,7 @@ def test_kernels():
     with pytest.raises(hd.Error) as e:
         hd.std.nn.softmax.compile(x, target="neuron/trn2", profile="half")
     assert e.value.code == "HD0614"
-    assert hd.std.nn.softmax.compile(hd.spec("f32", "rows", "cols"), target="neuron/trn3", fix={"rows": 3, "cols": 4}).target == "neuron/trn3"
+    assert hd.std.nn.softmax.compile(hd.spec("f32", "r", "cols"), target="neuron/trn3", fix={"r": 3, "cols": 4}).target == "neuron/trn3"
 
 
 def test_auto_says_why_it_runs_on_the_host(caplog, monkeypatch):
