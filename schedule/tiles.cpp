@@ -1,5 +1,7 @@
 #include "schedule/tiles.h"
 
+#include <algorithm>
+
 #include "ir/instr_layout.h"
 #include "ir/visit.h"
 #include "schedule/tree.h"
@@ -9,6 +11,17 @@ namespace heddle::schedule {
 using namespace ir;
 
 namespace {
+
+// What a buffer takes at least: where its elements lie may still be said by `layout`.
+std::optional<int64_t> least_tiles(const Buffer& b) {
+  const std::optional<int64_t> exact = tile_count(b);
+  if (!exact || b.layout) return exact;
+  constexpr int64_t bytes = tile_rows * tile_row_bytes;
+  int64_t size = scalar_bytes(b.type);
+  for (const BoxDim& d : b.box)
+    if (__builtin_mul_overflow(size, *constant_value(simplify(d.hi - d.lo)), &size)) return exact;
+  return std::min(*exact, size / bytes + (size % bytes != 0));
+}
 
 struct Live {
   BufferId buffer;
@@ -21,7 +34,7 @@ Result<Done> walk_alive(const Step& step, const Body& body, std::vector<Live> al
     if (const Alloc* a = as<Alloc>(s)) {
       for (BufferId id : a->buffers) {
         if (p.buffer(id).memory != Memory::tile) continue;
-        const std::optional<int64_t> n = tile_count(p.buffer(id));
+        const std::optional<int64_t> n = least_tiles(p.buffer(id));
         if (!n)
           return step.refusal(codes::not_constant, "`" + buffer_name(p, id) + "` in tile has no constant size")
               .label(s->place, "allocated here");
