@@ -77,8 +77,8 @@ Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& 
 
 namespace {
 
-// The `round`th type of each generic, f32 first.
-CompileOptions request_of(const OpImpl& op, size_t round) {
+// The `round`th type of each generic, f32 first; each pack with so many axes.
+CompileOptions request_of(const OpImpl& op, size_t round, size_t rank = 1) {
   const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
   std::map<std::string, ScalarType> types;
   for (const frontend::GenericParam& g : signature.generics) {
@@ -93,7 +93,7 @@ CompileOptions request_of(const OpImpl& op, size_t round) {
     if (p.kind == Kind::constant && p.default_text.empty()) out.consts[p.name] = 1;
     if (p.kind != Kind::array && p.kind != Kind::inout) continue;
     Spec spec{p.type ? *p.type : types[p.type_text], {}, true};
-    spec.extents.assign(p.fixed_rank + p.packs.size(), -1);
+    spec.extents.assign(p.fixed_rank + rank * p.packs.size(), -1);
     out.arrays.push_back(std::move(spec));
   }
   return out;
@@ -105,13 +105,15 @@ CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedul
   size_t rounds = 1;
   for (const frontend::GenericParam& g : op.module->module.op(op.name)->signature.generics)
     rounds = std::max(rounds, ir::class_members(g.cls).size());
-  for (size_t round = 0; schedule && schedule->has_where && round < rounds; ++round) {
-    CompileOptions request = request_of(op, round);
-    Result<ir::Program> canonical = canonical_program(op, request);
-    if (!canonical) continue;
-    Result<ir::Expr> where = where_of(*canonical, *schedule);
-    if (where && !ir::is_constant(*where, 0)) return request;
-  }
+  // A `where` may ask for a type, or for a second axis of a pack.
+  for (size_t rank = 1; schedule && schedule->has_where && rank <= 2; ++rank)
+    for (size_t round = 0; round < rounds; ++round) {
+      CompileOptions request = request_of(op, round, rank);
+      Result<ir::Program> canonical = canonical_program(op, request);
+      if (!canonical) continue;
+      Result<ir::Expr> where = where_of(*canonical, *schedule);
+      if (where && !ir::is_constant(*where, 0)) return request;
+    }
   return request_of(op, 0);
 }
 

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import os
 
 from . import _heddle, display
@@ -90,9 +91,10 @@ class Schedule:
         return self.op._states(arrays, schedule=self.name, **options)
 
     def show(self, *arrays, **options):
-        """As `states`, but a refusal is kept in `.refusal` and shown in its place. Without arrays: for f32 arrays of any size."""
+        """As `states`, but a refusal is kept in `.refusal` and shown in its place. Without arrays: for arrays of any size, of the first
+        type (f32 before others) and target that the schedule is for."""
         if not arrays and not options:
-            arrays, options = self.op._typical()
+            options = self.op._typical_of(self.name)
         try:
             return self.states(*arrays, **options)
         except Error as error:
@@ -285,12 +287,31 @@ class Op:
             raise error
         return made
 
-    def _typical(self):
-        """Specs and consts for a call with arrays of any size: f32 where the type is generic, or the first type that the op takes."""
+    def _typical_of(self, schedule):
+        """Specs, consts and a target with which a schedule may run: its `where` may ask for a type, its `on` for another machine."""
+        refused = {"HD0504", "HD0552", "HD0304"}  # not for these types, not for this target, not for this rank
+        packs = any(d.startswith("...") for p in self.parameters for d in p["dims"])
+        for target, rank, generic in itertools.product(("auto", "neuron/trn2"), (1, 2) if packs else (1,), ("f32", "bf16", "i8", "i32", "bool")):
+            named = self._typical((generic,), rank)[1]
+            try:
+                _, refusal, _ = self._handle.states(self._request((), named, schedule, None, None, target))
+            except Error:
+                continue
+            if not refusal or refusal[0]["code"] not in refused:
+                return {**named, "target": target}
+        return self._typical()[1]
+
+    def _typical(self, generics=("f32", "i32", "bool"), rank=1):
+        """Specs and consts for a call with arrays of any size: f32 where the type is generic, or the first type that the op takes. Packs have
+        `rank` axes."""
+
+        def axes(dims):
+            return [a for d in dims for a in ([d] * rank if d.startswith("...") else [d])]
+
         known = {"bool", "bf16", "f8e4m3fn", "f8e4m3", "f8e5m2"} | {f"f{n}" for n in (16, 32, 64)} | {f"{s}{n}" for s in "iu" for n in (8, 16, 32, 64)}
         consts = {p["name"]: 1 if p["default"] is None else int(p["default"]) for p in self._inputs if p["kind"] == "const"}
-        for generic in ("f32", "i32", "bool"):
-            specs = {p["name"]: Spec(p["type"] if p["type"] in known else generic, *p["dims"]) for p in self._inputs if p["kind"] == "array"}
+        for generic in generics:
+            specs = {p["name"]: Spec(p["type"] if p["type"] in known else generic, *axes(p["dims"])) for p in self._inputs if p["kind"] == "array"}
             try:
                 self._handle.chooser(_heddle.request([s._describe() for s in specs.values()], consts, None, {}, {}, "auto", 0))
                 break

@@ -86,8 +86,10 @@ def numerics(op, *arrays, schedule=None, tune=None, fix=None, target="auto", **n
     """What a user may rely on of `op` after a schedule (a name, "" for none, None for the one that a call would take). Arrays or specs say
     for which types; without them f32, or the first type that the op takes."""
     if not arrays and not any(p["name"] in named for p in op._inputs if p["kind"] == "array"):
-        _, typical = op._typical()
+        typical = op._typical_of(schedule) if schedule and schedule in op.schedules else op._typical()[1]
         named = {**typical, **named}
+        target = named.pop("target", "auto") if target == "auto" else target
+        named.pop("target", None)
     request = op._request(arrays, named, schedule, tune, fix, target)
     rows = op._handle.numerics(request)
     return Numerics(op.name if not schedule else f"{op.name}.{schedule}", **rows)

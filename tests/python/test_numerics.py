@@ -68,6 +68,14 @@ def test_user_reducers_and_types():
     assert n.one_answer and hd.numerics(m, *half, schedule="").stages[-1].type == "f16"
 
 
+def test_every_schedule_of_the_library_has_its_numerics():
+    """Without arrays: for types and a target that the schedule is for."""
+    for op in (hd.std.nn.softmax, hd.std.nn.layernorm, hd.std.linalg.matmul, hd.std.linalg.linear):
+        for schedule in op.schedules:
+            n = hd.numerics(op, schedule=schedule)
+            assert n.stages or n.instructions, (op.name, schedule)
+
+
 def test_refusals_and_display():
     with pytest.raises(hd.Error):
         hd.numerics(hd.std.nn.softmax, schedule="none")
