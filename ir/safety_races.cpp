@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ir/codes.h"
+#include "ir/layout.h"
 #include "ir/print.h"
 #include "ir/region.h"
 #include "ir/visit.h"
@@ -87,6 +88,7 @@ class RaceChecker {
     const Substitution here = add_own(a, {}, first);
     const Substitution there = add_own(b, {{loop_.loop, var(other_)}}, first + static_cast<uint32_t>(a.free.size()));
     auto meet = [&](Facts& out, size_t d) {
+      if (folds(p_.buffer(a.buffer), d)) return false;
       const Range &x = a.window[d], &y = b.window[d];
       if (has_load(x.lo) || has_load(x.hi) || has_load(y.lo) || has_load(y.hi)) return false;
       const Expr x_lo = substitute(x.lo, here), y_lo = substitute(y.lo, there);
@@ -116,6 +118,7 @@ class RaceChecker {
 
   // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other.
   bool ordered_in(const Access& a, const Access& b, size_t dim) {
+    if (folds(p_.buffer(a.buffer), dim)) return false;
     Facts here = at_;
     here.add_range(loop_.loop, loop_.lo, loop_.hi);
     Range x, y;
@@ -145,6 +148,7 @@ class RaceChecker {
     std::vector<Expr> fixed;
     for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) {
       const Expr& e = a.window[d].lo;
+      if (folds(p_.buffer(a.buffer), d)) continue;
       bool inner = !same(e, b.window[d].lo) || !same(a.window[d].hi, e + 1) || !same(b.window[d].hi, e + 1);
       for (const SymbolRange& r : a.free) inner |= mentions(e, r.symbol);
       if (!inner) fixed.push_back(e);

@@ -5,6 +5,7 @@
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "ir/visit.h"
+#include "schedule/contraction.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
 #include "schedule/pipelines.h"
@@ -55,6 +56,11 @@ std::string usage_of(const std::string& name) {
   for (const StepRow& row : rows)
     if (row.name == name) return std::string(row.usage);
   return {};
+}
+
+bool takes_list(const std::string& name) {
+  return std::any_of(std::begin(entries), std::end(entries),
+                     [&](const StepEntry& e) { return name == e.name && e.operands[0] == '+'; });
 }
 
 Diagnostic wrong_operands(const StepCall& call, const Place& place, std::string text) {
@@ -219,14 +225,25 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
   if (!resolved) return resolved.errors();
   out.choices = resolved->choices;
   const Context context{target, instrs};
+  std::map<std::string, Contraction> contractions;
   for (const FlatStep& flat : resolved->steps) {
-    Result<State> state = apply_step(context, program, flat.call);
-    if (!state) {
-      Diagnostics refused = state.errors();
+    auto expanded = [&](Diagnostics refused) {
       for (const auto& [place, name] : flat.expanded_from)
         refused[0].labels.push_back({place, "in the derived step `" + name + "`, expanded here"});
       return refused;
+    };
+    if (!flat.contraction.empty()) {
+      Result<StageId> stage = find_stage(Step{context, flat.call, program, {}}, flat.call.operands[0]);
+      if (!stage) return expanded(stage.errors());
+      Result<Contraction> parts = contraction_of(program, *stage, flat.call.place);
+      if (!parts) return expanded(parts.errors());
+      contractions[flat.contraction] = *std::move(parts);
+      continue;
     }
+    Result<StepCall> call = with_contractions(contractions, flat.call, takes_list(flat.call.name));
+    if (!call) return expanded(call.errors());
+    Result<State> state = apply_step(context, program, *call);
+    if (!state) return expanded(state.errors());
     program = state->program;
     states.push_back(*std::move(state));
   }

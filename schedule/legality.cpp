@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/layout.h"
 #include "ir/print.h"
 #include "ir/region.h"
 #include "ir/safety_races.h"
@@ -186,6 +187,14 @@ bool steps_apart(const Access& read, const Access& write, const std::vector<Symb
 
 namespace {
 
+// Whether the coordinate depends on the loop, by loops inside too.
+bool moves_with(const Access& a, size_t d, SymbolId loop) {
+  if (mentions(a.window[d].lo, loop) || mentions(a.window[d].hi, loop)) return true;
+  return std::any_of(a.free.begin(), a.free.end(), [&](const SymbolRange& r) {
+    return mentions(a.window[d].lo, r.symbol) && (mentions(r.lo, loop) || mentions(r.hi, loop));
+  });
+}
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
@@ -210,6 +219,8 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
     }
     const Leaf* leaf = w.by ? as<Leaf>(w.by) : nullptr;
     bool apart = w.initialises || (leaf && writes_apart(p, *leaf, l));
+    for (size_t d = 0; d < w.window.size(); ++d)  // along a folded dim, other cells may lie in the same place
+      apart = apart && !(folds(p.buffer(w.buffer), d) && moves_with(w, d, l.loop));
     for (const Access& x : list)
       if (x.writes && x.buffer == w.buffer && !in_one_region(w, x) && !points_of_one_stage(w, x))
         apart = apart && never_meet(w, x);

@@ -62,6 +62,7 @@ class Resolver {
     switch (line.kind) {
       case ScheduleLine::Kind::tune: return tune_line(line, names);
       case ScheduleLine::Kind::let: {
+        if (line.value.kind == Term::Kind::call && line.value.text == "contraction") return contraction(line, names);
         Result<int64_t> value = evaluate(line.value, names);
         if (!value) return value.errors();
         names[line.name] = integer_term(*value, line.place);
@@ -75,6 +76,23 @@ class Resolver {
       }
       case ScheduleLine::Kind::step: return step(line.step, names);
     }
+    return Done{};
+  }
+
+  // What the parts are is known once the line is reached: until then `c.m` stands for itself, under a name of its own.
+  Result<Done> contraction(const ScheduleLine& line, Names& names) {
+    if (line.value.args.size() != 1)
+      return Diagnostic(codes::wrong_operands, line.place, "`contraction` takes one stage");
+    StepCall call;
+    call.name = "contraction";
+    call.operands = {fold(line.value.args[0], names)};
+    call.place = line.place;
+    Term own = line.value.args[0];
+    own.kind = Term::Kind::path;
+    own.args.clear();
+    own.text = line.name + "#" + std::to_string(++contractions_);
+    names[line.name] = own;
+    if (!only_tuned) out.steps.push_back({std::move(call), own.text, expanded_from_});
     return Done{};
   }
 
@@ -183,10 +201,21 @@ class Resolver {
     size_t dot = t.text.find('.');
     if (dot == std::string::npos) return t;
     auto found = names.find(t.text.substr(0, dot));
-    if (found == names.end() || found->second.kind != Term::Kind::path) return t;
+    if (found == names.end() || found->second.kind != Term::Kind::path) return with_own_loop(t, names);
     Term next = t;
     next.text = found->second.text + t.text.substr(dot);
-    return next;
+    return found->second.text.find('#') == std::string::npos ? with_own_loop(next, names) : next;
+  }
+
+  // `s.o` for a loop `o` that the derived step made.
+  static Term with_own_loop(Term t, const Names& names) {
+    size_t dot = t.text.rfind('.');
+    if (dot == std::string::npos) return t;
+    auto found = names.find(t.text.substr(dot + 1));
+    if (found != names.end() && found->second.kind == Term::Kind::path &&
+        found->second.text.find('.') == std::string::npos)
+      t.text = t.text.substr(0, dot + 1) + found->second.text;
+    return t;
   }
 
   bool lanes(const Term& t, int64_t& value) {
@@ -238,13 +267,31 @@ class Resolver {
     }
     for (const DerivedStep& d : derived_)
       if (d.name == call.name) return expand(d, folded);
-    out.steps.push_back({std::move(folded), expanded_from_});
+    out.steps.push_back({std::move(folded), {}, expanded_from_});
     return Done{};
   }
 
   static bool is_parameter(const Term& t, const Names& names) {
     auto found = names.find(t.text);
     return t.kind == Term::Kind::path && found != names.end() && found->second.kind == Term::Kind::path;
+  }
+
+  // Names made inside are the step's own, unless a parameter passes them in: they get its name in front.
+  static void make_private(const std::vector<ScheduleLine>& list, const std::string& own, Names& names) {
+    for (const ScheduleLine& line : list) {
+      make_private(line.then, own, names);
+      make_private(line.otherwise, own, names);
+      if (line.kind != ScheduleLine::Kind::step) continue;
+      for (const auto& [preposition, terms] : line.step.with) {
+        if (preposition != "into" && preposition != "as") continue;
+        for (const Term& t : terms) {
+          if (t.kind != Term::Kind::path || names.count(t.text)) continue;
+          Term renamed = t;
+          renamed.text = own + t.text;
+          names[t.text] = renamed;
+        }
+      }
+    }
   }
 
   Result<Done> expand(const DerivedStep& d, const StepCall& call) {
@@ -264,6 +311,9 @@ class Resolver {
             .label(d.place, "declared here");
       inner[d.params[i].name] = call.operands[i];
     }
+    const int made = ++expansions_[d.name];
+    const std::string own = d.name + (made > 1 ? std::to_string(made) : "") + "_";
+    make_private(d.lines, own, inner);
     expanded_from_.emplace_back(call.place, d.name);
     Result<Done> done = lines(d.lines, inner);
     expanded_from_.pop_back();
@@ -274,6 +324,8 @@ class Resolver {
   const Target& target_;
   const std::vector<DerivedStep>& derived_;
   std::vector<std::pair<Place, std::string>> expanded_from_;
+  std::map<std::string, int> expansions_;  // of each derived step, so far
+  int contractions_ = 0;
 };
 
 }  // namespace

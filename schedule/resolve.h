@@ -7,6 +7,8 @@ namespace heddle::schedule {
 
 struct FlatStep {
   ir::StepCall call;
+  std::string
+      contraction;  ///< `let c = contraction(s)`: the name that its parts are called by from here on; `call` names s
   std::vector<std::pair<Place, std::string>> expanded_from;  ///< calls of derived steps, outermost first
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/host/passes.h"
+#include "ir/layout.h"
 #include "ir/region.h"
 #include "ir/visit.h"
 
@@ -117,6 +118,7 @@ class DropGuards {
     if (leaf.assigns.size() != 1 || !leaf.assigns[0].over.empty()) return s;
     const ir::Assign& assign = leaf.assigns[0];
     if (assign.kind == ir::AssignKind::update || p_.buffer(assign.buffer).role != ir::Role::temporary) return s;
+    if (ir::folds(p_.buffer(assign.buffer))) return s;  // another cell may lie there
     std::vector<Guard> guards;
     bool any = false;
     for (const Expr& e : conjuncts(leaf.predicate)) {
@@ -247,7 +249,7 @@ ir::Program widen_windows(ir::Program program) {
     ir::Reduce out = *region;
     bool changed = false;
     for (ir::Window& w : out.windows) {
-      if (p.buffer(w.buffer).role != ir::Role::temporary) continue;
+      if (p.buffer(w.buffer).role != ir::Role::temporary || ir::folds(p.buffer(w.buffer))) continue;
       for (size_t d = 0; d < w.ranges.size(); ++d) {
         const auto* end = w.ranges[d].hi.as<ir::Binary>();
         if (!end || end->op != ir::BinaryOp::min) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "ir/layout.h"
 #include "ir/region.h"
 #include "ir/visit.h"
 #include "support/limits.h"
@@ -282,7 +283,7 @@ ir::Program explicit_padding(ir::Program program) {
   const std::set<ir::BufferId> fixed = boxes_with_meaning(program);
   for (uint32_t id = 0; id < program.buffers.size(); ++id) {
     ir::Buffer& buffer = program.buffers[id];
-    if (!buffer.layout || (buffer.role != ir::Role::temporary && buffer.role != ir::Role::in) ||
+    if (!buffer.layout || ir::folds(buffer) || (buffer.role != ir::Role::temporary && buffer.role != ir::Role::in) ||
         fixed.count(ir::BufferId{id}))
       continue;
     for (size_t i = 0; i < buffer.box.size(); ++i) {

@@ -119,8 +119,9 @@ class Generator {
     c.operands.push_back(path(operand));
     return c;
   }
-  StepCall with_by(const char* name) {
-    StepCall c = simple(name, loop());
+  StepCall with_by(const char* name) { return with_by(name, loop()); }
+  StepCall with_by(const char* name, const std::string& operand) {
+    StepCall c = simple(name, operand);
     c.with["by"].push_back(number(factor()));
     return c;
   }
@@ -139,7 +140,13 @@ class Generator {
   }
   // Steps that make, join or move parts of a nest.
   StepCall part() {
-    switch (r_.below(4)) {
+    switch (r_.below(6)) {
+      case 4: {
+        StepCall c = simple("store_at", stage());
+        c.with["at"] = {path(r_.chance(50) ? loop() : stage())};
+        return c;
+      }
+      case 5: return with_by("fold_storage", stage());
       case 0: return specialize();
       case 1: {
         StepCall c = simple("fission", loop());

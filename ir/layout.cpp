@@ -1,0 +1,30 @@
+#include "ir/layout.h"
+
+#include "ir/visit.h"
+
+namespace heddle::ir {
+
+bool folds(const Buffer& buffer, size_t dim) {
+  if (!buffer.layout || dim >= buffer.layout->from.size()) return false;
+  const SymbolId from = buffer.layout->from[dim];
+  bool kept = false, cut = false;
+  for (const Expr& to : buffer.layout->to)
+    walk(to, [&](const Expr& e) {
+      const Binary* b = e.as<Binary>();
+      if (b && b->op == BinaryOp::mod && mentions(b->left, from)) {
+        cut = true;
+        return false;
+      }
+      if (const Var* v = e.as<Var>()) kept |= v->symbol == from;
+      return true;
+    });
+  return cut && !kept;
+}
+
+bool folds(const Buffer& buffer) {
+  for (size_t d = 0; d < buffer.box.size(); ++d)
+    if (folds(buffer, d)) return true;
+  return false;
+}
+
+}  // namespace heddle::ir

@@ -1,0 +1,14 @@
+// Questions about the index map of a buffer.
+#pragma once
+
+#include "ir/program.h"
+
+namespace heddle::ir {
+
+/// Whether cells share a place: a coordinate stands only under `%` (`fold_storage`), so a cell is gone once another of
+/// its place is written. Nothing may be written that the program does not write.
+bool folds(const Buffer& buffer);
+/// Whether cells that differ along the dim may share a place: that they differ says nothing.
+bool folds(const Buffer& buffer, size_t dim);
+
+}  // namespace heddle::ir
