@@ -12,7 +12,7 @@ Result<Chooser> Chooser::make(const OpImpl& op, const CompileOptions& options) {
   Chooser out;
   out.plan_ = std::move(*plan);
   for (const ir::ScheduleText* s : candidates(op, options, *target)) {
-    Result<ir::Expr> where = where_of(*canonical, *s);
+    Result<ir::Expr> where = where_of(op, *canonical, *s, *target);
     if (!where) return where.errors();
     if (ir::is_constant(*where, 0)) continue;
     Row row;

@@ -178,11 +178,13 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
   return fitting;
 }
 
-Result<ir::Expr> where_of(const ir::Program& canonical, const ir::ScheduleText& text) {
-  if (!text.has_where) return ir::Expr();
-  Result<ir::Expr> where = schedule::schedule_where(canonical, text);
+Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
+                          const ir::Target& target) {
+  if (!text.has_where && canonical.calls.empty()) return ir::Expr();
+  Result<ir::Expr> where =
+      schedule::whole_where(canonical, text, target, derived_steps(op.module->module), op.module->module.schedules);
   // Types alone may decide it.
-  if (where && ir::is_constant(*where, 1)) return ir::Expr();
+  if (where && where->known() && ir::is_constant(*where, 1)) return ir::Expr();
   return where;
 }
 
@@ -201,14 +203,14 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
       return Diagnostic(codes::schedule_target, chosen->place,
                         "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target +
                             "`, not for `" + target.name + "`");
-    Result<ir::Expr> where = where_of(canonical, *chosen);
+    Result<ir::Expr> where = where_of(op, canonical, *chosen, target);
     if (where && ir::is_constant(*where, 0))
       return Diagnostic(
           jit::codes::requirement_fails, chosen->where.place,
           "the schedule `" + op.name + "." + chosen->name + "` is not for these types: its `where` never holds");
   } else if (!options.schedule) {
     for (const ir::ScheduleText* s : candidates(op, options, target)) {
-      Result<ir::Expr> where = where_of(canonical, *s);
+      Result<ir::Expr> where = where_of(op, canonical, *s, target);
       if (!where) return where.errors();
       if (!where_holds(canonical, *where, options)) continue;
       chosen = s;
@@ -223,7 +225,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
   out.schedule = chosen->name;
   Result<schedule::Scheduled> scheduled =
       schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states,
-                               instr_table(op.module->module));
+                               instr_table(op.module->module), op.module->module.schedules);
   if (!scheduled) return scheduled.errors();
   out.scheduled = std::move(*scheduled);
   out.canonical = std::move(canonical);

@@ -111,7 +111,7 @@ CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedul
       CompileOptions request = request_of(op, round, rank);
       Result<ir::Program> canonical = canonical_program(op, request);
       if (!canonical) continue;
-      Result<ir::Expr> where = where_of(*canonical, *schedule);
+      Result<ir::Expr> where = schedule::schedule_where(*canonical, *schedule);
       if (where && !ir::is_constant(*where, 0)) return request;
     }
   return request_of(op, 0);

@@ -6,6 +6,8 @@
 
 #include "api/codes.h"
 #include "api/impl.h"
+#include "api/laws.h"
+#include "api/modules.h"
 #include "backend/host/c_header.h"
 #include "backend/host/memory_plan.h"
 #include "backend/host/target.h"
@@ -29,12 +31,15 @@ double ms_since(std::chrono::steady_clock::time_point start) {
 
 Result<Module> make_module(std::string text, std::string name, const frontend::Module* base) {
   auto start = std::chrono::steady_clock::now();
-  Result<frontend::ast::Module> tree = frontend::parse(Source::make(std::move(name), std::move(text)));
+  SourceRef source = Source::make(std::move(name), std::move(text));
+  Result<frontend::ast::Module> tree = frontend::parse(source);
   if (!tree) return tree.errors();
   auto impl = std::make_shared<ModuleImpl>();
   impl->parse_ms = ms_since(start);
   start = std::chrono::steady_clock::now();
-  Result<frontend::Module> module = frontend::check_module(std::move(*tree), base);
+  api::ModuleFinder finder(source->name());
+  Result<frontend::Module> module = frontend::check_module(
+      std::move(*tree), base, [&](const std::string& path, const Place& from) { return finder.find(path, from); });
   if (!module) return module.errors();
   impl->module = std::move(*module);
   impl->check_ms = ms_since(start);
@@ -168,7 +173,8 @@ Result<Module> Module::extend(std::string text, std::string name) const {
 
 std::vector<std::string> Module::ops() const {
   std::vector<std::string> names;
-  for (const auto& op : impl_->module.ops) names.push_back(op->name());
+  for (const auto& op : impl_->module.ops)
+    if (!op->home) names.push_back(op->name());
   return names;
 }
 
@@ -189,6 +195,7 @@ Result<Op> Module::op(std::string_view name) const {
 Diagnostics Module::check_schedules() const {
   Diagnostics found;
   for (const auto& op : impl_->module.ops) {
+    if (op->home) continue;  // imported
     OpImpl each{impl_, op->name(), ""};
     for (const ir::ScheduleText* s : impl_->module.schedules_of(op->name())) {
       CompileOptions request = api::typical_request(each, s);
@@ -208,6 +215,7 @@ Diagnostics Module::check_schedules() const {
       if (!lowered) found.insert(found.end(), lowered.errors().begin(), lowered.errors().end());
     }
   }
+  if (found.empty()) found = api::try_laws(*this);
   return found;
 }
 

@@ -1,10 +1,13 @@
 #include "frontend/module.h"
 
 #include <algorithm>
+#include <cctype>
+#include <set>
 
 #include "frontend/check/literal.h"
 #include "frontend/check/op_checker.h"
 #include "frontend/check/rows.h"
+#include "frontend/check/typing.h"
 #include "frontend/codes.h"
 #include "frontend/parse.h"
 #include "frontend/schedule_text.h"
@@ -62,7 +65,8 @@ OpSignature signature_of(const ast::OpItem& item) {
 
 class ModuleBuilder {
  public:
-  ModuleBuilder(ast::Module text, const Module* base) : text_(std::make_shared<const ast::Module>(std::move(text))) {
+  ModuleBuilder(ast::Module text, const Module* base, const Importer& importer)
+      : text_(std::make_shared<const ast::Module>(std::move(text))), importer_(importer) {
     if (base) module_ = *base;
   }
 
@@ -72,7 +76,8 @@ class ModuleBuilder {
     for (const ast::Item& item : text_->items) std::visit([&](const auto& form) { add(form, fresh); }, item.form);
     for (const PendingOp& s : schedules_of_)
       if (!module_.op(s.op)) unknown_op(s);
-    for (const auto& op : fresh) check(*op);
+    for (const auto& op : fresh) fresh_by_name_.emplace(op->name(), op);
+    for (const auto& op : fresh) callees_first(op, 0);
     if (!found_.empty()) return limited(std::move(found_));
     return std::move(module_);
   }
@@ -103,18 +108,113 @@ class ModuleBuilder {
   }
 
   void add(const ast::Import& i, std::vector<std::shared_ptr<ModuleOp>>&) {
-    found_.push_back(Diagnostic(codes::not_supported, i.place, "`import` is not supported yet")
-                         .with_help("add the text to the module instead"));
+    if (!importer_) {
+      found_.push_back(Diagnostic(codes::bad_import, i.place, "nothing can be imported here"));
+      return;
+    }
+    const std::string alias = i.as ? i.as->text : own_name(i.path);
+    Result<std::shared_ptr<const Module>> found = importer_(i.path, i.place);
+    if (!found.ok()) {
+      for (Diagnostic d : found.errors()) {
+        if (d.place.source != i.place.source) d.labels.push_back({i.place, "imported here"});
+        found_.push_back(std::move(d));
+      }
+      return;
+    }
+    if (alias.empty()) {
+      found_.push_back(Diagnostic(codes::bad_import, i.place, "`" + i.path + "` gives the import no name")
+                           .with_help("write one: `import \"" + i.path + "\" as name`"));
+      return;
+    }
+    if (auto [at, added] = imports_.try_emplace(alias, i.place); !added || module_.op(alias)) {
+      Diagnostic d(codes::duplicate_name, i.place, "`" + alias + "` is defined twice");
+      if (!added) d.labels.push_back({at->second, "`" + alias + "` is imported here"});
+      found_.push_back(std::move(d).with_help("choose another name with `as`"));
+      return;
+    }
+    bring(*found, alias);
+  }
+
+  // "softmax" of "lib/softmax.hd"; "" where that is no name.
+  static std::string own_name(const std::string& path) {
+    std::string name = path.substr(path.rfind('/') + 1);
+    if (name.size() > 3 && name.ends_with(".hd")) name.resize(name.size() - 3);
+    bool word = !name.empty() && !std::isdigit(static_cast<unsigned char>(name[0]));
+    for (char c : name) word = word && (std::isalnum(static_cast<unsigned char>(c)) || c == '_');
+    return word ? name : "";
+  }
+
+  // What the other module defines itself, under `alias.`.
+  void bring(const std::shared_ptr<const Module>& other, const std::string& alias) {
+    for (const auto& op : other->ops) {
+      if (op->home) continue;
+      auto mine = std::make_shared<ModuleOp>(*op);
+      mine->full_name = alias + "." + op->name();
+      mine->home = other;
+      module_.ops.push_back(std::move(mine));
+    }
+    for (const auto& s : other->schedules) {
+      if (s->op.find('.') != std::string::npos) continue;
+      auto mine = std::make_shared<ir::ScheduleText>(*s);
+      mine->op = alias + "." + s->op;
+      module_.schedules.push_back(std::move(mine));
+    }
+    for (const auto& s : other->steps) {
+      if (s->name.find('.') != std::string::npos) continue;
+      auto mine = std::make_shared<ir::DerivedStep>(*s);
+      mine->name = alias + "." + s->name;
+      module_.steps.push_back(std::move(mine));
+    }
+    for (const auto& r : other->reducers) module_.imported_reducers[alias + "." + r->name.text] = r;
+    for (const auto& [name, value] : other->lets)
+      if (name.find('.') == std::string::npos) module_.lets[alias + "." + name] = value;
+    for (const auto& [name, value] : other->typed_lets)
+      if (name.find('.') == std::string::npos) module_.typed_lets[alias + "." + name] = value;
   }
 
   void add(const ast::Let& l, std::vector<std::shared_ptr<ModuleOp>>&) {
-    const auto* literal = l.value->as<ast::Literal>();
-    auto value = literal ? integer_literal(*literal) : std::nullopt;
-    if (!value)
-      found_.push_back(Diagnostic(codes::not_supported, l.value->place,
-                                  "a `let` of a module that is no integer is not supported yet"));
-    else if (!module_.lets.emplace(l.name.text, *value).second)
+    if (module_.lets.count(l.name.text) || module_.typed_lets.count(l.name.text)) {
       found_.push_back(Diagnostic(codes::duplicate_name, l.name.place, "`" + l.name.text + "` is defined twice"));
+    } else if (std::optional<int64_t> value = constant(*l.value)) {
+      module_.lets.emplace(l.name.text, *value);
+    } else if (typed(*l.value)) {
+      module_.typed_lets.emplace(l.name.text, std::shared_ptr<const ast::Expr>(text_, l.value.get()));
+    } else {
+      found_.push_back(Diagnostic(codes::misplaced, l.value->place, "a `let` of a module is a constant")
+                           .with_help("an integer such as `4 * lanes`, or a number with its type: `f32(1e-5)`"));
+    }
+  }
+
+  // Integer arithmetic over literals and earlier lets.
+  std::optional<int64_t> constant(const ast::Expr& e) const {
+    if (const auto* l = e.as<ast::Literal>()) return integer_literal(*l);
+    if (const std::string* name = e.as_name()) {
+      auto let = module_.lets.find(*name);
+      return let == module_.lets.end() ? std::nullopt : std::optional<int64_t>(let->second);
+    }
+    if (const auto* u = e.as<ast::Unary>(); u && u->op == ast::UnaryOp::negate) {
+      auto x = constant(*u->value);
+      int64_t out = 0;
+      return x && !__builtin_sub_overflow(int64_t{0}, *x, &out) ? std::optional<int64_t>(out) : std::nullopt;
+    }
+    const auto* b = e.as<ast::Binary>();
+    if (!b) return std::nullopt;
+    auto x = constant(*b->left), y = constant(*b->right);
+    int64_t out = 0;
+    if (!x || !y) return std::nullopt;
+    switch (b->op) {
+      case ast::BinaryOp::add: return __builtin_add_overflow(*x, *y, &out) ? std::nullopt : std::optional<int64_t>(out);
+      case ast::BinaryOp::sub: return __builtin_sub_overflow(*x, *y, &out) ? std::nullopt : std::optional<int64_t>(out);
+      case ast::BinaryOp::mul: return __builtin_mul_overflow(*x, *y, &out) ? std::nullopt : std::optional<int64_t>(out);
+      default: return std::nullopt;
+    }
+  }
+
+  // `f32(1e-5)`, `i8(-3)`
+  static bool typed(const ast::Expr& e) {
+    const auto* c = e.as<ast::Call>();
+    return c && c->callee.bare() && ir::parse_scalar_type(c->callee.first()) && c->args.size() == 1 &&
+           c->args[0].value && !c->args[0].target && untyped(*c->args[0].value);
   }
 
   void add(const ast::OpItem& item, std::vector<std::shared_ptr<ModuleOp>>& fresh) {
@@ -170,6 +270,21 @@ class ModuleBuilder {
 
   void append(const Diagnostics& more) { found_.insert(found_.end(), more.begin(), more.end()); }
 
+  // Ops that an op calls are checked before it, so that it can rely on them. Cycles and deep chains are found by the check itself.
+  void callees_first(const std::shared_ptr<ModuleOp>& op, int depth) {
+    if (!visited_.insert(op.get()).second) return;
+    for (const ast::Stmt& s : op->item->body) {
+      const auto* eq = std::get_if<ast::Equation>(&s.form);
+      const auto* call = eq && eq->right.value ? eq->right.value->as<ast::Call>() : nullptr;
+      if (!call || depth > limits::calls) continue;
+      auto by_name = fresh_by_name_.find(call->callee.text());
+      if (by_name != fresh_by_name_.end()) callees_first(by_name->second, depth + 1);
+    }
+    const size_t before = found_.size();
+    if (found_.size() < limits::diagnostics) check(*op);
+    op->broken = op->broken || found_.size() != before;
+  }
+
   // Once for each type of the class; with several generics all move on together. f64 comes last and may fail alone: an
   // op that computes in `widen(x)` beside f32 scalars is one for the types up to 32 bits, and says so when it is used
   // with f64.
@@ -192,6 +307,7 @@ class ModuleBuilder {
       OpCheckOptions options;
       options.definition = true;
       options.show_bounds = round == 0;  // bounds do not depend on types
+      options.budget = &budget_;
       Result<CheckedOp> checked = OpChecker(module_, *op.item, instance, options).run();
       if (!checked.ok()) {
         if (wide && round > 0) continue;
@@ -201,6 +317,7 @@ class ModuleBuilder {
         }
         return;
       }
+      op.broken |= checked->broken;
       if (round > 0) continue;
       op.bounds_shown = !checked->deferred;
       for (const SignatureParam& p : op.signature.params)
@@ -225,6 +342,11 @@ class ModuleBuilder {
   std::shared_ptr<const ast::Module> text_;
   Module module_;
   std::vector<PendingOp> schedules_of_;
+  const Importer& importer_;
+  std::map<std::string, Place> imports_;
+  std::map<std::string, std::shared_ptr<ModuleOp>> fresh_by_name_;
+  std::set<const ModuleOp*> visited_;
+  int budget_ = limits::called_stages;
   Diagnostics found_;
 };
 
@@ -234,6 +356,7 @@ const ModuleOp* Module::op(const std::string& name) const {
   return find_by(ops, name, [](const ModuleOp& o) -> const std::string& { return o.name(); });
 }
 const ast::ReducerItem* Module::reducer(const std::string& name) const {
+  if (auto imported = imported_reducers.find(name); imported != imported_reducers.end()) return imported->second.get();
   return find_by(reducers, name, [](const ast::ReducerItem& r) -> const std::string& { return r.name.text; });
 }
 const ast::InstrItem* Module::instr(const std::string& name) const {
@@ -254,7 +377,19 @@ std::vector<const ir::ScheduleText*> Module::schedules_of(const std::string& op)
   return out;
 }
 
-Result<Module> check_module(ast::Module text, const Module* base) { return ModuleBuilder(std::move(text), base).run(); }
+bool bounds_to_show(const ModuleOp& op, const Instance& instance) {
+  if (!op.bounds_shown) return true;
+  for (const auto& [chosen, value] : instance.consts)
+    if (auto shown = op.shown_consts.find(chosen); shown != op.shown_consts.end() && shown->second != value)
+      return true;
+  for (const SignatureParam& p : op.signature.params)
+    if (!p.default_text.empty() && p.kind == SignatureParam::Kind::constant && !p.default_const) return true;
+  return std::any_of(instance.packs.begin(), instance.packs.end(), [](const auto& pack) { return pack.second != 1; });
+}
+
+Result<Module> check_module(ast::Module text, const Module* base, const Importer& importer) {
+  return ModuleBuilder(std::move(text), base, importer).run();
+}
 
 Result<Module> read_module(const SourceRef& source, const Module* base) {
   Result<ast::Module> text = parse(source);
@@ -279,16 +414,10 @@ Result<ir::Op> instantiate(const Module& module, const std::string& name, const 
       return Diagnostic(codes::bad_instance, op->item->name.place, "`" + name + "` has no const `" + chosen + "`");
   }
   OpCheckOptions options;
-  options.show_bounds = !op->bounds_shown;
-  for (const auto& [chosen, value] : instance.consts)
-    if (auto shown = op->shown_consts.find(chosen); shown != op->shown_consts.end() && shown->second != value)
-      options.show_bounds = true;
-  for (const SignatureParam& p : op->signature.params)
-    if (!p.default_text.empty() && p.kind == SignatureParam::Kind::constant && !p.default_const)
-      options.show_bounds = true;
-  for (const auto& [pack, rank] : instance.packs)
-    if (rank != 1) options.show_bounds = true;
-  Result<CheckedOp> checked = OpChecker(module, *op->item, instance, options).run();
+  options.show_bounds = bounds_to_show(*op, instance);
+  int budget = limits::called_stages;
+  options.budget = &budget;
+  Result<CheckedOp> checked = OpChecker(op->home ? *op->home : module, *op->item, instance, options).run();
   if (!checked.ok()) return checked.errors();
   return std::move(checked->op);
 }

@@ -6,6 +6,7 @@
 // and ranks are chosen later, by `instantiate`.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -51,14 +52,19 @@ struct Instance {
   std::map<std::string, int> packs;             ///< rank of each `...r`
 };
 
+struct Module;
+
 struct ModuleOp {
   std::shared_ptr<const ast::OpItem> item;
   OpSignature signature;
   /// The definition check has shown every read inside for these consts (symbolic ones are absent) and packs of rank 1;
   /// only other choices are shown anew.
+  bool broken = false;  ///< its definition check has failed: calls of it say nothing more
   bool bounds_shown = false;
   std::map<std::string, int64_t> shown_consts;
-  const std::string& name() const { return item->name.text; }
+  std::string full_name;               ///< of an imported op: "nn.softmax"
+  std::shared_ptr<const Module> home;  ///< of an imported op: the module that its text speaks of
+  const std::string& name() const { return full_name.empty() ? item->name.text : full_name; }
   const std::string& doc() const { return item->doc; }
 };
 
@@ -70,6 +76,9 @@ struct Module {
   std::vector<std::shared_ptr<const ir::DerivedStep>> steps;
   std::vector<std::shared_ptr<const ast::ProgramItem>> programs;
   std::map<std::string, int64_t> lets;  ///< `let n = 4` of the text: constants of all its items
+  std::map<std::string, std::shared_ptr<const ast::Expr>> typed_lets;  ///< `let eps = f32(1e-5)`
+  /// What imports bring besides ops, schedules and steps, which stand among the others: reducers by their full names.
+  std::map<std::string, std::shared_ptr<const ast::ReducerItem>> imported_reducers;
   std::vector<SourceRef> sources;
 
   const ModuleOp* op(const std::string& name) const;
@@ -81,8 +90,14 @@ struct Module {
   const ir::DerivedStep* step(const std::string& name) const;
 };
 
+/// Whether the bounds of an op are to be shown for these choices, or the definition check has done so.
+bool bounds_to_show(const ModuleOp& op, const Instance& instance);
+
+/// The module that `import "PATH"` names, or why there is none. `from` is the import.
+using Importer = std::function<Result<std::shared_ptr<const Module>>(const std::string& path, const Place& from)>;
+
 /// The module of a text, added to `base` where one is given. All findings of the text together.
-Result<Module> check_module(ast::Module text, const Module* base = nullptr);
+Result<Module> check_module(ast::Module text, const Module* base = nullptr, const Importer& importer = {});
 
 /// Source text to module: parse and check.
 Result<Module> read_module(const SourceRef& source, const Module* base = nullptr);

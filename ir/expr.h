@@ -76,7 +76,7 @@ struct Load {
 };
 
 /// Inside a reducer's combine block only: field `field` of the left state (side 0), the right state (side 1), or of the
-/// new state that an earlier line of the block defines (side 2).
+/// new state that an earlier line of the block defines (side 2). In a whole-range form side 3 is the element at hand.
 struct StateField {
   int side = 0;
   int field = 0;

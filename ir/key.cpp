@@ -98,12 +98,14 @@ class Key {
     word(static_cast<uint64_t>(r->builtin) + 1);
     if (r->builtin != BuiltinReducer::none || !reducers_.try_emplace(name, reducers_.size()).second) return;
     for (const ReducerField& f : r->fields) word(static_cast<uint64_t>(f.type)), exprs(f.extents);
-    for (const auto* block : {&r->identity, &r->combine})
+    for (const auto* block : {&r->identity, &r->combine, &r->whole})
       for (const ReducerLine& l : *block) {
         word(l.field);
         if (l.field < 0) word(symbol(l.local));
         for (SymbolId s : l.axes) word(symbol(s));
         expr(l.value);
+        text(l.reducer);
+        word(l.each);
       }
   }
 

@@ -11,9 +11,10 @@ namespace heddle::ir {
 struct Equation {
   StageId stage;
   std::vector<Assign> assigns;
-  std::string reducer;           ///< of a reduction, else empty
-  std::vector<StmtForm> checks;  ///< `Check`s on data that must hold before this stage runs; inside a scan at each of its steps
-  int scan = -1;                 ///< index of its scan block, or -1; the stages of a block follow one another
+  std::string reducer;  ///< of a reduction, else empty
+  std::vector<StmtForm>
+      checks;     ///< `Check`s on data that must hold before this stage runs; inside a scan at each of its steps
+  int scan = -1;  ///< index of its scan block, or -1; the stages of a block follow one another
 };
 
 /// Stages that run together, one step after the other. Each has an axis of class scan or scan_reverse over this range.
@@ -24,7 +25,7 @@ struct ScanBlock {
 };
 
 struct Op {
-  Program frame;  ///< tables, parameters, dims, facts, requirements; an empty body
+  Program frame;                 ///< tables, parameters, dims, facts, requirements; an empty body
   std::vector<StmtForm> checks;  ///< on inputs alone: before the first write
   std::vector<Equation> equations;
   std::vector<ScanBlock> scans;

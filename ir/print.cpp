@@ -144,7 +144,13 @@ class Printer {
     for (const ReducerLine& l : r.identity) line(2, reducer_line(l));
     out_ += "  }\n  combine(a, b) {\n";
     for (const ReducerLine& l : r.combine) line(2, reducer_line(l));
-    out_ += "  }\n}\n";
+    out_ += "  }\n";
+    if (!r.whole.empty()) {
+      out_ += "  of[" + r.whole_index + "] " + r.whole_elements + " {\n";
+      for (const ReducerLine& l : r.whole) line(2, reducer_line(l));
+      out_ += "  }\n";
+    }
+    out_ += "}\n";
     reducer_ = nullptr;
   }
 
@@ -257,7 +263,13 @@ class Printer {
     return std::visit(
         overloaded{
             [&](const Constant& c) { return constant(e, c); },
-            [&](const Var& v) { return std::pair(symbol(v.symbol), level_atom); },
+            [&](const Var& v) {
+              std::string text = symbol(v.symbol);
+              if (reducer_)
+                for (const ReducerLine& l : reducer_->whole)
+                  if (l.each && l.local == v.symbol) text += "[" + reducer_->whole_index + "]";
+              return std::pair(text, level_atom);
+            },
             [&](const Load& l) {
               std::string text = buffer_access(l.buffer, texts(l.subs));
               if (!l.otherwise.known()) return std::pair(text, level_atom);
@@ -265,7 +277,9 @@ class Printer {
             },
             [&](const StateField& s) {
               static const char* sides[] = {"a.", "b.", ""};
-              std::string text = sides[s.side] + reducer_->fields[s.field].name;
+              std::string side =
+                  s.side < 3 ? sides[s.side] : reducer_->whole_elements + "[" + reducer_->whole_index + "].";
+              std::string text = side + reducer_->fields[s.field].name;
               if (!s.subs.empty()) text += "[" + list(s.subs) + "]";
               return std::pair(text, level_atom);
             },
@@ -505,7 +519,11 @@ class Printer {
       for (size_t i = 0; i < l.axes.size(); ++i) text += (i ? ", " : "") + name(l.axes[i]);
       text += "]";
     }
-    return text + " = " + beside(l.value);
+    if (l.each) text += "[" + reducer_->whole_index + "]";
+    if (l.reducer.empty()) return text + " = " + beside(l.value);
+    std::string value = expr(l.value);
+    if (value[0] == '-') value = "(" + value + ")";
+    return text + " = " + l.reducer + "[" + reducer_->whole_index + "] " + value;
   }
 
   void body(const Body& statements, int indent) {

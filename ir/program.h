@@ -85,12 +85,15 @@ struct ReducerField {
   ScalarType type = ScalarType::f32;
   std::vector<Expr> extents;  ///< of its own axes
 };
-/// One line of an identity or combine block: a local, or a field of the new state, over the field's own axes.
+/// One line of a block of a reducer: a local, or a field of the new state, over the field's own axes.
 struct ReducerLine {
   int field = -1;  ///< field defined, or -1: `local`
   SymbolId local;
   std::vector<SymbolId> axes;  ///< one for each extent of the field
   Expr value;
+  // Of a whole-range form only:
+  std::string reducer;  ///< built-in, by which the elements' values become one: `m = max[j] x[j].m`; else empty
+  bool each = false;    ///< of a local: a value for each element, `w[j] = ..`
 };
 /// A row of the reducer table. Built-in ones take the element type of the window; user ones carry their blocks.
 struct Reducer {
@@ -98,6 +101,10 @@ struct Reducer {
   BuiltinReducer builtin = BuiltinReducer::none;
   std::vector<ReducerField> fields;
   std::vector<ReducerLine> identity, combine;
+  /// The state of a range of elements as plain stages, `of[j] x { .. }`; empty where none is declared. In its values an element's
+  /// field is a `StateField` of side 3.
+  std::vector<ReducerLine> whole;
+  std::string whole_index, whole_elements;  ///< `j` and `x`
   bool commutes = true;
   bool exact = false;  ///< free of rounding under any order; for sum and prod it depends on the type: see `exact_on`
   Place place;
@@ -266,6 +273,14 @@ struct ConsumedName {
   Place place;
 };
 
+/// A called op whose stages are part of a program, their names behind a prefix: `p.total`. What its own names stand for here.
+struct InlinedCall {
+  std::string prefix;                                        ///< "p"
+  std::string op;                                            ///< "softmax"
+  std::vector<std::pair<std::string, std::string>> tensors;  ///< parameters and results -> tensors
+  std::vector<std::pair<std::string, Expr>> values;          ///< dims and consts -> expressions
+};
+
 struct Program {
   std::string name;    ///< "softmax", or "softmax.rows" once scheduled
   std::string target;  ///< "cpu", "cpu/avx512", "neuron/trn2"; empty = any
@@ -281,6 +296,7 @@ struct Program {
   std::vector<Requirement> requirements;
   Body body;
   std::vector<ConsumedName> consumed;
+  std::vector<InlinedCall> calls;  ///< for `apply`; not part of equality
 
   const Symbol& symbol(SymbolId id) const { return symbols[id.value]; }
   const Buffer& buffer(BufferId id) const { return buffers[id.value]; }

@@ -198,10 +198,30 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
 
 }  // namespace
 
+Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, const Target& target,
+                         const std::vector<DerivedStep>& derived,
+                         const std::vector<std::shared_ptr<const ScheduleText>>& called) {
+  Result<Expr> where = schedule_where(canonical, text);
+  if (!where) return where;
+  Result<Resolved> resolved = resolve(text, {}, target, derived, Called{&canonical, &called});
+  if (!resolved) return where;  // what is wrong is said when the schedule is applied
+  Expr all = *where;
+  for (const Term& condition : resolved->where) {
+    ScheduleText header;
+    header.has_where = true;
+    header.where = condition;
+    Result<Expr> holds = schedule_where(canonical, header);
+    if (!holds) return holds;
+    all = all.known() ? both(all, *holds) : *holds;
+  }
+  return all;
+}
+
 Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const Target& target,
                                  const std::vector<DerivedStep>& derived, std::vector<State>* so_far,
-                                 const InstrTable& instrs) {
+                                 const InstrTable& instrs,
+                                 const std::vector<std::shared_ptr<const ScheduleText>>& called) {
   Scheduled out;
   std::vector<State> none;
   std::vector<State>& states = so_far ? *so_far : none;
@@ -221,8 +241,17 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
       program.facts.push_back(*where);
     }
   }
-  Result<Resolved> resolved = resolve(text, tune, target, derived);
+  Result<Resolved> resolved = resolve(text, tune, target, derived, Called{&canonical, &called});
   if (!resolved) return resolved.errors();
+  for (const Term& condition : resolved->where) {
+    ScheduleText header;
+    header.has_where = true;
+    header.where = condition;
+    Result<Expr> holds = schedule_where(canonical, header);
+    if (!holds) return holds.errors();
+    out.where.push_back(*holds);
+    program.facts.push_back(*holds);
+  }
   out.choices = resolved->choices;
   const Context context{target, instrs};
   std::map<std::string, Contraction> contractions;

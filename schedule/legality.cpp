@@ -168,6 +168,37 @@ bool points_of_one_stage(const Access& a, const Access& b) {
   return x && y && x->stage == y->stage && !x->recomputed && !y->recomputed && !a.combines && !b.combines;
 }
 
+struct Stride {
+  size_t loop;
+  int64_t coefficient;
+};
+
+// Loops of one dim by ascending stride: each step jumps over all that the smaller ones and the window's length span.
+void dim_apart(const Range& range, const std::vector<For>& loops, const Facts& facts, std::vector<bool>& apart) {
+  std::vector<Stride> strides;
+  for (size_t i = 0; i < loops.size(); ++i) {
+    if (!mentions(range.lo, loops[i].loop) && !mentions(range.hi, loops[i].loop)) continue;
+    AffineIn a = affine_in(simplify(range.lo), loops[i].loop);
+    if (!a.ok || a.coefficient == 0) return;
+    strides.push_back({i, a.coefficient < 0 ? -a.coefficient : a.coefficient});
+  }
+  if (strides.empty()) return;
+  std::sort(strides.begin(), strides.end(),
+            [](const Stride& a, const Stride& b) { return a.coefficient < b.coefficient; });
+  int64_t span = 0;
+  if (!constant_upper_bound(simplify(range.hi - range.lo, facts), facts, span)) return;
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (strides[i].coefficient < span) return;
+    if (i + 1 == strides.size()) break;
+    int64_t n = 0, reach = 0;
+    const For& l = loops[strides[i].loop];
+    if (!constant_upper_bound(simplify(l.hi - l.lo, facts), facts, n)) return;
+    if (__builtin_mul_overflow(strides[i].coefficient, std::max<int64_t>(n - 1, 0), &reach)) return;
+    if (__builtin_add_overflow(span, reach, &span)) return;
+  }
+  for (const Stride& s : strides) apart[s.loop] = true;
+}
+
 }  // namespace
 
 bool steps_apart(const Access& read, const Access& write, const std::vector<SymbolId>& loops, const Facts& at) {
@@ -183,6 +214,26 @@ bool steps_apart(const Access& read, const Access& write, const std::vector<Symb
     if (still(r) && still(w) && (prove(at, less_equal(r.hi, w.lo)) || prove(at, less_equal(w.hi, r.lo)))) return true;
   }
   return false;
+}
+
+void keep_apart(const Access& read, const Access& write, const std::vector<For>& loops, const Facts& at,
+                std::vector<bool>& apart) {
+  std::vector<For> all = loops;
+  for (const SymbolRange& r : write.free)
+    if (std::none_of(loops.begin(), loops.end(), [&](const For& l) { return l.loop == r.symbol; })) {
+      For inner;
+      inner.loop = r.symbol;
+      inner.lo = r.lo;
+      inner.hi = r.hi;
+      all.push_back(std::move(inner));
+    }
+  for (size_t d = 0; d < read.window.size() && d < write.window.size(); ++d) {
+    const Range &r = read.window[d], &w = write.window[d];
+    if (!same(r.lo, w.lo) || !same(r.hi, w.hi) || !same(w.hi, w.lo + 1) || mentions_load(w.lo)) continue;
+    std::vector<bool> found(all.size(), false);
+    dim_apart(w, all, at, found);
+    for (size_t i = 0; i < loops.size(); ++i) apart[i] = apart[i] || found[i];
+  }
 }
 
 namespace {
@@ -211,6 +262,9 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
     for (const Access& r : list) {
       if (!r.reads || r.combines || r.buffer != w.buffer || own_cell(r, w) || never_meet(r, w)) continue;
       if (steps_apart(r, w, {l.loop}, at)) continue;
+      std::vector<bool> apart(1, false);
+      keep_apart(r, w, {l}, at, apart);
+      if (apart[0]) continue;
       Diagnostic d = step.refusal(
           codes::overlapping_writes,
           "iterations of " + name + " read " + quoted(buffer_name(p, w.buffer)) + ", which others of them write");
@@ -338,41 +392,6 @@ Result<std::vector<Window>> region_windows(const Step& step, const Reduce& regio
   }
   return out;
 }
-
-namespace {
-
-struct Stride {
-  size_t loop;
-  int64_t coefficient;
-};
-
-// Loops of one dim by ascending stride: each step jumps over all that the smaller ones and the window's length span.
-void dim_apart(const Range& range, const std::vector<For>& loops, const Facts& facts, std::vector<bool>& apart) {
-  std::vector<Stride> strides;
-  for (size_t i = 0; i < loops.size(); ++i) {
-    if (!mentions(range.lo, loops[i].loop) && !mentions(range.hi, loops[i].loop)) continue;
-    AffineIn a = affine_in(simplify(range.lo), loops[i].loop);
-    if (!a.ok || a.coefficient == 0) return;
-    strides.push_back({i, a.coefficient < 0 ? -a.coefficient : a.coefficient});
-  }
-  if (strides.empty()) return;
-  std::sort(strides.begin(), strides.end(),
-            [](const Stride& a, const Stride& b) { return a.coefficient < b.coefficient; });
-  int64_t span = 0;
-  if (!constant_upper_bound(simplify(range.hi - range.lo, facts), facts, span)) return;
-  for (size_t i = 0; i < strides.size(); ++i) {
-    if (strides[i].coefficient < span) return;
-    if (i + 1 == strides.size()) break;
-    int64_t n = 0, reach = 0;
-    const For& l = loops[strides[i].loop];
-    if (!constant_upper_bound(simplify(l.hi - l.lo, facts), facts, n)) return;
-    if (__builtin_mul_overflow(strides[i].coefficient, std::max<int64_t>(n - 1, 0), &reach)) return;
-    if (__builtin_add_overflow(span, reach, &span)) return;
-  }
-  for (const Stride& s : strides) apart[s.loop] = true;
-}
-
-}  // namespace
 
 bool disjoint_over(const Window& window, const std::vector<For>& outside, const Facts& facts) {
   std::vector<bool> apart(outside.size(), false);

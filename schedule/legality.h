@@ -19,6 +19,10 @@ Result<Done> can_move(const Step& step, const ir::StmtRef& loop);
 /// the step before the one that it writes.
 bool steps_apart(const ir::Access& read, const ir::Access& write, const std::vector<ir::SymbolId>& loops,
                  const ir::Facts& at);
+/// Marks the loops of which two iterations touch no common cell by this read and this write: in some dim both stand at one index,
+/// which such a loop moves past all that the others span. In a scan each row may depend on itself alone.
+void keep_apart(const ir::Access& read, const ir::Access& write, const std::vector<ir::For>& loops, const ir::Facts& at,
+                std::vector<bool>& apart);
 Result<Done> can_run_at_once(const Step& step, const Path& loop);
 Result<Done> can_parallel(const Step& step, const Path& loop);
 /// As above; the body holds leaves only, and the extent is a constant within the limit.

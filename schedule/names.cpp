@@ -92,6 +92,21 @@ Diagnostic unknown_loop(const Step& step, const Term& term) {
 
 }  // namespace
 
+namespace {
+
+// `p.ro`: the loops named `ro` of the stages `p.y`, ..; what `ro` means in a schedule that is applied to the call `p`.
+std::vector<SymbolId> loops_of_call(const Program& p, const std::string& text) {
+  const size_t dot = text.rfind('.');
+  std::vector<SymbolId> out;
+  if (dot == std::string::npos) return out;
+  for (SymbolId id : all_loops(p))
+    if (p.symbol(id).name == text.substr(dot + 1) && p.symbol(id).owner.rfind(text.substr(0, dot + 1), 0) == 0)
+      out.push_back(id);
+  return out;
+}
+
+}  // namespace
+
 Result<SymbolId> find_loop(const Step& step, const Term& term) {
   if (term.kind != Term::Kind::path)
     return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a loop here, such as `y.r`");
@@ -107,6 +122,7 @@ Result<SymbolId> find_loop(const Step& step, const Term& term) {
       if (step.program.symbol(id).owner.find('@') == std::string::npos) main.push_back(id);
     if (main.size() == 1) return main[0];
   }
+  if (found.empty()) found = loops_of_call(step.program, term.text);
   if (found.size() == 1) return found[0];
   if (found.empty()) return unknown_loop(step, term);
   std::vector<std::string> names;
@@ -158,6 +174,10 @@ Result<StageId> find_stage(const Step& step, const Term& term) {
     if (name == term.text) return site.leaf().stage;
     known.push_back(name);
   }
+  for (const LeafSite& site : leaves(step.program.body)) {  // `p` of a call is the stage that makes it
+    const Stage& row = step.program.stage(site.leaf().stage);
+    if (row.writes.size() == 1 && step.program.buffer(row.writes[0]).name == term.text) return site.leaf().stage;
+  }
   for (auto c = step.program.consumed.rbegin(); c != step.program.consumed.rend(); ++c)
     if (c->name == term.text)
       return Diagnostic(codes::consumed_name, term.place, "`" + c->name + "` was " + what_became(*c));
@@ -207,6 +227,24 @@ Result<Nest> find_nest(const Step& step, const Term& term) {
   return nest;
 }
 
+Result<std::vector<StageId>> find_stages(const Step& step, const Term& term) {
+  std::vector<StageId> group;
+  for (const LeafSite& site : leaves(step.program.body)) {
+    const StageId id = site.leaf().stage;
+    const std::string& name = step.program.stage(id).name;
+    if (name == term.text) return std::vector{id};
+    if (name.rfind(term.text + ".", 0) == 0 && std::find(group.begin(), group.end(), id) == group.end())
+      group.push_back(id);
+  }
+  if (group.empty() || term.kind != Term::Kind::path) {
+    Result<StageId> one = find_stage(step, term);  // says why there is none
+    if (!one) return one.errors();
+    return std::vector{*one};
+  }
+  std::reverse(group.begin(), group.end());
+  return group;
+}
+
 Result<std::vector<BufferId>> find_buffers(const Step& step, const Term& term) {
   std::vector<BufferId> out;
   std::vector<std::string> known;
@@ -218,6 +256,8 @@ Result<std::vector<BufferId>> find_buffers(const Step& step, const Term& term) {
     if (known.back() == term.text) out.push_back(id);
   }
   if (!out.empty() && term.kind == Term::Kind::path) return out;
+  for (const LeafSite& site : leaves(step.program.body))  // the result of a call: the stage `p.y` writes `p`
+    if (step.program.stage(site.leaf().stage).name == term.text) return step.program.stage(site.leaf().stage).writes;
   Diagnostic d(codes::unknown_name, term.place, "there is no tensor `" + term.text + "` in the program");
   std::string near = nearest(term.text, known);
   d.help = near.empty() ? "the tensors are " + quoted_list(known) : "did you mean `" + near + "`?";
@@ -253,7 +293,10 @@ Result<int64_t> integer_after(const Step& step, const std::string& preposition, 
 }
 
 Result<std::string> name_of(const Step& step, const Term& term) {
-  if (term.kind == Term::Kind::path && term.text.find('.') == std::string::npos) return term.text;
+  const size_t dot = term.text.rfind('.');
+  bool plain = dot == std::string::npos;  // or behind the prefix of a call, as `apply` makes it
+  for (const InlinedCall& c : step.program.calls) plain |= !plain && c.prefix == term.text.substr(0, dot);
+  if (term.kind == Term::Kind::path && plain) return term.text;
   return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a new name here, without dots");
 }
 

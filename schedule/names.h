@@ -19,6 +19,8 @@ struct Nest {
   Path path;          ///< down to and with the nest
 };
 Result<Nest> find_nest(const Step& step, const ir::Term& term);
+/// That stage; or all stages of a name in front of several, `blk` of `blk.m` and `blk.o`, the last first.
+Result<std::vector<ir::StageId>> find_stages(const Step& step, const ir::Term& term);
 /// The buffers of a name: one, or the fields of a state.
 Result<std::vector<ir::BufferId>> find_buffers(const Step& step, const ir::Term& term);
 /// A symbol that expressions of schedules may mention: a dim, constant or scalar, or one of the loops given.

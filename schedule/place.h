@@ -12,8 +12,9 @@ namespace heddle::schedule {
 /// The rewriting of `compute_at`; without a memory, registers for a constant box up to the limit, else dram.
 Result<Done> compute_at_loop(Step& step, ir::StageId stage, ir::SymbolId loop, std::optional<ir::Memory> memory);
 
-/// The rewriting of `rfactor` for a loop as it is; gives the new stage.
-Result<ir::StageId> rfactor_loop(Step& step, ir::SymbolId loop, const std::string& name);
+/// The rewriting of `rfactor` for a loop as it is. `of`: the partial results are computed by the reducer's whole-range form, a stage
+/// `name.line` for each of its lines.
+Result<Done> rfactor_loop(Step& step, ir::SymbolId loop, const std::string& name, bool of = false);
 
 /// The rewriting of an accumulating `cache`: partial results of one iteration of a loop of an open reduction.
 Result<Done> accumulate_at(Step& step, ir::SymbolId loop, const std::string& name, ir::Memory memory);

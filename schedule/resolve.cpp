@@ -26,8 +26,9 @@ Term integer_term(int64_t value, const Place& place) {
 
 class Resolver {
  public:
-  Resolver(const std::map<std::string, int64_t>& tune, const Target& target, const std::vector<DerivedStep>& derived)
-      : tune_(tune), target_(target), derived_(derived) {}
+  Resolver(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
+           const std::vector<DerivedStep>& derived, const Called& called)
+      : text_(text), tune_(tune), target_(target), derived_(derived), called_(called) {}
 
   Resolved out;
   std::vector<TunedName> tuned;
@@ -130,9 +131,10 @@ class Resolver {
     if (!value) return value.errors();
     Result<std::vector<int64_t>> choices = choices_of(line, names);
     if (!choices) return choices.errors();
-    tuned.push_back({line.name, *value, *choices});
+    const bool own = prefix_.empty();  // those of an applied schedule keep their defaults
+    if (own) tuned.push_back({line.name, *value, *choices});
     auto given = tune_.find(line.name);
-    bool from_outside = given != tune_.end() && !only_tuned;
+    bool from_outside = own && given != tune_.end() && !only_tuned;
     if (from_outside) value = given->second;
     if (std::find(choices->begin(), choices->end(), *value) == choices->end()) {
       std::string list;
@@ -144,7 +146,7 @@ class Resolver {
           .with_help("the choices are " + list);
     }
     names[line.name] = integer_term(*value, line.place);
-    out.choices[line.name] = *value;
+    if (own) out.choices[line.name] = *value;
     if (!line.has_where) return Done{};
     Result<int64_t> holds = evaluate(line.where, names);
     if (!holds) return holds.errors();
@@ -265,8 +267,10 @@ class Resolver {
       for (Term& t : terms)
         if (!makes_names || is_parameter(t, names)) t = fold(t, names);
     }
-    for (const DerivedStep& d : derived_)
-      if (d.name == call.name) return expand(d, folded);
+    if (call.name == "apply") return apply(folded);
+    for (const std::string& name : {home_ + call.name, call.name})
+      for (const DerivedStep& d : derived_)
+        if (d.name == name) return expand(d, folded);
     out.steps.push_back({std::move(folded), {}, expanded_from_});
     return Done{};
   }
@@ -320,9 +324,151 @@ class Resolver {
     return done;
   }
 
+  // Applied schedules --------------------------------------------------------------------------------------------------
+
+  Result<const InlinedCall*> called_as(const Term& term) {
+    std::vector<std::string> known;
+    for (const InlinedCall& c : called_.program->calls) {
+      if (c.prefix == prefix_ + term.text) return &c;
+      if (c.prefix.rfind(prefix_, 0) == 0) known.push_back(c.prefix.substr(prefix_.size()));
+    }
+    Diagnostic d(codes::unknown_name, term.place, "`" + term.text + "` is no call of an op");
+    for (size_t i = 0; i < known.size(); ++i) d.help += (i ? ", `" : "the calls are `") + known[i] + "`";
+    if (known.empty()) d.help = "the op calls no other: a call is an equation such as `p = softmax(x)`";
+    return d;
+  }
+
+  Result<const ScheduleText*> schedule_named(const Term& term, const InlinedCall& c) {
+    const size_t dot = term.text.rfind('.');
+    const std::string op = dot == std::string::npos ? "" : term.text.substr(0, dot);
+    const std::string name = dot == std::string::npos ? term.text : term.text.substr(dot + 1);
+    if (op != c.op)
+      return Diagnostic(codes::wrong_operands, term.place,
+                        "`" + c.prefix.substr(prefix_.size()) + "` is a call of `" + c.op + "`, and `" + term.text +
+                            "` is no schedule of it")
+          .with_help("name it as `" + c.op + "." + name + "`");
+    std::vector<std::string> known;
+    for (const auto& s : *called_.schedules) {
+      if (s->op != op) continue;
+      if (s->name == name) return s.get();
+      known.push_back(s->name);
+    }
+    Diagnostic d(codes::unknown_name, term.place, "`" + op + "` has no schedule `" + name + "`");
+    for (size_t i = 0; i < known.size(); ++i) d.help += (i ? ", `" : "its schedules are `") + known[i] + "`";
+    return d;
+  }
+
+  Result<Done> apply(const StepCall& call) {
+    auto to = call.with.find("to");
+    const bool formed = call.operands.size() == 1 && call.operands[0].kind == Term::Kind::path &&
+                        call.with.size() == 1 && to != call.with.end() && to->second.size() == 1 &&
+                        to->second[0].kind == Term::Kind::path;
+    if (!formed || !called_.program || !called_.schedules)
+      return Diagnostic(codes::wrong_operands, call.place, "`apply` names a schedule and a call")
+          .with_help("usage: apply OP.SCHEDULE to CALL");
+    if (expanded_from_.size() >= expansion_depth)
+      return Diagnostic(codes::too_large, call.place, "applied schedules are nested past 32");
+    Result<const InlinedCall*> record = called_as(to->second[0]);
+    if (!record) return record.errors();
+    Result<const ScheduleText*> found = schedule_named(call.operands[0], **record);
+    if (!found) return found.errors();
+    const ScheduleText& text = **found;
+    auto family = [](const std::string& target) { return target.substr(0, target.find('/')); };
+    if (family(text.target) != family(text_.target))
+      return Diagnostic(codes::wrong_operands, call.operands[0].place,
+                        "`" + call.operands[0].text + "` is for `" + text.target + "`, and this schedule for `" +
+                            text_.target + "`")
+          .label(text.place, "declared here");
+    for (const auto& [word, place] : text.allow)
+      if (std::none_of(text_.allow.begin(), text_.allow.end(),
+                       [&, &word = word](const auto& a) { return a.first == word; }))
+        return Diagnostic(
+                   codes::needs_leave, call.operands[0].place,
+                   "`" + call.operands[0].text + "` needs the leave `" + word + "`, which this schedule does not give")
+            .label(place, "allowed here")
+            .with_help("write `allow " + word + "` in the schedule's header");
+    const std::string outer = prefix_, outer_home = home_;
+    const size_t module = text.op.rfind('.');
+    home_ = module == std::string::npos ? "" : text.op.substr(0, module + 1);
+    prefix_ = (*record)->prefix + ".";
+    expanded_from_.emplace_back(call.place, call.operands[0].text);
+    const size_t first = out.steps.size();
+    Names inner;
+    Result<Done> done = lines(text.lines, inner);
+    for (size_t i = first; done && i < out.steps.size(); ++i) {
+      if (!out.steps[i].placed) place(out.steps[i].call, **record);
+      out.steps[i].placed = true;
+    }
+    if (done && text.has_where) {
+      Term where = text.where;
+      in_values(where, **record);
+      out.where.push_back(std::move(where));
+    }
+    expanded_from_.pop_back();
+    prefix_ = outer;
+    home_ = outer_home;
+    return done;
+  }
+
+  // The names of a step of the called op's schedule as the caller has them.
+  void place(StepCall& call, const InlinedCall& c) {
+    auto path = [&](Term& t) {
+      if (t.kind != Term::Kind::path) return;
+      auto tensor = std::find_if(c.tensors.begin(), c.tensors.end(), [&](const auto& p) { return p.first == t.text; });
+      const bool buffers = call.name == "cache" || call.name == "layout" || call.name == "prefetch";
+      t.text = tensor != c.tensors.end() && buffers ? tensor->second : c.prefix + "." + t.text;
+    };
+    auto term = [&](Term& t) {
+      if (t.kind == Term::Kind::path) path(t);
+      else if (t.kind == Term::Kind::subscript) path(t.args[0]);
+    };
+    if (call.name == "fix") {
+      for (Term& t : call.operands) in_values(t, c);
+      return;
+    }
+    for (Term& t : call.operands) term(t);
+    for (const char* preposition : {"at", "after", "as"})
+      if (auto with = call.with.find(preposition); with != call.with.end())
+        for (Term& t : with->second) term(t);
+    if (auto when = call.with.find("when"); when != call.with.end())
+      for (Term& t : when->second) in_values(t, c);
+  }
+
+  void in_values(Term& t, const InlinedCall& c) {
+    for (Term& a : t.args) in_values(a, c);
+    if (t.kind != Term::Kind::path) return;
+    for (const auto& [name, value] : c.values)
+      if (name == t.text) t = value_term(value, t);
+  }
+
+  // A dim of the caller, a number, or arithmetic of both.
+  Term value_term(const Expr& value, const Term& at) {
+    Term t = at;
+    t.args.clear();
+    if (const int64_t* n = constant_value(value)) return integer_term(*n, at.place);
+    if (const Var* v = value.as<Var>()) return t.text = called_.program->symbol(v->symbol).name, t;
+    const Binary* b = value.as<Binary>();
+    const char* word = !b                       ? nullptr
+                       : b->op == BinaryOp::add ? "+"
+                       : b->op == BinaryOp::sub ? "-"
+                       : b->op == BinaryOp::mul ? "*"
+                       : b->op == BinaryOp::div ? "/"
+                       : b->op == BinaryOp::mod ? "%"
+                                                : nullptr;
+    if (!word) return t;  // no name of the caller's: refused where it is used
+    t.kind = Term::Kind::binary;
+    t.text = word;
+    t.args = {value_term(b->left, at), value_term(b->right, at)};
+    return t;
+  }
+
+  const ScheduleText& text_;
   const std::map<std::string, int64_t>& tune_;
   const Target& target_;
   const std::vector<DerivedStep>& derived_;
+  const Called& called_;
+  std::string home_;    ///< of the module whose schedule is applied: "nn."
+  std::string prefix_;  ///< of the call whose schedule is applied: "p."
   std::vector<std::pair<Place, std::string>> expanded_from_;
   std::map<std::string, int> expansions_;  // of each derived step, so far
   int contractions_ = 0;
@@ -331,8 +477,8 @@ class Resolver {
 }  // namespace
 
 Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
-                         const std::vector<DerivedStep>& derived) {
-  Resolver resolver(tune, target, derived);
+                         const std::vector<DerivedStep>& derived, const Called& called) {
+  Resolver resolver(text, tune, target, derived, called);
   Names names;
   Result<Done> done = resolver.lines(text.lines, names);
   if (!done) return done.errors();
@@ -344,7 +490,8 @@ Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, i
 Result<std::vector<TunedName>> tuned_names(const ScheduleText& text, const Target& target) {
   const std::map<std::string, int64_t> none;
   const std::vector<DerivedStep> derived;
-  Resolver resolver(none, target, derived);
+  const Called called;
+  Resolver resolver(text, none, target, derived, called);
   resolver.only_tuned = true;
   Names names;
   Result<Done> done = resolver.lines(text.lines, names);

@@ -10,14 +10,23 @@ struct FlatStep {
   std::string
       contraction;  ///< `let c = contraction(s)`: the name that its parts are called by from here on; `call` names s
   std::vector<std::pair<Place, std::string>> expanded_from;  ///< calls of derived steps, outermost first
+  bool placed = false;  ///< of an applied schedule: its names are those of the caller already
+};
+
+/// Schedules of called ops, and what they may rely on.
+struct Called {
+  const ir::Program* program = nullptr;  ///< with its calls
+  const std::vector<std::shared_ptr<const ir::ScheduleText>>* schedules = nullptr;
 };
 
 struct Resolved {
   std::vector<FlatStep> steps;
   std::map<std::string, int64_t> choices;
+  std::vector<ir::Term> where;  ///< of applied schedules: as if the header said it
 };
 
 Result<Resolved> resolve(const ir::ScheduleText& text, const std::map<std::string, int64_t>& tune,
-                         const ir::Target& target, const std::vector<ir::DerivedStep>& derived);
+                         const ir::Target& target, const std::vector<ir::DerivedStep>& derived,
+                         const Called& called = {});
 
 }  // namespace heddle::schedule

@@ -2,6 +2,7 @@
 #include "schedule/names.h"
 #include "schedule/partial.h"
 #include "schedule/place.h"
+#include "schedule/whole_range.h"
 
 namespace heddle::schedule {
 
@@ -23,9 +24,38 @@ Result<Done> bounds_stay(const Step& step, const Reduction& r) {
   return Done{};
 }
 
+// reduce S[..] by R { for L { map loops { S[..] R= p[.., L] } } }
+StmtRef combining_region(Step& step, const Reduction& r, const Partial& made, bool leave) {
+  StmtRef inner = make_stmt(combining_leaf(step, r, made), r.leaf_stmt->place);
+  for (size_t i = r.loops.size(); i-- > 0;) {
+    if (r.reduces[i] && i != r.at) continue;
+    For l = r.loops[i];
+    l.kind = LoopKind::serial;
+    l.body = {inner};
+    inner = make_stmt(std::move(l), r.region->place);
+  }
+  Reduce region = r.form();
+  region.reassociated |= leave;
+  region.body = {inner};
+  return make_stmt(std::move(region), r.region->place);
+}
+
+// The form equals combining one element after the other up to rounding, which is a change of its own.
+Result<Done> by_whole_range(Step& step, const Reduction& r, const std::string& name) {
+  Result<WholeRange> made = whole_range(step, r, name);
+  if (!made) return made.errors();
+  Result<bool> leave = can_reassociate(step, r.form(), false,
+                                       "computing blocks of `" + step.program.stage(r.stage).name + "` as a whole");
+  if (!leave) return leave.errors();
+  Body with = made->statements;
+  with.push_back(combining_region(step, r, made->fields, *leave));
+  replace(step.program, r.region, with);
+  return Done{};
+}
+
 }  // namespace
 
-Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name) {
+Result<Done> rfactor_loop(Step& step, SymbolId loop, const std::string& name, bool of) {
   Program& p = step.program;
   Result<Reduction> found = reduction_of(step, loop);
   if (!found) return found.errors();
@@ -47,6 +77,7 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
     if (r.reduces[i] && i != r.at)
       consume(step, loop_name(p, r.loops[i].loop), "moved to `" + name + "." + p.symbol(r.loops[i].loop).name + "`");
 
+  if (of) return by_whole_range(step, r, name);
   Result<Partial> made = make_partial(step, r, name, 0);
   if (!made) return made.errors();
   const std::vector<Window> windows = r.form().windows;
@@ -58,21 +89,9 @@ Result<StageId> rfactor_loop(Step& step, SymbolId loop, const std::string& name)
   StmtRef partial =
       partial_region(p, r, *made, windows, ranges, in_partial_loops(r, *made, 0, partial_leaf(p, r, *made)));
 
-  // reduce S[..] by R { for L { map loops { S[..] R= p[.., L] } } }
-  StmtRef inner = make_stmt(combining_leaf(step, r, *made), r.leaf_stmt->place);
-  for (size_t i = r.loops.size(); i-- > 0;) {
-    if (r.reduces[i] && i != r.at) continue;
-    For l = r.loops[i];
-    l.kind = LoopKind::serial;
-    l.body = {inner};
-    inner = make_stmt(std::move(l), r.region->place);
-  }
-  Reduce region = r.form();
-  region.reassociated |= *leave;
-  region.body = {inner};
-  replace(p, r.region,
-          {make_stmt(Alloc{made->buffers}, step.call.place), partial, make_stmt(std::move(region), r.region->place)});
-  return made->stage;
+  StmtRef combined = combining_region(step, r, *made, *leave);
+  replace(p, r.region, {make_stmt(Alloc{made->buffers}, step.call.place), partial, combined});
+  return Done{};
 }
 
 }  // namespace heddle::schedule

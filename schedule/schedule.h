@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,17 +53,24 @@ struct Context {
 
 /// Applies the schedule to the canonical program of its op. `tune` gives values for tuned names; the rest take their
 /// defaults.
+/// `called`: the schedules that `apply` may name.
 /// After a refusal `so_far`, if given, holds the states before the step that refused.
 Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const ir::Target& target,
-                                 const std::vector<ir::DerivedStep>& derived = {},
-                                 std::vector<State>* so_far = nullptr, const InstrTable& instrs = {});
+                                 const std::vector<ir::DerivedStep>& derived = {}, std::vector<State>* so_far = nullptr,
+                                 const InstrTable& instrs = {},
+                                 const std::vector<std::shared_ptr<const ir::ScheduleText>>& called = {});
 
 /// Applies one step whose numbers are constants.
 Result<State> apply_step(const Context& context, const ir::Program& program, const ir::StepCall& call);
 
 /// The header's `where` as a condition over the program's dims; none when the schedule has none.
 Result<ir::Expr> schedule_where(const ir::Program& program, const ir::ScheduleText& text);
+
+/// The same with the `where` of the schedules that it applies to calls.
+Result<ir::Expr> whole_where(const ir::Program& canonical, const ir::ScheduleText& text, const ir::Target& target,
+                             const std::vector<ir::DerivedStep>& derived,
+                             const std::vector<std::shared_ptr<const ir::ScheduleText>>& called);
 
 /// The legal values of a tuned name, in the order of declaration.
 struct TunedName {

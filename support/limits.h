@@ -2,6 +2,7 @@
 // so printed text is always legal input.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace heddle::limits {
@@ -14,6 +15,9 @@ inline constexpr int diagnostics = 20;  // shown per text
 inline constexpr int rank = 16;         // dims of a tensor, axes of a stage
 inline constexpr int parameters = 64;   // of an op
 inline constexpr int stages = 1'000;
+inline constexpr int calls = 32;                   // ops that call ops, nested
+inline constexpr size_t imports = 200;             // files that one text brings in
+inline constexpr int called_stages = 10'000;       // that the calls of a text make, all together; about 10 us each
 inline constexpr int steps = 1'000;                // of one schedule, derived ones expanded
 inline constexpr int64_t split_factor = 1 << 20;   // iterations of an inner loop: a guarded one runs them all
 inline constexpr int loop_nesting = 200;           // statements inside each other; each is a level of nesting in print

@@ -46,6 +46,7 @@ class Arith {
   Val select(Val condition, Val yes, Val no) const;
   Val convert(ir::ConvertMode mode, ir::ScalarType to, ir::ScalarType from, Val x) const;
   Val math(ir::MathOp op, ir::ScalarType type, Val x, Val y) const;
+  Val random(Val seed, Val counter) const;  ///< ir/random.h
   void far_quadrant(Val near, Val x, Val& r, Val& q) const;
   Val identity(ir::BuiltinReducer reducer, ir::ScalarType type) const;
   Val combine(ir::BuiltinReducer reducer, ir::ScalarType type, Val state, Val x) const;
@@ -59,6 +60,7 @@ class Arith {
 
  private:
   friend struct MathBuilder;
+  friend struct WordBuilder;
   template <class F>
   Val lift(Val x, F make) const {
     return {make(x.v), x.lanes};

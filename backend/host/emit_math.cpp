@@ -3,6 +3,7 @@
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include "backend/host/emit_arith.h"
+#include "ir/random.h"
 
 namespace heddle::host {
 
@@ -151,6 +152,39 @@ Val Arith::math(MathOp op, ScalarType type, Val x, Val y) const {
   Val out = ir::math::apply(builder, op, x, y);
   const bool wide = type == ScalarType::f64 || type == ScalarType::f32;
   return wide || (ir::math_row(op).exact && op != MathOp::sqrt) ? out : Val{round_narrow(type, out.v), out.lanes};
+}
+
+// Words are the low halves of 64-bit lanes, where a product of two of them is one instruction.
+struct WordBuilder {
+  const Arith& a;
+  llvm::IRBuilder<>& b;
+
+  Val word(uint32_t v) const { return {b.getInt64(v), false}; }
+  Val multiply(Val x, Val y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateMul(l, r); });
+  }
+  Val exclusive_or(Val x, Val y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateXor(l, r); });
+  }
+  Val add(Val x, Val y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) { return b.CreateAdd(l, r); });
+  }
+  Val low(Val x) const {
+    return a.lift(x, [&](Value* v) { return b.CreateAnd(v, llvm::ConstantInt::get(v->getType(), 0xFFFFFFFF)); });
+  }
+  Val high(Val x) const {
+    return a.lift(x, [&](Value* v) { return b.CreateLShr(v, llvm::ConstantInt::get(v->getType(), 32)); });
+  }
+  Val join(Val x, Val y) const {
+    return a.lift(x, y, [&](Value* l, Value* r) {
+      return b.CreateOr(l, b.CreateShl(r, llvm::ConstantInt::get(r->getType(), 32)));
+    });
+  }
+};
+
+Val Arith::random(Val seed, Val counter) const {
+  WordBuilder builder{*this, b};
+  return ir::philox(builder, seed, counter);
 }
 
 }  // namespace heddle::host

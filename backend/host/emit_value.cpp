@@ -4,6 +4,7 @@
 
 #include "backend/host/codes.h"
 #include "backend/host/emitter.h"
+#include "ir/random.h"
 #include "ir/visit.h"
 
 namespace heddle::host {
@@ -122,6 +123,7 @@ Val Emitter::form(const Expr& e, const ir::Select& s) {
 }
 
 Val Emitter::form(const Expr& e, const ir::MathCall& m) {
+  if (m.function == ir::random_function) return arith_.random(value(m.args[0]), value(m.args[1]));
   const ir::MathRow* row = ir::find_math(m.function);
   if (!row) return fail(codes::unsupported_on_host, {}, "`" + m.function + "` has no machine code yet", e.type());
   Val x = value(m.args[0]);

@@ -17,7 +17,13 @@ Diagnostic OpChecker::unsupported(const std::string& what, const Place& place) c
 
 void OpChecker::block(const ast::Block& block) {
   for (const ast::Stmt& s : block) {
-    if (const auto* eq = std::get_if<ast::Equation>(&s.form)) equation(*eq);
+    if (const auto* eq = std::get_if<ast::Equation>(&s.form)) {
+      bool calls = eq->right.value && op_called(*eq->right.value) && eq->kind == ast::AssignKind::define;
+      const auto* unknown = eq->right.value ? eq->right.value->as<ast::Call>() : nullptr;
+      if (calls) call(*eq);
+      else if (unknown && !unknown->callee.bare()) unknown_callee(*eq, unknown->callee);
+      else equation(*eq);
+    }
     if (const auto* scan = std::get_if<ast::Scan>(&s.form)) this->scan(*scan);
   }
 }
@@ -65,8 +71,8 @@ void OpChecker::equation(const ast::Equation& eq, int target) {
 }
 
 // The tensor that an equation defines: a pending result or a new stage. -1 after a diagnostic.
-int OpChecker::target_of(const ast::Equation& eq) {
-  const ast::Ref& left = eq.left[0];
+int OpChecker::target_of(const ast::Equation& eq, size_t which) {
+  const ast::Ref& left = eq.left[which];
   const std::string& name = left.path.first();
   auto named = names_.find(name);
   bool known = named != names_.end();
@@ -119,9 +125,12 @@ int OpChecker::target_of(const ast::Equation& eq) {
     tensors_[id].defined = left.path.place;
     tensors_[id].state = Tensor::State::broken;
   }
-  if (eq.right.value && op_called(*eq.right.value) && !update)
-    report(unsupported("a call of an op", eq.right.value->place));
-  else if (eq.left.size() != 1)
+  if (eq.right.value && op_called(*eq.right.value) && eq.kind == ast::AssignKind::define) {
+    if (left.path.bare() && !left.field && !left.subscripted) return id;
+    report(
+        Diagnostic(codes::left_side, left.place, "a call of an op gives whole tensors: the left side has no subscripts")
+            .with_help("write `" + name + " = " + excerpt(eq.right.value->place) + "`"));
+  } else if (eq.left.size() != 1)
     report(Diagnostic(codes::left_side, eq.place, "only a call of an op has several left sides"));
   else if (eq.kind == ast::AssignKind::combine)
     report(Diagnostic(codes::left_side, eq.reducer.place, "an equation of an op is written with `=`")
@@ -131,6 +140,23 @@ int OpChecker::target_of(const ast::Equation& eq) {
     report(Diagnostic(codes::left_side, left.place, "the left side is a name with subscripts"));
   else return id;
   return -1;
+}
+
+// `nn.sotfmax(x)`
+void OpChecker::unknown_callee(const ast::Equation& eq, const ast::Path& callee) {
+  std::vector<std::string> known;
+  for (const auto& op : module_.ops) known.push_back(op->name());
+  std::string near = nearest(callee.text(), known);
+  report(Diagnostic(codes::unknown_op, callee.place, "there is no op `" + callee.text() + "`")
+             .with_help(near.empty() ? "" : "did you mean `" + near + "`?"));
+  for (const ast::Ref& left : eq.left) {
+    auto named = names_.find(left.path.first());
+    if (named == names_.end()) declare(left.path.first(), {Named::Kind::broken, {}, -1, left.path.place});
+    else if (named->second.kind == Named::Kind::tensor) {
+      tensors_[named->second.tensor].defined = left.path.place;
+      tensors_[named->second.tensor].state = Tensor::State::broken;
+    }
+  }
 }
 
 bool OpChecker::op_called(const ast::Expr& value) const {

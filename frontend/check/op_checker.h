@@ -17,14 +17,19 @@
 
 namespace heddle::frontend {
 
+class InlinedOp;
+
 struct OpCheckOptions {
-  bool definition = false;  ///< consts without value stay symbols
-  bool show_bounds = true;  ///< reads are shown inside; false when the definition check has done so
+  bool definition = false;           ///< consts without value stay symbols
+  bool show_bounds = true;           ///< reads are shown inside; false when the definition check has done so
+  std::vector<std::string> callers;  ///< ops whose calls led here, outermost first
+  int* budget = nullptr;             ///< stages that calls may still make
 };
 
 struct CheckedOp {
   ir::Op op;
   bool deferred = false;  ///< a bound waits for the value of a const
+  bool broken = false;    ///< it calls an op whose own check has failed
 };
 
 class OpChecker : public Typing {
@@ -147,6 +152,7 @@ class OpChecker : public Typing {
 
   // --- reads.cpp -----------------------------------------------------------------------------------------------------
   ir::Expr read(const ast::Read& read, const Place& place, Hint hint) override;
+  ir::Expr module_let(const std::string& name);
   ir::Expr bare_name(const std::string& name, const Place& place);
   ir::Expr tensor_read(int tensor, const ast::Read& read, const Place& place);
   bool field_of(const Tensor& t, const ast::Ref& ref, size_t& field, const Place& place);
@@ -161,7 +167,7 @@ class OpChecker : public Typing {
   void block(const ast::Block& block);
   void equation(const ast::Equation& eq);
   void equation(const ast::Equation& eq, int target);
-  int target_of(const ast::Equation& eq);
+  int target_of(const ast::Equation& eq, size_t which = 0);
   bool left_side(const ast::Ref& left, const Tensor& target, std::vector<ir::Expr>& subs, std::vector<int>& groups);
   bool left_index(const ast::Entry& entry, std::vector<ir::Expr>& subs);
   bool left_pack(const ast::Entry& entry, std::vector<ir::Expr>& subs);
@@ -195,6 +201,29 @@ class OpChecker : public Typing {
   void show_later();
   Hint likely_type(const ast::Expr& e, const std::map<std::string, ir::ScalarType>& known) const;
   Hint likely_type(const ast::Right& right, const std::map<std::string, ir::ScalarType>& known) const;
+
+  // --- calls.cpp: ops that call ops ----------------------------------------------------------------------------------
+  struct Call {
+    const ast::Equation* eq;
+    const ast::Call* syntax;
+    const ModuleOp* op;
+    std::vector<int> targets;             ///< tensors of the left sides
+    std::vector<const ast::Expr*> given;  ///< for each parameter; null = its default
+    std::vector<int> tensors;             ///< for each parameter; -1 of values
+    std::map<std::string, ir::Expr> values;
+    Instance instance;
+  };
+  void call(const ast::Equation& eq);
+  void unknown_callee(const ast::Equation& eq, const ast::Path& callee);
+  bool callable(const Call& call);
+  bool arguments(Call& call);
+  bool tensor_argument(Call& call, size_t at);
+  bool types(Call& call);
+  Result<CheckedOp> called(const Call& call);
+  bool merge(const Call& call, const ir::Op& callee);
+  bool bind_dims(const Call& call, const ir::Op& callee, InlinedOp& in);
+  bool call_requirements(const Call& call, const ir::Op& callee, const InlinedOp& in);
+  bool call_results(const Call& call, const ir::Op& callee, InlinedOp& in);
 
   // --- update.cpp: `<-` ----------------------------------------------------------------------------------------------
   void update(int target, const ast::Equation& eq);

@@ -27,6 +27,8 @@ std::vector<std::string> OpChecker::callables() const {
 ir::Expr OpChecker::read(const ast::Read& read, const Place& place, Hint) {
   const ast::Ref& ref = read.ref;
   if (ref.bare_name() && !read.otherwise) return bare_name(ref.path.first(), place);
+  if (!ref.path.bare() && !ref.subscripted && !read.otherwise && !names_.count(ref.path.first()))
+    if (ir::Expr let = module_let(ref.path.text()); let.known()) return let;
   auto named = names_.find(ref.path.first());
   if (named == names_.end()) {
     const std::string& name = ref.path.first();
@@ -59,6 +61,7 @@ ir::Expr OpChecker::bare_name(const std::string& name, const Place& place) {
     read.ref.place = place;
     return tensor_read(named->second.tensor, read, place);
   }
+  if (ir::Expr let = module_let(name); let.known()) return let;
   if (makes_dims_) {
     ir::SymbolId symbol = frame_.add(ir::Symbol{name, ir::SymbolKind::dim, ScalarType::index, "", place});
     declare(name, {Named::Kind::dim, ir::var(symbol), -1, place});
@@ -73,6 +76,13 @@ ir::Expr OpChecker::bare_name(const std::string& name, const Place& place) {
     report(Diagnostic(codes::wrong_rank, place, "`" + name + "` is a pack: write `..." + name + "` as a subscript"));
   else report(unknown(name, place));
   return {};
+}
+
+// A constant of the module or of an import, `nn.eps`.
+ir::Expr OpChecker::module_let(const std::string& name) {
+  if (auto let = module_.lets.find(name); let != module_.lets.end()) return ir::index_constant(let->second);
+  auto let = module_.typed_lets.find(name);
+  return let == module_.typed_lets.end() ? ir::Expr() : with_index(false, [&] { return value(*let->second); });
 }
 
 ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& place) {

@@ -1,3 +1,5 @@
+// Rows of reducers, instructions and layouts. One file for the three readers: they share the typing of local names, and each form of
+// line is read beside the others that it must agree with.
 #include "frontend/check/rows.h"
 
 #include <map>
@@ -59,6 +61,7 @@ class ReducerReader : public LocalTyping {
     if (!found_.empty()) return row_;
     block(item_.identity, row_.identity, false);
     block(item_.combine, row_.combine, true);
+    if (item_.whole && found_.empty()) whole(*item_.whole);
     return row_;
   }
 
@@ -114,6 +117,132 @@ class ReducerReader : public LocalTyping {
                               "` does not define `" + row_.fields[i].name + "`"));
   }
 
+  // `of[j] x { m = max[j] x[j].m; w[j] = exp(x[j].m - m); .. }`
+  void whole(const ast::ReducerItem::WholeRange& form) {
+    row_.whole_index = form.index.text;
+    row_.whole_elements = form.elements.text;
+    form_ = &form;
+    locals_.clear();
+    each_.clear();
+    combine_ = false;
+    done_.assign(row_.fields.size(), false);
+    for (const ast::Stmt& s : form.body) {
+      const auto* eq = std::get_if<ast::Equation>(&s.form);
+      if (eq && eq->left.size() == 1 && eq->kind == ast::AssignKind::define) whole_line(*eq);
+      else
+        report(Diagnostic(codes::bad_reducer, s.place(),
+                          "a whole-range form holds lines such as `m = max[" + form.index.text + "] " +
+                              form.elements.text + "[" + form.index.text + "].m`"));
+    }
+    for (size_t i = 0; i < done_.size(); ++i)
+      if (!done_[i] && found_.empty())
+        report(Diagnostic(codes::bad_reducer, form.place,
+                          "the whole-range form of `" + row_.name + "` does not define `" + row_.fields[i].name + "`"));
+    form_ = nullptr;
+  }
+
+  bool is_index(const ast::Entries& subs) const {
+    const std::string* name = subs.size() == 1 && subs[0].value ? subs[0].value->as_name() : nullptr;
+    return name && *name == form_->index.text && subs[0].kind == ast::Entry::Kind::value;
+  }
+
+  void whole_line(const ast::Equation& eq) {
+    const ast::Ref& left = eq.left[0];
+    const std::string name = left.path.text();
+    ir::ReducerLine l;
+    l.field = field_named(name);
+    if (l.field >= 0 && done_[l.field])
+      return report(Diagnostic(codes::written_twice, left.place, "the field `" + name + "` is written twice"));
+    if (l.field < 0 && (locals_.count(name) || each_.count(name) || name == form_->elements.text))
+      return report(Diagnostic(codes::duplicate_name, left.place, "`" + name + "` is defined twice"));
+    std::map<std::string, ir::Expr> outer = locals_;
+    l.each = l.field < 0 && left.subscripted;
+    if (l.each && !is_index(left.subs))
+      return report(Diagnostic(codes::bad_reducer, left.place,
+                               "`" + name + "` is no field, so it has no axis but `" + form_->index.text + "`"));
+    if (l.field >= 0) {
+      for (const ast::Entry& e : left.subs) {
+        const std::string* axis = e.value ? e.value->as_name() : nullptr;
+        if (!axis || *axis == form_->index.text)
+          return report(Diagnostic(codes::bad_reducer, e.place, "an axis of a field is a bare index of its own"));
+        l.axes.push_back(local(*axis, ScalarType::index, e.place));
+      }
+      if (size_t rank = row_.fields[l.field].extents.size(); l.axes.size() != rank)
+        return report(
+            Diagnostic(codes::wrong_rank, left.place, "`" + name + "` has " + std::to_string(rank) + " axes"));
+    }
+    axes_ = l.axes;
+    axis_field_ = l.field;
+    const ast::Expr* body = eq.right.value.get();
+    if (eq.right.reduction) {
+      const ast::Reduction& r = *eq.right.reduction;
+      l.reducer = r.reducer.text();
+      if (!is_builtin_reducer(l.reducer) || l.reducer == "argmax" || l.reducer == "argmin" || !r.body || r.condition ||
+          !is_index(r.binders))
+        return report(
+            Diagnostic(codes::bad_reducer, r.place, "the elements of a range are reduced over all of it")
+                .with_help("write `sum[" + form_->index.text + "] ..`; the reducers are `sum prod max min any all`"));
+      if (l.each)
+        return report(Diagnostic(codes::bad_reducer, r.place,
+                                 "`" + name + "` has a value for each element, and a reduction one"));
+      body = r.body.get();
+    }
+    in_elements_ = l.each || !l.reducer.empty();
+    if (l.field >= 0) l.value = value_of_type(*body, row_.fields[l.field].type, "`" + name + "`", {});
+    else l.value = value(*body);
+    in_elements_ = false;
+    locals_ = std::move(outer);
+    if (!l.value.known()) return;
+    bool logic = l.reducer == "any" || l.reducer == "all";
+    if (!l.reducer.empty() && logic != (l.value.type() == ScalarType::boolean))
+      return report(Diagnostic(codes::wrong_operand, body->place, "`" + l.reducer + "` does not reduce this"));
+    if (l.field >= 0) done_[l.field] = true;
+    else {
+      l.local = local(name, l.value.type(), left.place);
+      if (l.each) {
+        each_[name] = locals_[name];
+        locals_.erase(name);
+      }
+    }
+    row_.whole.push_back(std::move(l));
+  }
+
+  // `x[j].m`, `w[j]`
+  bool element(const ast::Read& read, const Place& place, ir::Expr& out) {
+    const ast::Ref& ref = read.ref;
+    if (!form_ || !ref.path.bare() || read.otherwise) return false;
+    const std::string& name = ref.path.first();
+    auto each = each_.find(name);
+    if (name != form_->elements.text && each == each_.end()) return false;
+    if (!is_index(ref.subs) || !in_elements_) {
+      report(Diagnostic(codes::bad_reducer, place,
+                        "`" + name + "` is read at `" + form_->index.text +
+                            "` alone, in a reduction over it or for each element")
+                 .with_help("such as `sum[" + form_->index.text + "] " + name + "[" + form_->index.text + "]..`"));
+      return true;
+    }
+    if (each != each_.end() && !ref.field) return out = each->second, true;
+    int field = ref.field ? field_named(ref.field->text) : -1;
+    if (each != each_.end() || field < 0) {
+      report(Diagnostic(codes::unknown_name, place, "`" + name + "[" + form_->index.text + "]` is read by field"));
+      return true;
+    }
+    ir::StateField s{3, field, {}};
+    for (const ast::Entry& e : ref.field_subs) {
+      ir::Expr sub = e.value ? index(*e.value) : ir::Expr();
+      if (!sub.known()) return true;
+      s.subs.push_back(sub);
+    }
+    const ir::ReducerField& row = row_.fields[field];
+    if (s.subs.size() != row.extents.size() || !inside(s, row)) {
+      report(Diagnostic(codes::read_outside, place, "a field is read at the axes of the field that the line defines")
+                 .with_help("such as `o[e] = sum[j] x[j].o[e]`"));
+      return true;
+    }
+    out = ir::make_expr(row.type, std::move(s));
+    return true;
+  }
+
   void line(const ast::Equation& eq, std::vector<ir::ReducerLine>& lines) {
     const ast::Ref& left = eq.left[0];
     std::string name = left.path.text();
@@ -161,6 +290,7 @@ class ReducerReader : public LocalTyping {
                    .with_help("the axes of a field are dims of the op or program that uses the reducer"));
       return extent;
     }
+    if (ir::Expr out; element(read, place, out)) return out;
     int side = bare ? 2 : path.first() == item_.left.text ? 0 : path.first() == item_.right.text ? 1 : -1;
     if (!combine_ && side < 2) side = -1;
     int field = bare ? field_named(path.first()) : path.names.size() == 2 ? field_named(path.last()) : -1;
@@ -211,6 +341,9 @@ class ReducerReader : public LocalTyping {
   int axis_field_ = -1;
   bool combine_ = false;
   bool in_shape_ = false;
+  const ast::ReducerItem::WholeRange* form_ = nullptr;  ///< while it is read
+  std::map<std::string, ir::Expr> each_;                ///< its locals with a value for each element
+  bool in_elements_ = false;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -106,8 +106,11 @@ void OpChecker::scan(const ast::Scan& scan) {
   bool ok = true;
   for (const ast::Stmt& s : scan.body) {
     const auto* eq = std::get_if<ast::Equation>(&s.form);
-    if (!eq || eq->kind == ast::AssignKind::update || eq->left.size() != 1) {
-      report(Diagnostic(codes::misplaced, s.place(), "a scan holds equations of one left side each")
+    bool calls = eq && eq->right.value && op_called(*eq->right.value);
+    if (!eq || eq->kind == ast::AssignKind::update || eq->left.size() != 1 || calls) {
+      report(Diagnostic(
+                 codes::misplaced, s.place(),
+                 calls ? "a call of an op stands outside of a scan" : "a scan holds equations of one left side each")
                  .with_help(eq ? "move it out of the scan" : "move it to the top of the op"));
       ok = false;
       continue;
@@ -390,6 +393,7 @@ void OpChecker::show_later() {
     stage_checks_.clear();
     for (size_t k = 0; k < access.subs.size(); ++k) show(access, k);
     if (stage_checks_.empty() || l.equation >= result_.op.equations.size()) continue;
+    for (ir::Assign& a : result_.op.equations[l.equation].assigns) a.value = tried(a.value);
     auto& checks = result_.op.equations[l.equation].checks;
     checks.insert(checks.end(), stage_checks_.begin(), stage_checks_.end());
   }

@@ -119,7 +119,8 @@ void OpChecker::declare_generics() {
 
 void OpChecker::declare_values() {
   for (const auto& [name, value] : module_.lets)
-    names_[name] = Named{Named::Kind::constant, ir::index_constant(value), -1, {}};
+    if (name.find('.') == std::string::npos)
+      names_[name] = Named{Named::Kind::constant, ir::index_constant(value), -1, {}};
   for (const ast::Param& p : item_.params) {
     if (p.direction == ast::Direction::constant) declare_const(p);
     else if (!is_array(p)) declare_scalar(p);

@@ -4,6 +4,7 @@
 
 #include "frontend/check/literal.h"
 #include "frontend/codes.h"
+#include "ir/random.h"
 
 namespace heddle::frontend {
 
@@ -317,7 +318,7 @@ bool Typing::argument_count(const ast::Call& c, size_t count, const Place& place
 
 ir::Expr Typing::unknown_function(const std::string& name, const Place& place) {
   std::vector<std::string> known = math_names();
-  for (const char* word : {"widen", "saturate", "min", "max", "ceildiv"}) known.push_back(word);
+  for (const char* word : {"widen", "saturate", "min", "max", "ceildiv", ir::random_function}) known.push_back(word);
   for (const ir::ScalarRow& row : ir::scalar_rows())
     if (row.type != ScalarType::index) known.emplace_back(row.name);
   for (std::string& word : callables()) known.push_back(std::move(word));
@@ -343,6 +344,7 @@ ir::Expr Typing::call(const ast::Expr& e, const ast::Call& c, Hint hint) {
     return v.known() ? ir::convert(ir::widened(v.type()), v) : v;
   }
   if (size_t arity = math_arity(name)) return math(c, name, arity, e.place, hint);
+  if (name == ir::random_function) return random(c, e.place);
   if (only_at_root(name)) {
     report(not_at_root(name, e.place));
     return {};
@@ -400,6 +402,20 @@ ir::Expr Typing::math(const ast::Call& c, const std::string& name, size_t arity,
   if (type != ScalarType::boolean) d.help = "convert it: `" + name + "(f32(" + excerpt(c.args[0].place) + "))`";
   report(std::move(d));
   return {};
+}
+
+// Outside of subscripts: random numbers are data.
+ir::Expr Typing::random(const ast::Call& c, const Place& place) {
+  if (!argument_count(c, 2, place)) return {};
+  std::vector<ir::Expr> args;
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string what = i == 0 ? "the seed" : "the counter";
+    ir::Expr v = with_index(false, [&] { return value_of_type(*c.args[i].value, ScalarType::u64, what, {}); });
+    if (!v.known()) return {};
+    args.push_back(std::move(v));
+  }
+  ir::Expr bits = ir::math_call(ir::random_function, std::move(args));
+  return in_index_ ? adapted(bits, place) : bits;
 }
 
 ir::Expr Typing::extremum(const ast::Call& c, ir::BinaryOp op, const Place& place, Hint hint) {

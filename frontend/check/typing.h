@@ -92,6 +92,7 @@ class Typing {
   ir::Expr conversion(const ast::Call& c, ir::ScalarType to, const Place& place);
   ir::Expr saturation(const ast::Call& c, const Place& place);
   ir::Expr math(const ast::Call& c, const std::string& name, size_t arity, const Place& place, Hint hint);
+  ir::Expr random(const ast::Call& c, const Place& place);
   ir::Expr extremum(const ast::Call& c, ir::BinaryOp op, const Place& place, Hint hint);
   ir::Expr adapted(ir::Expr e, const Place& place);
   bool argument_count(const ast::Call& c, size_t count, const Place& place);

@@ -1,4 +1,5 @@
 #include "ir/interpret/expr_code.h"
+#include "ir/random.h"
 
 #include "ir/print.h"
 #include "support/result.h"
@@ -453,6 +454,13 @@ IntCode<M> ExprCompiler<M>::logic(const Binary& b) {
 
 template <class M>
 IntCode<M> ExprCompiler<M>::integer_call(const Expr& e, const MathCall& c) {
+  if (c.function == random_function && c.args.size() == 2 && e.type() == ScalarType::u64)
+    return IntCode<M>([seed = integer(c.args[0]), counter = integer(c.args[1])](Mach& m) {
+      const Int s = seed(m), n = counter(m);
+      const Int out = M::integer(static_cast<int64_t>(
+          random_bits(static_cast<uint64_t>(M::nominal_int(s)), static_cast<uint64_t>(M::nominal_int(n)))));
+      return M::sure(s) && M::sure(n) ? out : M::doubtful(out);
+    });
   const MathRow* row = find_math(c.function);
   if (!row || !row->integers || static_cast<size_t>(row->arity) != c.args.size()) {
     refuse("the math function `" + c.function + "` has no row for integers");

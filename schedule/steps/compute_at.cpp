@@ -6,7 +6,8 @@
 // The needed box of an iteration is inferred; loops of one iteration disappear; where the box reaches outside of what p
 // had computed, a condition stands at the leaf. Boxes of different iterations may overlap (a halo): then the leaf is
 // `recomputed`.
-// Memory: registers for a constant box up to the limit, else dram.
+// Memory: registers for a constant box up to the limit, else dram. A name in front of several, as `blk` of `blk.m` and `blk.o`, is
+// all of them, consumers first.
 //
 // Refused: p is an output, or its loops were changed before; something outside L reads p, or nothing does; L is one of
 // p's own loops or a vector loop; registers for a box that is not constant.
@@ -27,10 +28,12 @@ Result<Done> compute_at_step(Step& step) {
     memory = *asked;
   }
   for (const Term& term : step.call.operands) {
-    Result<StageId> stage = find_stage(step, term);
-    if (!stage) return stage.errors();
-    Result<Done> done = compute_at_loop(step, *stage, *loop, memory);
-    if (!done) return done;
+    Result<std::vector<StageId>> stages = find_stages(step, term);
+    if (!stages) return stages.errors();
+    for (StageId stage : *stages) {
+      Result<Done> done = compute_at_loop(step, stage, *loop, memory);
+      if (!done) return done;
+    }
   }
   return Done{};
 }

@@ -23,7 +23,7 @@ void put_in_axes(std::vector<Axis>& axes, const Put& put) {
 void put_in_reducer(Reducer& r, const Put& put) {
   for (ReducerField& f : r.fields)
     for (Expr& e : f.extents) put(e);
-  for (std::vector<ReducerLine>* lines : {&r.identity, &r.combine})
+  for (std::vector<ReducerLine>* lines : {&r.identity, &r.combine, &r.whole})
     for (ReducerLine& l : *lines) put(l.value);
 }
 

@@ -144,28 +144,32 @@ Result<Done> vectors_stay(const Step& step, const Chain& chain, const std::vecto
   return Done{};
 }
 
-// Map loops may run in any order unless an iteration reads what another one wrote.
-Result<Done> iterations_apart(const Step& step, const Chain& chain) {
+// Map loops may run in any order unless an iteration reads what another one wrote; the loops that lead from the one to the other keep
+// their order among themselves.
+Result<Done> iterations_apart(const Step& step, const Chain& chain, const std::vector<size_t>& order) {
   std::vector<BufferId> own = allocated_in(chain.inner);
   std::vector<Access> list = accesses(step.program, chain.inner);
-  std::vector<SymbolId> loops;
-  for (const StmtRef& l : chain.loops) loops.push_back(std::get<For>(l->form).loop);
+  std::vector<SymbolId> symbols;
+  std::vector<For> loops;
+  for (const StmtRef& l : chain.loops) {
+    loops.push_back(std::get<For>(l->form));
+    symbols.push_back(loops.back().loop);
+  }
   const Facts at = facts_at(step.program, chain.outer);
   for (const Access& w : list) {
     if (!w.writes || std::find(own.begin(), own.end(), w.buffer) != own.end()) continue;
-    for (const Access& r : list)
-      if (r.reads && !r.combines && r.buffer == w.buffer && !steps_apart(r, w, loops, at))
-        return step.refusal(codes::order_matters, "iterations read `" + buffer_name(step.program, w.buffer) +
-                                                      "`, which others of them write");
-  }
-  for (const LeafSite& site : leaves(chain.inner))
-    for (size_t i = 0; i < site.leaf().bindings.size(); ++i) {
-      const AxisClass cls = step.program.stage(site.leaf().stage).axes[i].cls;
-      if (cls != AxisClass::scan && cls != AxisClass::scan_reverse) continue;
-      if (std::any_of(loops.begin(), loops.end(), [&](SymbolId s) { return mentions(site.leaf().bindings[i], s); }))
-        return step.refusal(codes::order_matters,
-                            "`" + step.program.stage(site.leaf().stage).name + "` is a scan; its loop keeps its place");
+    for (const Access& r : list) {
+      if (!r.reads || r.combines || r.buffer != w.buffer || steps_apart(r, w, symbols, at)) continue;
+      std::vector<bool> apart(loops.size(), false);
+      keep_apart(r, w, loops, at, apart);
+      std::vector<size_t> carrying;
+      for (size_t i : order)
+        if (!apart[i]) carrying.push_back(i);
+      if (std::is_sorted(carrying.begin(), carrying.end())) continue;
+      return step.refusal(codes::order_matters,
+                          "iterations read `" + buffer_name(step.program, w.buffer) + "`, which others of them write");
     }
+  }
   return Done{};
 }
 
@@ -231,7 +235,7 @@ Result<Done> reorder_step(Step& step) {
 
   std::vector<BufferId> reassociated;
   for (Result<Done> check : {bounds_hold(step, chain, order), vectors_stay(step, chain, order),
-                             iterations_apart(step, chain), order_is_free(step, chain, order, reassociated)})
+                             iterations_apart(step, chain, order), order_is_free(step, chain, order, reassociated)})
     if (!check) return check;
 
   // Inside out: the innermost body, then loops and regions in their new order.

@@ -1,4 +1,4 @@
-// rfactor S.L [by n [into o, v]] [as p]
+// rfactor S.L [by n [into o, v]] [as p] [with of]
 //
 //   reduce S[i] by R { for K { for L { S[i] R= body } } }
 //     ->  alloc p[i, L] ; reduce p[i, lo .. hi] by R { for K { for L { p[i, L] R= body } } }
@@ -8,8 +8,11 @@
 // then one axis for each loop of the reduction, L among them as a map axis; its loops carry the names of S's. p stands
 // just before S and counts as untouched.
 //
+// `with of` computes the partial results by the reducer's whole-range form: each line of `of[j] x { .. }` becomes a stage `p.line`
+// with a nest of its own, and S combines the fields of each block.
+//
 // Refused: L carries no reduction, or is not serial; the reducer does not commute and L is not the outermost loop of
-// the reduction; the reducer is inexact and the header does not allow `reassociate`; something else is computed inside
+// the reduction; the reducer is inexact and the header does not allow `reassociate`; `with of`, and the reducer has no such form; something else is computed inside
 // the reduction.
 #include "schedule/legality.h"
 #include "schedule/loops.h"
@@ -47,9 +50,12 @@ Result<Done> rfactor_step(Step& step) {
     if (!split) return split.errors();
     loop = split->inner;
   }
-  Result<StageId> done = rfactor_loop(step, *loop, (*name)[0]);
-  if (!done) return done.errors();
-  return Done{};
+  bool of = has(step.call, "with");
+  if (of && step.call.with.at("with")[0].text != "of")
+    return Diagnostic(codes::wrong_operands, step.call.with.at("with")[0].place,
+                      "`rfactor` is `with of`, or without `with`")
+        .with_help("`with of` computes partial results by the reducer's whole-range form");
+  return rfactor_loop(step, *loop, (*name)[0], of);
 }
 
 }  // namespace heddle::schedule

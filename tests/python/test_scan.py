@@ -66,6 +66,8 @@ PLAIN = """
 op decay(a: f32, x: f32[n, m]) -> y: f32[n, m] { scan i { y[i, j] = a * (y[i - 1, j] or 0) + x[i, j] } }
 schedule decay.lanes on cpu { vectorize y.j by 8 }
 schedule decay.threads on cpu { parallel y.j }
+schedule decay.columns on cpu { split y.j by 4 into jo, ji; reorder y.jo, y.i, y.ji; vectorize y.ji; parallel y.jo }
+schedule decay.each on cpu { reorder y.j, y.i; unroll y.i by 2; parallel y.j }
 op back(a: f32[n], x: f32[n, m]) -> y: f32[n, m] { scan i reverse { y[i, j] = a[i] * (y[i + 1, j] or 1) + x[i, j] } }
 schedule back.lanes on cpu { split y.j by 4 into jo, ji; vectorize y.ji; unroll y.jo by 2 }
 op along_the_last(x: f32[n, m]) -> y: f32[n, m] { scan j { y[i, j] = max(y[i, j - 1] or -inf, x[i, j]) } }

@@ -1,5 +1,7 @@
 """Reductions, data movement, optimisers and integer products of the standard library, on every schedule and target."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -107,3 +109,21 @@ def test_matmul_i8(rng, m, k, n):
     a, b = rng.integers(-128, 128, (m, k)).astype(np.int8), rng.integers(-128, 128, (k, n)).astype(np.int8)
     wanted = a.astype(np.int32) @ b.astype(np.int32)
     every_schedule(hd.std.quant.matmul_i8, a, b, check=lambda out: np.testing.assert_array_equal(out, wanted))
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (9,), (3, 17), (2, 3, 33), (5, 0)])
+def test_cumsum(rng, shape):
+    x = rng.standard_normal(shape, dtype=np.float32)
+    agrees(hd.std.reduce.cumsum, x, exact=np.cumsum(x.astype(np.float64), axis=-1))
+    n = rng.integers(-100, 100, shape).astype(np.int32)
+    every_schedule(hd.std.reduce.cumsum, n, check=lambda out: np.testing.assert_array_equal(out, np.cumsum(n, axis=-1)))
+    low = x.astype(ml_dtypes.bfloat16)  # summed in f32
+    wanted = np.cumsum(low.astype(np.float32), axis=-1).astype(ml_dtypes.bfloat16)
+    every_schedule(hd.std.reduce.cumsum, low, check=lambda out: np.testing.assert_array_equal(out, wanted))
+
+
+@pytest.mark.parametrize("shape", [(1,), (9,), (3, 17), (2, 3, 33), (0, 4)])
+def test_gelu(rng, shape):
+    x = (rng.standard_normal(shape) * 3).astype(np.float32)
+    exact = np.array([v / 2 * (1 + math.erf(v / math.sqrt(2))) for v in x.astype(np.float64).ravel()]).reshape(shape)
+    agrees(hd.std.nn.gelu, x, exact=exact)

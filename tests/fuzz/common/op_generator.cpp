@@ -42,8 +42,8 @@ class Generator {
     if (outputs_.size() > 1)
       for (size_t i = 0; i < outputs_.size(); ++i)
         outputs += (i ? ", " : "") + outputs_[i] + (i + 1 == outputs_.size() ? ")" : "");
-    out_.text = reducers_ + "op f(" + params + ")" + (outputs_.empty() ? "" : " -> " + outputs) + " {\n" + requires_ +
-                body_ + "}\n";
+    out_.text = reducers_ + helper_ + "op f(" + params + ")" + (outputs_.empty() ? "" : " -> " + outputs) + " {\n" +
+                requires_ + body_ + "}\n";
     return out_;
   }
 
@@ -231,7 +231,7 @@ class Generator {
         {&Generator::map, 10},       {&Generator::reduction, 10}, {&Generator::extremum, 2},
         {&Generator::quantifier, 2}, {&Generator::triangle, 2},   {&Generator::conditional, 2},
         {&Generator::data_range, 2}, {&Generator::state, 3},      {&Generator::concat, 2},
-        {&Generator::prefix, 1},
+        {&Generator::prefix, 1},     {&Generator::scan, 5},       {&Generator::called, 3},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;
@@ -253,6 +253,75 @@ class Generator {
   const char* reducer() { return r_.pick({"sum", "sum", "max", "min", "sum", "prod"}); }
   void define(const std::string& name, const std::vector<std::string>& dims) {
     tensors_.push_back({name, dims, false});
+  }
+
+  // A block of one to three stages; each reads some of them a step back, those above also at the same step.
+  bool scan(const std::string& name) {
+    const std::string dim = r_.pick({"m", "n"});
+    const bool reverse = r_.chance(40);
+    std::vector<Tensor> block;
+    for (int i = 1 + r_.below(3); i > 0; --i) {
+      Tensor t{name + std::string(1, static_cast<char>('a' + block.size())), {dim}};
+      if (r_.chance(70)) t.dims.insert(t.dims.begin() + r_.below(2), dim == "m" ? "n" : "m");
+      block.push_back(t);
+    }
+    has("scan");
+    std::string text = std::string("scan ti ") + (reverse ? "reverse " : "") + "{";
+    for (size_t i = 0; i < block.size(); ++i) {
+      std::vector<std::string> vars = indices(block[i].dims);
+      where_.clear();
+      for (size_t d = 0; d < vars.size(); ++d) {
+        if (block[i].dims[d] == dim) vars[d] = "ti";
+        where_[vars[d]] = block[i].dims[d];
+      }
+      std::string right;
+      if (r_.chance(30)) {
+        const std::string over = r_.pick({"m", "n", "k"});
+        right = std::string(r_.pick({"sum", "max", "min"})) + "[pi in 0 .. " + over + "] ";
+        where_["pi"] = over;
+      }
+      std::string value = expr(1 + r_.below(2));
+      for (int reads = 1 + r_.below(2); reads > 0; --reads) {
+        const size_t k = static_cast<size_t>(r_.below(static_cast<int>(block.size())));
+        value = "(" + value + r_.pick({" + ", " - ", " * "}) + step_back(block[k], dim, reverse, k < i) + ")";
+      }
+      text += (i ? "; " : " ") + left(block[i].name, vars, block[i].dims) + " = " + right + value;
+    }
+    line(text + " }");
+    tensors_.insert(tensors_.end(), block.begin(), block.end());
+    return true;
+  }
+
+  // `(s0a[ti - 1, bi] or 0.0)`; what is finished at this step may also be read there.
+  std::string step_back(const Tensor& t, const std::string& dim, bool reverse, bool finished) {
+    std::vector<std::string> parts;
+    for (const std::string& d : t.dims) {
+      std::string found = d == dim ? "ti" : "";
+      for (const auto& [v, over] : where_)
+        if (found.empty() && over == d) found = v;
+      if (found.empty()) return literal();
+      const int back = finished ? r_.below(2) : 1 + (r_.chance(15) ? 1 : 0);
+      if (d == dim && back > 0) found += (reverse ? " + " : " - ") + std::to_string(back);
+      parts.push_back(found);
+    }
+    return "(" + t.name + listed(parts) + " or " + literal() + ")";
+  }
+
+  // A call of an op of two stages on a tensor of two dims; the op is written once.
+  bool called(const std::string& name) {
+    std::vector<Tensor> known;
+    for (const Tensor& t : tensors_)
+      if (t.dims.size() == 2 && !t.composite) known.push_back(t);
+    if (known.empty()) return false;
+    has("call");
+    if (helper_.empty())
+      helper_ = "op g(v: " + type() + "[a, b]) -> w: " + type() +
+                "[a, b] {\n  top[i] = " + r_.pick({"max", "min", "sum"}) + "[j] v[i, j]\n  w[i, j] = v[i, j] " +
+                r_.pick({"-", "+", "*"}) + " (top[i - " + std::to_string(r_.below(2)) + "] or " + literal() + ")\n}\n";
+    const Tensor from = r_.pick(known);
+    line(name + " = g(" + from.name + ")");
+    define(name, from.dims);
+    return true;
   }
 
   bool map(const std::string& name) {
@@ -445,6 +514,7 @@ class Generator {
   RandomOp out_;
   ir::ScalarType type_ = ir::ScalarType::f32;
   std::vector<std::string> params_, outputs_;
+  std::string helper_;  // the op that `f` calls
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;
   std::vector<Tensor> tensors_;
