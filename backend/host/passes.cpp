@@ -138,6 +138,7 @@ ir::Program unroll_registers(ir::Program program) {
     if (!walks_registers(p, l->body, l->loop)) return {s};
     For out = *l;
     out.kind = LoopKind::unrolled;
+    out.prefetch.clear();  // nothing is ahead of what is written out
     return {ir::make_stmt(std::move(out), s->place)};
   });
   return program;
