@@ -39,8 +39,8 @@ BlockScope::~BlockScope() {
 }
 
 Lowering::Lowering(const Program& program, const Core& core, const EmitOptions& options)
-    : p_(program), core_(core), options_(options), index_texts_(k_.index_texts) {
-  k_.program = program;
+    : p_(prepared(program)), core_(core), options_(options), index_texts_(k_.index_texts) {
+  k_.program = p_;
 }
 
 void Lowering::fail(const Code& code, std::string message, std::string help, Place at) {

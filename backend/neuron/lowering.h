@@ -181,7 +181,10 @@ class Lowering {
   bool basic() const { return options_.profile == Profile::basic; }
   std::string loop_name(SymbolId loop) const;
 
-  const ir::Program& p_;
+  /// Loops that are none are gone, in boxes of buffers as well.
+  static ir::Program prepared(ir::Program program);
+
+  const ir::Program p_;
   const Core& core_;
   const EmitOptions& options_;
   NkiKernel k_;

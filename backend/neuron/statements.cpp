@@ -27,11 +27,13 @@ std::vector<Expr> conjuncts(const Expr& e) {
 bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "vector" || axis == "scalar"; }
 
 // Loops marked `unrolled` written out, the copies share their buffers, each with fresh memory; and loops of one iteration, which are none.
-Body written_out(const Body& body) {
-  return rewrite_body(body, [](const StmtRef& s) -> Body {
+// Boxes of buffers speak of the latter too: `gone` says what became of them, inner ones first.
+Body written_out(const Body& body, Substitution& gone) {
+  return rewrite_body(body, [&](const StmtRef& s) -> Body {
     const For* f = std::get_if<For>(&s->form);
     if (!f || f->kind == LoopKind::bound) return {s};
     if (is_constant(simplify(f->hi - f->lo), 1)) {
+      gone.push_back({f->loop, f->lo});
       Body out;
       for (const StmtRef& inner : f->body) out.push_back(substitute_loops(inner, {{f->loop, f->lo}}));
       return out;
@@ -47,6 +49,18 @@ Body written_out(const Body& body) {
 
 }  // namespace
 
+Program Lowering::prepared(Program program) {
+  Substitution gone;
+  program.body = written_out(program.body, gone);
+  for (Buffer& b : program.buffers)
+    for (BoxDim& d : b.box)
+      for (const auto& one : gone) {
+        d.lo = substitute(d.lo, {one});
+        d.hi = substitute(d.hi, {one});
+      }
+  return program;
+}
+
 Result<NkiKernel> Lowering::run() {
   facts_ = facts_of(p_);
   for (const Symbol& s : p_.symbols)
@@ -56,7 +70,6 @@ Result<NkiKernel> Lowering::run() {
           fail(codes::open_dim, "the dim `" + s.name + "` is not fixed",
                "compile with arrays of known extents, or fix it: `--fix " + s.name + "=..`", s.place);
   if (!failure_.empty()) return failure_;
-  k_.program.body = written_out(p_.body);
   placed_.resize(p_.buffers.size());
   find_partition_dims();
   parameters();
