@@ -316,7 +316,7 @@ class Resolver {
       inner[d.params[i].name] = call.operands[i];
     }
     const int made = ++expansions_[d.name];
-    const std::string own = d.name + (made > 1 ? std::to_string(made) : "") + "_";
+    const std::string own = d.name.substr(d.name.rfind('.') + 1) + (made > 1 ? std::to_string(made) : "") + "_";
     make_private(d.lines, own, inner);
     expanded_from_.emplace_back(call.place, d.name);
     Result<Done> done = lines(d.lines, inner);
@@ -413,7 +413,7 @@ class Resolver {
   // The names of a step of the called op's schedule as the caller has them.
   void place(StepCall& call, const InlinedCall& c) {
     auto path = [&](Term& t) {
-      if (t.kind != Term::Kind::path) return;
+      if (t.kind != Term::Kind::path || t.text.find('#') != std::string::npos) return;  // of a `contraction`
       auto tensor = std::find_if(c.tensors.begin(), c.tensors.end(), [&](const auto& p) { return p.first == t.text; });
       const bool buffers = call.name == "cache" || call.name == "layout" || call.name == "prefetch";
       t.text = tensor != c.tensors.end() && buffers ? tensor->second : c.prefix + "." + t.text;

@@ -1,5 +1,7 @@
 """Imports: files beside the importing one, the standard library, what goes wrong; constants of modules."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def test_files_import_each_other(tmp_path):
     x = np.arange(5, dtype=np.float32)
     np.testing.assert_array_equal(m.f(x), 4 * x + 0.5)
     text = m.f.compile(x, schedule="s").program
-    assert "for a.y.v in 0 .. 8 vector" in text and "for y.y.v in 0 .. 4 vector" in text
+    assert re.search(r"for a\.y\.\w*v in 0 \.\. 8 vector", text) and re.search(r"for y\.y\.\w*v in 0 \.\. 4 vector", text)
 
 
 def test_the_standard_library(rng):
