@@ -7,18 +7,15 @@ namespace heddle::ir {
 bool folds(const Buffer& buffer, size_t dim) {
   if (!buffer.layout || dim >= buffer.layout->from.size()) return false;
   const SymbolId from = buffer.layout->from[dim];
-  bool kept = false, cut = false;
+  bool kept = false;
   for (const Expr& to : buffer.layout->to)
     walk(to, [&](const Expr& e) {
       const Binary* b = e.as<Binary>();
-      if (b && b->op == BinaryOp::mod && mentions(b->left, from)) {
-        cut = true;
-        return false;
-      }
+      if (b && b->op == BinaryOp::mod && mentions(b->left, from)) return false;
       if (const Var* v = e.as<Var>()) kept |= v->symbol == from;
       return true;
     });
-  return cut && !kept;
+  return !kept;
 }
 
 bool folds(const Buffer& buffer) {

@@ -76,10 +76,13 @@ void Emitter::part_of_nest(const std::vector<ir::StmtRef>& nest, size_t level, c
   if (level + 1 == nest.size()) {
     counted(loop.loop, begin, end, lo, false, [&] { body(loop.body); });
   } else {
-    Value *each = below[level], *zero = b_.getInt64(0);
-    Value* first = b_.CreateUDiv(begin, each);
-    Value* last = b_.CreateUDiv(b_.CreateSub(end, b_.getInt64(1)), each);
-    counted(loop.loop, first, b_.CreateNSWAdd(last, b_.getInt64(1)), lo, false, [&] {
+    Value *each = below[level], *zero = b_.getInt64(0), *one = b_.getInt64(1);
+    // A range without iterations is one of a nest that has none: nothing may be divided by their number.
+    Value* divisor = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, each, one);
+    Value* first = b_.CreateUDiv(begin, divisor);
+    Value* past = b_.CreateAdd(b_.CreateUDiv(b_.CreateSub(end, one), divisor), one);
+    Value* stop = b_.CreateSelect(b_.CreateICmpSLT(begin, end), past, first);
+    counted(loop.loop, first, stop, lo, false, [&] {
       Value* at = f_.symbols[loop.loop.value].v;
       Value* start = b_.CreateNSWMul(lo ? b_.CreateSub(at, lo) : at, each);
       Value* from = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, b_.CreateSub(begin, start), zero);

@@ -60,7 +60,7 @@ TEST(Split, refusals) {
   Diagnostics step = refused(matmul, "splt c.i by 4");
   EXPECT_EQ(step[0].code, "HD0301");
   EXPECT_EQ(step[0].help, "did you mean `split`?");
-  EXPECT_EQ(refused(matmul, "apply rows to acc")[0].code, "HD0302");
+  EXPECT_EQ(refused(matmul, "apply rows to acc")[0].code, "HD0304");
 }
 
 TEST(Split, over_and_over_meets_a_limit) {

@@ -117,7 +117,13 @@ Run run(const Program& program, const Dims& dims, uint64_t seed) {
     ArrayRef a;
     a.type = b.type;
     int64_t size = 1, stride = 1;
-    for (const BoxDim& d : b.box) a.extents.push_back(*constant_value(substitute(d.hi, given)));
+    size_t next = 0;
+    for (size_t axis = 0; axis < (b.groups.empty() ? b.box.size() : b.groups.size()); ++axis) {
+      int64_t extent = 1;
+      for (int part = b.groups.empty() ? 1 : b.groups[axis]; part-- > 0; ++next)
+        extent *= *constant_value(substitute(b.box[next].hi, given));
+      a.extents.push_back(extent);
+    }
     a.strides.resize(a.extents.size());
     for (size_t d = a.extents.size(); d-- > 0;) {
       a.strides[d] = stride;
