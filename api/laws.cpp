@@ -41,7 +41,8 @@ class Draw {
     for (int64_t i = 0; i < v.count(); ++i) {
       unsigned char* at = v.bytes.data() + i * ir::scalar_bytes(v.type);
       if (ir::is_float(v.type)) {
-        const uint64_t bits = ir::encode_float(v.type, 0.25 + static_cast<double>(next() % 1'000'003) / 262144);
+        const uint64_t bits =
+            ir::encode_float(v.type, 0.25 + std::ldexp(static_cast<double>(next() % (uint64_t{1} << 40)), -38));
         std::memcpy(at, &bits, static_cast<size_t>(ir::scalar_bytes(v.type)));
       } else if (v.type == ir::ScalarType::boolean) *at = next() % 2;
       else {

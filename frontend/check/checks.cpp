@@ -111,8 +111,13 @@ void OpChecker::check_data(const Access& access, size_t k) {
     inside = ir::both(ends_inside(whole->lo, box.lo, box.hi), ends_inside(whole->hi, box.lo, box.hi));
     scope_.bounded.insert(whole->symbol);
   }
-  if (guard.known()) {
-    inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
+  // At data in a range of data: no proof joins the loops of the check to those of the read either.
+  const bool over_data =
+      has_load(sub) && std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
+        return ir::mentions(sub, i.symbol) && i.lo.known() && (has_load(i.lo) || has_load(i.hi));
+      });
+  if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
+  if (guard.known() || over_data) {
     if (scope_.guarded.empty() || scope_.guarded.back().place.begin != access.place.begin ||
         scope_.guarded.back().buffer != access.buffer)
       scope_.guarded.push_back(access);
