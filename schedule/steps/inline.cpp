@@ -111,6 +111,7 @@ Result<Done> inline_one(Step& step, StageId stage) {
   replace(p, nest, {});
   replace(p, alloc.back(), {});
   consume(step, row.name, "inlined");
+  p.stages[stage.value].writes.clear();  // its buffer is gone
 
   std::vector<BoxDim> box = p.buffer(buffer).box;
   p.body = map_loads(p.body, {buffer}, [&](const Expr&, const Load& l) {
