@@ -199,7 +199,8 @@ def test_kernels():
     with pytest.raises(hd.Error) as e:
         hd.std.nn.softmax.compile(x, target="neuron/trn2", profile="half")
     assert e.value.code == "HD0614"
-    assert hd.std.nn.softmax.compile(hd.spec("f32", "r", "cols"), target="neuron/trn3", fix={"r": 3, "cols": 4}).target == "neuron/trn3"
+    k = hd.std.linalg.matmul.compile(hd.spec("f32", "m", "k"), hd.spec("f32", "k", "n"), target="neuron/trn3", fix={"m": 3, "k": 4, "n": 5})
+    assert (k.target, k.schedule) == ("neuron/trn3", "neuron_panels")
 
 
 def test_auto_says_why_it_runs_on_the_host(caplog, monkeypatch):
