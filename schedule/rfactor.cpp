@@ -31,6 +31,7 @@ StmtRef combining_region(Step& step, const Reduction& r, const Partial& made, bo
     if (r.reduces[i] && i != r.at) continue;
     For l = r.loops[i];
     l.kind = LoopKind::serial;
+    l.axis.clear();
     l.body = {inner};
     inner = make_stmt(std::move(l), r.region->place);
   }

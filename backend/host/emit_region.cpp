@@ -22,11 +22,13 @@ int lanes_below(const ir::Body& body) {
   ir::walk(body, [&](const ir::StmtRef& s) {
     const auto* loop = std::get_if<ir::For>(&s->form);
     if (loop && loop->kind == ir::LoopKind::vector && lanes == 1)
-      if (const int64_t* n = ir::constant_value(ir::simplify(loop->hi - loop->lo))) lanes = static_cast<int>(*n);
+      if (const int64_t* n = ir::constant_value(ir::simplify(loop->hi - loop->lo)); n && *n > 1)
+        lanes = static_cast<int>(*n);
     const auto* call = std::get_if<ir::Call>(&s->form);
     if (call && lanes == 1 && !call->windows[0].ranges.empty()) {
       const ir::Range& last = call->windows[0].ranges.back();
-      if (const int64_t* n = ir::constant_value(ir::simplify(last.hi - last.lo))) lanes = static_cast<int>(*n);
+      if (const int64_t* n = ir::constant_value(ir::simplify(last.hi - last.lo)); n && *n > 1)
+        lanes = static_cast<int>(*n);
     }
     return lanes == 1;
   });

@@ -56,13 +56,19 @@ Result<Done> bind_step(Step& step) {
     if (!legal) return legal;
     for (const LeafSite& site : leaves(loop_of(path).body)) {
       const Stage& row = step.program.stage(site.leaf().stage);
-      for (size_t i = 0; i < row.axes.size(); ++i)
+      for (size_t i = 0; i < row.axes.size(); ++i) {
+        if (row.axes[i].cls == AxisClass::scatter && mentions(site.leaf().bindings[i], loop))
+          return step
+              .refusal(codes::overlapping_writes,
+                       "iterations of `" + name + "` may combine into the same cells of `" + row.name + "`")
+              .with_help("bind a loop inside it");
         if ((row.axes[i].cls == AxisClass::scan || row.axes[i].cls == AxisClass::scan_reverse) &&
             mentions(site.leaf().bindings[i], loop))
           return step
               .refusal(codes::runs_a_reduction, "`" + name + "` carries the scan of `" + row.name +
                                                     "`: each iteration reads what the one before it computed")
               .with_help("bind a loop inside it");
+      }
     }
     std::vector<StmtRef> regions = of_tile ? carried(step.program, path) : std::vector<StmtRef>{};
     for (const StmtRef& s : regions) {

@@ -57,8 +57,7 @@ Result<Product> product_of(const Step& step, const Term& operand) {
   const Leaf& leaf = nest->leaf();
   const Place made_at = nest->chain.back()->place;
   auto refuse = [&](std::string why) {
-    return step.refusal(codes::other_meaning, name + " " + std::move(why))
-        .label(made_at, "it is computed here");
+    return step.refusal(codes::other_meaning, name + " " + std::move(why)).label(made_at, "it is computed here");
   };
   const Reducer* reducer = leaf.reducer.empty() ? nullptr : p.reducer(leaf.reducer);
   const Binary* mul = leaf.assigns[0].value.as<Binary>();

@@ -138,8 +138,8 @@ int run(const Arguments& a) {
                                  .dump(1)
                           << "\n";
   std::cout << c.texts << " texts, " << c.parsed << " parsed, " << c.programs << " programs, " << c.safe
-            << " shown safe, " << c.compiled << " compiled, " << c.ran << " ran, " << findings << " findings in "
-            << static_cast<int>(wall() - start) << " s\n";
+            << " shown safe, " << c.unproved << " not, " << c.compiled << " compiled, " << c.ran << " ran, " << findings
+            << " findings in " << static_cast<int>(wall() - start) << " s\n";
   return findings ? 1 : 0;
 }
 

@@ -8,7 +8,7 @@
 namespace heddle::fuzz {
 
 struct Counts {
-  int64_t texts = 0, parsed = 0, programs = 0, safe = 0, compiled = 0, ran = 0;
+  int64_t texts = 0, parsed = 0, programs = 0, safe = 0, unproved = 0, compiled = 0, ran = 0;
 };
 
 /// What is wrong with the pipeline on this text, or empty. Crashes, hangs and touched fences end the process instead.

@@ -77,7 +77,8 @@ program product(in a: bf16[m, k] in dram, in b: bf16[k, n] in dram, out c: f32[m
 )";
 }
 
-const std::string loads = "call amx_load_bf16(ta[16*it .. 16*it + 16, 32*po .. 32*po + 32], ap[16*it .. 16*it + 16, 32*po .. 32*po + 32])";
+const std::string loads =
+    "call amx_load_bf16(ta[16*it .. 16*it + 16, 32*po .. 32*po + 32], ap[16*it .. 16*it + 16, 32*po .. 32*po + 32])";
 
 std::string assembly_of(const std::string& text) {
   Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
@@ -129,8 +130,9 @@ TEST(Tiles, a_product_of_two_by_two_tiles) {
 
 // One plain leaf that touches a tile, and all of it runs as what it means.
 TEST(Tiles, a_leaf_that_writes_tiles) {
-  const std::vector<std::string> lines = tile_lines(assembly_of(product(
-      "for ta.ii in 0 .. 16 { for ta.p in 0 .. 32 { at ta(i = 16*it + ii, p = 32*po + p) { ta[i, p] = ap[i, p] } } }")));
+  const std::vector<std::string> lines =
+      tile_lines(assembly_of(product("for ta.ii in 0 .. 16 { for ta.p in 0 .. 32 { at ta(i = 16*it + ii, p = 32*po + "
+                                     "p) { ta[i, p] = ap[i, p] } } }")));
   EXPECT_TRUE(lines.empty());
 }
 

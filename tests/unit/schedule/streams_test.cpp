@@ -39,7 +39,8 @@ TEST(WriteBack, of_a_reduction_into_the_output) {
                  "split y.r by 4\nreorder y.ro, y.c, y.ri\ncache y in registers at y.ro as part\nvectorize part.ri",
                  row_sizes);
   check_schedule("op f(x: f32[rows, cols]) -> y: f32[rows] { y[r] = max[c where c < r] x[r, c] }",
-                 "split y.r by 4\ncache y in registers at y.ro as part\nsplit part.c by 5\nsplit y.r by 3 into ra, rb", row_sizes);
+                 "split y.r by 4\ncache y in registers at y.ro as part\nsplit part.c by 5\nsplit y.r by 3 into ra, rb",
+                 row_sizes);
 }
 
 TEST(WriteBack, of_a_temporary_that_is_read_elsewhere) {
