@@ -1,4 +1,5 @@
 // The handles of heddle.h: thin, each calls one function of the story in compile.cpp.
+// Over 500 lines, as it is one list: a handle is a few lines, and none of them decides anything.
 #include <algorithm>
 #include <chrono>
 #include <fstream>

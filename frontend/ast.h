@@ -2,6 +2,8 @@
 // words, types are not known, and `x[i]` may be a tensor, a state or (in a schedule) a window.
 //
 // Depth is bounded (limits::nesting + limits::chain levels), so plain recursion over it is safe.
+//
+// Over 500 lines: the forms refer to each other, and are read side by side with the grammar.
 #pragma once
 
 #include <memory>

@@ -2,6 +2,8 @@
 //
 // The grammar is LL(1), so the generated parser decides every choice by one token and never predicts: no DFA to warm up,
 // no second pass with full LL.
+//
+// Over 500 lines: lexer errors, recovery and wording share the same state, the parse at hand.
 #include "frontend/parse.h"
 
 #include <algorithm>

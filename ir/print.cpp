@@ -1,5 +1,7 @@
 // Text of programs. The grammar reads back whatever stands here; precedences follow the grammar's ladder, so parentheses appear
 // only where needed.
+//
+// Over 500 lines: one printer for the one text; its parts share the names and the precedence at hand.
 #include "ir/print.h"
 
 #include <charconv>

@@ -1,3 +1,5 @@
+// The call path of kernels from Python, by hand: a vectorcall type that reads arrays where they lie. Over 500 lines, as conversion, call and
+// the texts of a kernel are one type.
 #include "python/kernel_object.h"
 
 #include <pybind11/stl.h>

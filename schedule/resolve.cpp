@@ -1,3 +1,5 @@
+// From the lines of a schedule to steps: `tune`, `let`, `if`, derived steps, `apply`. Over 500 lines: all of them evaluate terms in one scope
+// and expand into one list.
 #include "schedule/resolve.h"
 
 #include <algorithm>

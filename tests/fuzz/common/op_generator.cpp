@@ -1,5 +1,6 @@
 // How an op comes about: inputs first, then stages, each of a kind (a row of `kinds`) that reads what stands before it, then results.
 // A kind that does not fit the op's element type or what there is to read gives way to another one.
+// Over 500 lines, as it is one table of kinds with a function for each.
 #include "tests/fuzz/common/op_generator.h"
 
 #include <algorithm>
