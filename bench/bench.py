@@ -50,6 +50,16 @@ def copy_seconds(moved):
 FLOPS_OF_EXP = 24  # a polynomial of 12 operations, in a unit that counts an FMA as two
 
 
+def runs(peer, what):
+    """Whether a peer does the case at all: one that fails is left out, with a line that says so."""
+    try:
+        peer()
+        return True
+    except Exception as e:  # any library's own kind
+        print(f"{what} is left out: {str(e).strip().splitlines()[0]}", file=sys.stderr, flush=True)
+        return False
+
+
 def measure(case, threads, peak):
     row = {"case": case.name, "family": case.family, "op": case.op, "shape": case.shape, "dtype": case.dtype, "threads": threads,
            "schedule": None, "skipped": None}
@@ -60,7 +70,7 @@ def measure(case, threads, peak):
     if built.check:
         error, bound = built.check()
         row["max_error"], row["ok"] = error, error <= bound
-    names = list(built.peers)
+    names = [n for n in built.peers if runs(built.peers[n], f"{case.name}: {n}")]
     times = time_in_turns([built.run] + [built.peers[n] for n in names])
     compute, memory = (built.flops + FLOPS_OF_EXP * built.exps) / peak, copy_seconds(built.bytes) / threads
     row["us"] = times[0] * 1e6
