@@ -262,9 +262,9 @@ class Maker:
                                 x, w, stride=stride, padding=pad, groups=groups, dilation=dilation),
                             stride=stride, padding=pad, groups=groups, dilation=dilation, flops=2.0 * cout * cin // groups * k * k * o * o,
                             moved=4.0 * (cin * size * size + cout * cin // groups * k * k + cout * o * o))
-        yield self.case("convolution", "nn.conv2d_nhwc", "56x56 64->64 3x3 s1", lambda: (self.normal(1, 56, 56, 64), self.normal(64, 64, 3, 3)),
+        yield self.case("convolution", "nn.conv2d_nhwc", "56x56 64->64 3x3 s1", lambda: (self.normal(1, 56, 56, 64), self.normal(3, 3, 64, 64)),
                         torch=lambda t, x, w: (lambda x, w: lambda: t.nn.functional.conv2d(x, w, padding=1))(
-                            x.permute(0, 3, 1, 2), w.to(memory_format=t.channels_last)),
+                            x.permute(0, 3, 1, 2), w.permute(3, 2, 0, 1).contiguous(memory_format=t.channels_last)),
                         padding=1, flops=2.0 * 64 * 64 * 9 * 56 * 56, moved=4.0 * (2 * 64 * 56 * 56 + 64 * 64 * 9))
 
     def attentions(self):
