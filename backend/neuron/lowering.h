@@ -227,6 +227,11 @@ struct BlockScope {
   size_t counts, loaded;
 };
 
+/// Whether the leaf is reduced over the loop.
+bool is_reduce_loop(const ir::Program& p, const ir::Leaf& l, ir::SymbolId loop);
+/// The parts of a conjunction; none of a condition that is none.
+std::vector<Expr> conjuncts(const Expr& e);
+
 /// hi - lo without the common part: `min(128, n - 128*ro)`.
 Expr extent(const Expr& lo, const Expr& hi);
 /// A number as Python text that reads back exactly as f32.

@@ -26,23 +26,6 @@ bool operation_of(const Program& p, const std::string& reducer, Operation& out) 
   }
 }
 
-bool reduce_bound(const Program& p, const Leaf& l, SymbolId loop) {
-  const Stage& stage = p.stage(l.stage);
-  for (size_t i = 0; i < stage.axes.size(); ++i)
-    if (stage.axes[i].cls == AxisClass::reduce && mentions(l.bindings[i], loop)) return true;
-  return false;
-}
-
-std::vector<Expr> conjuncts(const Expr& e) {
-  if (!e.known()) return {};
-  if (const Binary* b = e.as<Binary>(); b && b->op == BinaryOp::logical_and) {
-    std::vector<Expr> out = conjuncts(b->left), more = conjuncts(b->right);
-    out.insert(out.end(), more.begin(), more.end());
-    return out;
-  }
-  return {e};
-}
-
 }  // namespace
 
 // What a region needs: its leaves with their paths, sorted into loops of the text and bound loops.
@@ -103,7 +86,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   const Survey::Site& site = found.sites[0];
   const Leaf& l = *site.leaf;
   bool on_pe = false;
-  for (const For* f : bound_) on_pe |= f->axis == "partition" && reduce_bound(p_, l, f->loop);
+  for (const For* f : bound_) on_pe |= f->axis == "partition" && is_reduce_loop(p_, l, f->loop);
   std::vector<SymbolId> maps, reduces;
   const Stmt* below_maps = site.path.front().get();
   std::vector<const For*> inner_bound;
@@ -111,9 +94,9 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     const For* f = std::get_if<For>(&site.path[i]->form);
     if (!f) continue;
     if (f->kind == LoopKind::bound && (f->axis == "partition" || f->axis == "free")) {
-      on_pe |= f->axis == "partition" && reduce_bound(p_, l, f->loop);
+      on_pe |= f->axis == "partition" && is_reduce_loop(p_, l, f->loop);
       inner_bound.push_back(f);
-    } else if (reduce_bound(p_, l, f->loop)) {
+    } else if (is_reduce_loop(p_, l, f->loop)) {
       reduces.push_back(f->loop);
     } else {
       maps.push_back(f->loop);
@@ -133,13 +116,13 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   all.insert(all.end(), inner_bound.begin(), inner_bound.end());
   Axes axes;
   for (const For* f : all) {
-    if (reduce_bound(p_, l, f->loop)) continue;
+    if (is_reduce_loop(p_, l, f->loop)) continue;
     (f->axis == "free" ? axes.free : axes.partition) = BoundLoop{f->loop, f->lo, f->hi};
   }
   std::set<uint32_t> inside;
   for (const StmtRef& s : site.path)
     if (const For* f = std::get_if<For>(&s->form))
-      if (reduce_bound(p_, l, f->loop)) inside.insert(f->loop.value);
+      if (is_reduce_loop(p_, l, f->loop)) inside.insert(f->loop.value);
   std::vector<Expr> guards, outer, mask;
   for (const Expr& g : conjuncts(l.predicate)) {
     bool here = true;
@@ -168,7 +151,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   for (const StmtRef& s : site.path)
     if (const For* f = std::get_if<For>(&s->form)) {
       const int64_t* c = constant_value(simple(extent(f->lo, f->hi)));
-      if (c && *c <= 0 && reduce_bound(p_, l, f->loop)) empty = true;
+      if (c && *c <= 0 && is_reduce_loop(p_, l, f->loop)) empty = true;
     }
   bool on_chip = placed_[buffer.value].on_chip;
   bool simple_place = maps.empty() && found.sites.size() == 1;
@@ -177,7 +160,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     Facts before = facts_;
     for (const StmtRef& s : site.path)
       if (const For* f = std::get_if<For>(&s->form)) {
-        if (reduce_bound(p_, l, f->loop) && !prove(facts_, less(f->lo, f->hi))) runs = false;
+        if (is_reduce_loop(p_, l, f->loop) && !prove(facts_, less(f->lo, f->hi))) runs = false;
         facts_.add_range(f->loop, f->lo, f->hi);
       }
     for (const Expr& g : conjuncts(l.predicate)) {
@@ -186,7 +169,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       if (!known) {
         Substitution first;
         for (const StmtRef& s : site.path)
-          if (const For* f = std::get_if<For>(&s->form); f && reduce_bound(p_, l, f->loop))
+          if (const For* f = std::get_if<For>(&s->form); f && is_reduce_loop(p_, l, f->loop))
             first.push_back({f->loop, f->lo});
         cuts_tail = prove(before, substitute(g, first));
       }
@@ -324,7 +307,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
     contract(l, value, axes, *contracted, *region->group, mask);
     return;
   }
-  bool reduced = axes.free && reduce_bound(p_, l, axes.free->loop);
+  bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);
   Axes result = axes;
   if (reduced) result.free.reset();
   for (const Expr& m : mask) {

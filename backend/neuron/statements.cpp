@@ -5,8 +5,6 @@ namespace heddle::neuron {
 
 using namespace ir;
 
-namespace {
-
 bool is_reduce_loop(const Program& p, const Leaf& l, SymbolId loop) {
   const Stage& stage = p.stage(l.stage);
   for (size_t i = 0; i < stage.axes.size(); ++i)
@@ -23,6 +21,8 @@ std::vector<Expr> conjuncts(const Expr& e) {
   }
   return {e};
 }
+
+namespace {
 
 bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "vector" || axis == "scalar"; }
 
