@@ -167,7 +167,11 @@ Result<bool> can_make_partials(Step& step, const Reduction& r) {
     if (r.mapped[i]) last = i;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.reduces[i] && !r.mapped[i]) (i < last ? outer : inner) = true;
-  if (!outer && !inner) return false;
+  // Partial results of one term each regroup nothing, but begin from the identity: of the built-in reducers that is exact.
+  if (!outer && !inner) {
+    if (step.program.reducer(r.form().reducer)->builtin != BuiltinReducer::none) return false;
+    return can_reassociate(step, r.form(), false, "beginning each partial result from the identity");
+  }
   return can_reassociate(step, r.form(), outer,
                          "making partial results over `" + loop_name(step.program, r.loops[last].loop) + "`");
 }

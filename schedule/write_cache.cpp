@@ -19,6 +19,11 @@ struct Writer {
   Path path;               // from the loop's body down to the leaf
   std::vector<For> loops;  // outermost first, without bodies
   const Leaf& leaf() const { return std::get<Leaf>(path.back()->form); }
+  const Reduce* region() const {
+    for (const StmtRef& s : path)
+      if (const Reduce* r = as<Reduce>(s)) return r;
+    return nullptr;
+  }
 };
 
 struct WriteCache {
@@ -122,6 +127,53 @@ std::vector<Expr> cell_conditions(const Writer& w) {
     if (!of_terms) out.push_back(part);
   }
   return out;
+}
+
+// Whether two writers write the same cells under the same conditions, up to the names of their loops: parts of one reduction.
+bool same_cells(const WriteCache& c, const Writer& a, const Writer& b) {
+  if (a.loops.size() != b.loops.size()) return false;
+  Substitution to;
+  const auto agrees = [&](const Expr& x, const Expr& y) { return same(tidy(x), tidy(substitute(y, to))); };
+  for (size_t i = 0; i < a.loops.size(); ++i) {
+    if (!agrees(a.loops[i].lo, b.loops[i].lo) || !agrees(a.loops[i].hi, b.loops[i].hi)) return false;
+    to.emplace_back(b.loops[i].loop, var(a.loops[i].loop));
+  }
+  for (size_t axis : c.axis_of)
+    if (!agrees(a.leaf().bindings[axis], b.leaf().bindings[axis])) return false;
+  const std::vector<Expr> x = cell_conditions(a), y = cell_conditions(b);
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), agrees);
+}
+
+// Whether no cell is written by both, shown by a dim whose ranges do not meet.
+bool cells_apart(const WriteCache& c, const Writer& a, const Writer& b, const Facts& at) {
+  const auto range = [&](const Writer& w, size_t axis) {
+    std::vector<SymbolRange> loops;
+    for (const For& l : w.loops) loops.push_back({l.loop, l.lo, l.hi});
+    return bounds_over(w.leaf().bindings[axis], loops, at);
+  };
+  for (size_t axis : c.axis_of) {
+    const Bounds x = range(a, axis), y = range(b, axis);
+    if (x.ok && y.ok && (prove(at, less(x.hi, y.lo)) || prove(at, less(y.hi, x.lo)))) return true;
+  }
+  return false;
+}
+
+// One writer for each cell: a reduction that a step has taken apart is written back once.
+Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& at, std::vector<const Writer*>& kept) {
+  for (const Writer& w : c.writers) {
+    bool again = false;
+    for (const Writer* k : kept) {
+      if (!w.region() || w.region() != k->region()) continue;
+      again |= same_cells(c, *k, w);
+      if (again || cells_apart(c, *k, w, at)) continue;
+      return step
+          .refusal(codes::touched_producer, "cannot show which cells the parts of the reduction of `" +
+                                                buffer_name(step.program, c.to) + "` share")
+          .with_help("move this line above the one that made parts of the nest");
+    }
+    if (!again) kept.push_back(&w);
+  }
+  return Done{};
 }
 
 /// One loop for each dim, where the writer's loops run over a whole stretch of it: 16*co + ci with ci in 0 .. 16.
@@ -374,6 +426,9 @@ Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::st
   Result<Done> legal = one_definition(step, c, path);
   if (!legal) return legal;
   const Facts at = facts_at(p, path);
+  std::vector<const Writer*> kept;
+  Result<Done> once = keep_one_each(step, c, at, kept);
+  if (!once) return once;
   const TouchedBox box = written_box(p, to, loop_of(path).body, at);
   Buffer b;
   b.name = name;
@@ -398,7 +453,7 @@ Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::st
   if (!stage) return stage.errors();
   WriteBack back(step, c, copy, at);
   Body nests;
-  for (const Writer& w : c.writers) nests.push_back(back.nest(w));
+  for (const Writer* w : kept) nests.push_back(back.nest(*w));
   size_t first = l.body.size(), last = 0;
   for (size_t i = 0; i < l.body.size(); ++i)
     for (const Writer& w : c.writers)
