@@ -80,21 +80,23 @@ class Pair {
       program = std::move(state->program);
       exact = exact && !(program.allow.reassociate && may_reassociate.count(call.name));
       if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
-      if (Verdict v = trial_.interpreted(program, exact); !v.fine()) return found(v);
+      if (Verdict v = trial_.interpreted(program, exact); !v.fine()) return no_answer(v) || found(v);
     }
-    Verdict v = trial_.compiled(program);
-    if (v.oracle == "unproved") {
-      ++counts_.unproved;  // a refusal, not an answer: counted, so that they stay few
-      if (verbose_) std::cerr << v.what;
-      return true;
-    }
-    if (!v.fine()) return found(v);
+    if (Verdict v = trial_.compiled(program); !v.fine()) return no_answer(v) || found(v);
     ++counts_.compiled;
     return true;
   }
 
  private:
   static inline const std::set<std::string> may_reassociate = {"rfactor", "reorder", "cache", "replace"};
+
+  // Refused, or stopped as too long: counted, so that they stay few.
+  bool no_answer(const Verdict& v) {
+    if (v.oracle != "unproved") return false;
+    ++counts_.unproved;
+    if (verbose_) std::cerr << v.what;
+    return true;
+  }
 
   bool found(const Verdict& v) {
     ++counts_.mismatches;
