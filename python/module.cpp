@@ -375,7 +375,7 @@ PYBIND11_MODULE(_heddle, m) {
   m.def("steps", [] {
     py::list out;
     for (const schedule::StepRow& row : schedule::step_rows())
-      out.append(py::make_tuple(std::string(row.name), std::string(row.usage), std::string(row.help), row.built));
+      out.append(py::make_tuple(std::string(row.name), std::string(row.usage), std::string(row.help)));
     return out;
   });
   m.def("codes", [] {

@@ -31,18 +31,14 @@ struct StepEntry {
 constexpr StepEntry entries[] = {
 #define HEDDLE_STEP(name, operands, prepositions, required, usage, help) \
   {#name, operands, prepositions, required, name##_step},
-#define HEDDLE_LATER_STEP(name, usage, help) {#name, "", "", "", nullptr},
 #include "schedule/steps.def"
 #undef HEDDLE_STEP
-#undef HEDDLE_LATER_STEP
 };
 
 constexpr StepRow rows[] = {
-#define HEDDLE_STEP(name, operands, prepositions, required, usage, help) {#name, usage, help, true},
-#define HEDDLE_LATER_STEP(name, usage, help) {#name, usage, help, false},
+#define HEDDLE_STEP(name, operands, prepositions, required, usage, help) {#name, usage, help},
 #include "schedule/steps.def"
 #undef HEDDLE_STEP
-#undef HEDDLE_LATER_STEP
 };
 
 bool contains_word(const std::string& list, const std::string& word) {
@@ -71,11 +67,7 @@ Result<const StepEntry*> find_step(const StepCall& call) {
   std::vector<std::string> known;
   for (const StepEntry& entry : entries) {
     known.emplace_back(entry.name);
-    if (call.name != entry.name) continue;
-    if (!entry.function)
-      return Diagnostic(codes::step_not_built, call.name_place.known() ? call.name_place : call.place,
-                        "`" + call.name + "` is a step of the language that is not built yet");
-    return &entry;
+    if (call.name == entry.name) return &entry;
   }
   Diagnostic d(codes::unknown_step, call.name_place.known() ? call.name_place : call.place,
                "there is no step `" + call.name + "`");

@@ -85,7 +85,6 @@ struct StepRow {
   std::string_view name;
   std::string_view usage;  ///< `split LOOP by N [into OUTER, INNER] [with guard|exact]`
   std::string_view help;
-  bool built = false;
 };
 std::span<const StepRow> step_rows();
 

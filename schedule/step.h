@@ -26,9 +26,7 @@ struct Step {
 
 // split_step, reorder_step, ..: `inline` is a word of C++, so each has a suffix.
 #define HEDDLE_STEP(name, operands, prepositions, required, usage, help) Result<Done> name##_step(Step& step);
-#define HEDDLE_LATER_STEP(name, usage, help)
 #include "schedule/steps.def"
 #undef HEDDLE_STEP
-#undef HEDDLE_LATER_STEP
 
 }  // namespace heddle::schedule

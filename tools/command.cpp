@@ -357,8 +357,7 @@ int list(const std::string& what, const Options& o) {
     return exit_done;
   }
   if (what == "steps") {
-    for (const schedule::StepRow& row : schedule::step_rows())
-      std::cout << row.usage << (row.built ? "\n    " : "    (not built yet)\n    ") << row.help << "\n";
+    for (const schedule::StepRow& row : schedule::step_rows()) std::cout << row.usage << "\n    " << row.help << "\n";
     return exit_done;
   }
   if (what == "codes") {

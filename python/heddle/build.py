@@ -105,7 +105,7 @@ def _method(name, usage, help):
 
 
 # One method for each row of the step table; those that are not built yet are refused by the language, at their line.
-for _name, _usage, _help, _ in _heddle.steps():
+for _name, _usage, _help in _heddle.steps():
     setattr(Steps, _name, _method(_name, _usage, _help))
 
 

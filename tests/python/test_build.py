@@ -95,7 +95,7 @@ def test_refusals_keep_their_place(m):
 def test_every_step_has_a_method():
     rows = hd._heddle.steps()
     assert len(rows) >= 20
-    for name, usage, help, _ in rows:
+    for name, usage, help in rows:
         method = getattr(hd.build.Steps, name)
         assert method.__doc__.startswith(usage)
         words = [p for p in inspect.signature(method).parameters if p not in ("self", "operands", "equations")]
