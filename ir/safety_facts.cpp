@@ -73,13 +73,15 @@ bool SafeFacts::touches_data(const Expr& e) const {
   return has_data(e) || std::any_of(wild_.begin(), wild_.end(), [&](SymbolId s) { return mentions(e, s); });
 }
 
-void SafeFacts::assume(const Expr& condition) {
+void SafeFacts::assume(const Expr& condition) { assume_at(condition, 0); }
+
+void SafeFacts::assume_at(const Expr& condition, int depth) {
   if (!condition.known()) return;
   if (!touches_data(condition)) {
     facts_.add(condition);
     return settle_ranges();
   }
-  bring_in_loads(condition, 0);
+  bring_in_loads(condition, depth);
   open_.clear();
   std::vector<Expr> open{condition}, parts;
   while (!open.empty()) {
@@ -346,7 +348,7 @@ void SafeFacts::match(const PassedCheck& check, const Expr& pattern, const Expr&
       if (!usable(bound) || !prove(facts_, bound)) return;
     }
   }
-  assume(substitute(check.condition, point));
+  assume_at(substitute(check.condition, point), depth + 1);
 }
 
 }  // namespace heddle::ir

@@ -51,6 +51,7 @@ class SafeFacts {
   void note_bounds(const Expr& condition);
   bool lasting(const Expr& condition, const std::set<BufferId>& written = {}) const;
   Expr as_index(const Expr& e, bool look_inside = true) const;
+  void assume_at(const Expr& condition, int depth);  // depth: of matching checks to what checks tell
   void bring_in_loads(const Expr& e, int depth);
   void bring_in(const Expr& load, int depth);
   void match(const PassedCheck& check, const Expr& pattern, const Expr& load, int depth);
