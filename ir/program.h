@@ -78,7 +78,7 @@ struct Stage {
   Place place;
 };
 
-enum class BuiltinReducer : uint8_t { none, sum, prod, max, min, argmax, argmin, any, all };
+enum class BuiltinReducer : uint8_t { none, sum, prod, max, min, any, all };
 
 struct ReducerField {
   std::string name;

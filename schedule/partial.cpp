@@ -133,9 +133,6 @@ Result<Reduction> reduction_of(const Step& step, SymbolId loop, bool open) {
   r.region = whole[region];
   r.leaf_stmt = whole.back();
   r.stage = r.leaf().stage;
-  const Reducer* reducer = p.reducer(r.form().reducer);
-  if (reducer->builtin == BuiltinReducer::argmax || reducer->builtin == BuiltinReducer::argmin)
-    return step.refusal(codes::step_not_built, "partial results of `" + reducer->name + "` are not built yet");
   for (size_t i = region; i + 1 < whole.size(); ++i) {
     const Body& body = children(whole[i]);
     bool other_region = static_cast<int>(i) > region && as<Reduce>(whole[i]);
@@ -167,13 +164,12 @@ Result<bool> can_make_partials(Step& step, const Reduction& r) {
     if (r.mapped[i]) last = i;
   for (size_t i = 0; i < r.loops.size(); ++i)
     if (r.reduces[i] && !r.mapped[i]) (i < last ? outer : inner) = true;
-  // Partial results of one term each regroup nothing, but begin from the identity: of the built-in reducers that is exact.
-  if (!outer && !inner) {
-    if (step.program.reducer(r.form().reducer)->builtin != BuiltinReducer::none) return false;
-    return can_reassociate(step, r.form(), false, "beginning each partial result from the identity");
-  }
+  const bool regroups = outer || inner;
+  // Those of one term each still begin from the identity: of the built-in reducers that is exact.
+  if (!regroups && step.program.reducer(r.form().reducer)->builtin != BuiltinReducer::none) return false;
   return can_reassociate(step, r.form(), outer,
-                         "making partial results over `" + loop_name(step.program, r.loops[last].loop) + "`");
+                         regroups ? "making partial results over `" + loop_name(step.program, r.loops[last].loop) + "`"
+                                  : "beginning each partial result from the identity");
 }
 
 Result<Partial> make_partial(Step& step, const Reduction& r, const std::string& name, size_t own) {

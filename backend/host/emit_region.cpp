@@ -217,7 +217,6 @@ bool free_order(const ir::Program& p, const ir::For& loop, const ir::Leaf& leaf,
   }
   const ir::Reducer& reducer = *p.reducer(leaf.reducer);
   using R = ir::BuiltinReducer;
-  if (reducer.builtin == R::argmax || reducer.builtin == R::argmin) return false;
   if (reducer.builtin == R::none)
     for (const ir::ReducerField& f : reducer.fields)
       if (!f.extents.empty()) return false;

@@ -324,10 +324,6 @@ void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
     const ir::Assign& first = leaf.assigns[0];
     const ir::Reducer* reducer = first.kind == ir::AssignKind::combine ? p_.reducer(leaf.reducer) : nullptr;
     if (reducer && reducer->builtin == ir::BuiltinReducer::none) return combine_state(leaf, *reducer, point);
-    if (reducer && (reducer->builtin == ir::BuiltinReducer::argmax || reducer->builtin == ir::BuiltinReducer::argmin)) {
-      fail(codes::unsupported_on_host, s->place, "`" + reducer->name + "` has no machine code yet");
-      return;
-    }
     for (const ir::Assign& a : leaf.assigns) {
       over_axes(a.over, 0, point, [&] {
         std::vector<Expr> subs;

@@ -104,7 +104,7 @@ def _method(name, usage, help):
     return method
 
 
-# One method for each row of the step table; those that are not built yet are refused by the language, at their line.
+# One method for each row of the step table.
 for _name, _usage, _help in _heddle.steps():
     setattr(Steps, _name, _method(_name, _usage, _help))
 

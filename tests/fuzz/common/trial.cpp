@@ -37,6 +37,11 @@ double real_of(const unsigned char* data, ir::ScalarType type, int64_t i) {
 constexpr int64_t most_leaves = 20'000'000;
 bool too_long(const Diagnostics& errors) { return errors.front().code == "HD0270"; }
 
+Verdict not_run(const Diagnostics& errors, const ir::Program& program) {
+  if (too_long(errors)) return {"unproved", render(errors)};
+  return {"interpreter", "the program does not run:\n" + render(errors) + ir::print(program)};
+}
+
 std::string element(size_t array, int64_t i, double seen, double want) {
   return "element " + std::to_string(i) + " of written array " + std::to_string(array) + " is " + std::to_string(seen) +
          ", not " + std::to_string(want);
@@ -231,8 +236,7 @@ Verdict Trial::interpreted(const ir::Program& program, bool exact) {
   how.max_leaves = most_leaves;
   reset();
   Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how);
-  if (!done && too_long(done.errors())) return {"unproved", render(done.errors())};
-  if (!done) return {"interpreter", "the program does not run:\n" + render(done.errors()) + ir::print(program)};
+  if (!done) return not_run(done.errors(), program);
   const std::string wrong = exact ? differs(expected_) : outside();
   return wrong.empty() ? Verdict{}
                        : Verdict{"answer", "the program gives another answer: " + wrong + "\n" + ir::print(program)};
@@ -246,9 +250,7 @@ Verdict Trial::compiled(const ir::Program& program) {
   how.max_leaves = most_leaves;
   reset();
   if (Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how); !done)
-    return too_long(done.errors())
-               ? Verdict{"unproved", render(done.errors())}
-               : Verdict{"interpreter", "the program does not run:\n" + render(done.errors()) + ir::print(program)};
+    return not_run(done.errors(), program);
   const std::vector<std::vector<unsigned char>> want = written();
 
   reset();
