@@ -30,9 +30,11 @@ bool carries(const Program& p, const Body& body, SymbolId loop, std::vector<Buff
 
 }  // namespace
 
+bool is_tile_axis(const std::string& axis) { return axis == "partition" || axis == "free"; }
+
 bool runs_at_once(const Program& program, const For& loop) {
   if (loop.kind == LoopKind::parallel || loop.kind == LoopKind::vector) return true;
-  if (loop.kind != LoopKind::bound) return false;
+  if (loop.kind != LoopKind::bound || !is_tile_axis(loop.axis)) return false;
   std::vector<BufferId> opened;
   return !carries(program, loop.body, loop.loop, opened);
 }

@@ -18,6 +18,17 @@ bool folds(const Buffer& buffer, size_t dim) {
   return !kept;
 }
 
+int64_t folded_places(const Buffer& buffer, size_t dim) {
+  if (!folds(buffer, dim)) return 0;
+  for (const Expr& to : buffer.layout->to) {
+    const Binary* b = to.as<Binary>();
+    const Var* v = b && b->op == BinaryOp::mod ? b->left.as<Var>() : nullptr;
+    const int64_t* places = v && v->symbol == buffer.layout->from[dim] ? constant_value(b->right) : nullptr;
+    if (places) return *places;
+  }
+  return 0;
+}
+
 bool folds(const Buffer& buffer) {
   for (size_t d = 0; d < buffer.box.size(); ++d)
     if (folds(buffer, d)) return true;

@@ -10,5 +10,7 @@ namespace heddle::ir {
 bool folds(const Buffer& buffer);
 /// Whether cells that differ along the dim may share a place: that they differ says nothing.
 bool folds(const Buffer& buffer, size_t dim);
+/// How many places there are along a dim that folds: cells less than that many apart have places of their own. 0: not known.
+int64_t folded_places(const Buffer& buffer, size_t dim);
 
 }  // namespace heddle::ir

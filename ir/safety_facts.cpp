@@ -65,7 +65,8 @@ SafeFacts::SafeFacts(const Program& program) : program_(&program) {
   for (const Parameter& q : program.parameters) {
     if (!q.buffer.known()) continue;
     for (const BoxDim& d : program.buffer(q.buffer).box)
-      if (!d.hi.as<Var>() && !d.hi.as<Constant>()) facts_.add(less_equal(index_constant(0), d.hi));
+      if (const Expr some = less_equal(index_constant(0), d.hi); !d.hi.as<Var>() && !prove(facts_, some))
+        facts_.add(some);
   }
 }
 
@@ -99,7 +100,7 @@ void SafeFacts::assume_at(const Expr& condition, int depth) {
     for (const Expr& e : parts)
       if (usable(e)) note_bounds(e);
   for (const Expr& e : parts)
-    if (usable(e)) facts_.add(e);
+    if (usable(e) && !contains(facts_.conditions(), e)) facts_.add(e);  // several checks may say the same
   open_.clear();
   settle_ranges();
 }
@@ -147,6 +148,10 @@ void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, co
   auto side = [&](const Expr& e) { return lasting(e, written) && (is_index_data(e) || bounded(e)); };
   if (side(lo)) facts_.add(at_least);
   if (side(hi)) facts_.add(below);
+  // Below `min(k, data)` is below k, whatever the data is.
+  else if (const Binary* least = hi.as<Binary>(); least && least->op == BinaryOp::min)
+    for (const Expr& e : {least->left, least->right})
+      if (!touches_data(e)) facts_.add(less(var(symbol), e));
   open_.clear();
   if (bounded(lo) && bounded(hi)) return;
   wild_.push_back(symbol);
@@ -333,10 +338,11 @@ void SafeFacts::match(const PassedCheck& check, const Expr& pattern, const Expr&
     return nullptr;
   };
   for (size_t i = 0; i < from.size() && i < to.size(); ++i) {
-    const Var* v = from[i].as<Var>();
-    const bool free = v && std::any_of(check.over.begin(), check.over.end(),
-                                       [&](const SymbolRange& r) { return r.symbol == v->symbol; });
-    if (free && !value_of(v->symbol)) point.emplace_back(v->symbol, to[i]);
+    for (const SymbolRange& r : check.over) {
+      if (value_of(r.symbol)) continue;
+      const AffineIn in = affine_in(from[i], r.symbol);  // `r`, `r + 1`
+      if (in.ok && in.coefficient == 1) point.emplace_back(r.symbol, simplify(to[i] - substitute(in.rest, point)));
+    }
   }
   for (size_t i = 0; i < from.size() && i < to.size(); ++i)
     if (!equal(substitute(from[i], point), to[i])) return;

@@ -116,9 +116,11 @@ class RaceChecker {
     return !has_load(out.lo) && !has_load(out.hi);
   }
 
-  // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other.
+  // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other, and along a
+  // folded dim so near that no two cells of both share a place.
   bool ordered_in(const Access& a, const Access& b, size_t dim) {
-    if (folds(p_.buffer(a.buffer), dim)) return false;
+    const int64_t places = folded_places(p_.buffer(a.buffer), dim);
+    if (places == 0 && folds(p_.buffer(a.buffer), dim)) return false;
     Facts here = at_;
     here.add_range(loop_.loop, loop_.lo, loop_.hi);
     Range x, y;
@@ -127,7 +129,11 @@ class RaceChecker {
     here.add(less(var(loop_.loop), var(other_)));
     here.add(less(var(other_), loop_.hi));
     const Range then{substitute(y.lo, later), substitute(y.hi, later), 0};
-    return prove(here, less_equal(x.hi, then.lo)) || prove(here, less_equal(then.hi, x.lo));
+    auto before = [&](const Range& first, const Range& second) {
+      return prove(here, less_equal(first.hi, second.lo)) &&
+             (places == 0 || prove(here, less_equal(second.hi, first.lo + places)));
+    };
+    return before(x, then) || before(then, x);
   }
 
   bool apart_in(const Access& a, const Access& b, size_t dim) {

@@ -27,6 +27,8 @@ class FitCalls {
 
   void run() {
     walk(p_.body, {});
+    std::vector<StmtRef> path;
+    p_.body = with_grown_regions(p_.body, path);
     for (const auto& [buffer, dims] : grown_)
       for (const auto& [d, room] : dims) p_.buffers[buffer.value].box[d].hi = room.hi;
     for (const auto& [buffer, dims] : grown_)
@@ -175,6 +177,36 @@ class FitCalls {
       if (path.empty() || !ir::prove(ir::facts_at(p_, path), ir::less_equal(a.window[d].hi, end))) return false;
     }
     return true;
+  }
+
+  // A region that ends with its box ends with the grown box.
+  Body with_grown_regions(const Body& body, std::vector<StmtRef>& path) const {
+    Body out;
+    for (const StmtRef& s : body) {
+      path.push_back(s);
+      const Body& below = ir::children(s);
+      StmtRef inner = below.empty() ? s : ir::with_children(s, with_grown_regions(below, path));
+      if (const auto* r = std::get_if<ir::Reduce>(&inner->form)) inner = ends_with_box(*r, inner, path);
+      out.push_back(inner);
+      path.pop_back();
+    }
+    return out;
+  }
+
+  StmtRef ends_with_box(ir::Reduce region, const StmtRef& s, const std::vector<StmtRef>& path) const {
+    bool changed = false;
+    for (ir::Window& w : region.windows) {
+      const auto grown = grown_.find(w.buffer);
+      if (grown == grown_.end() || !whole_.count(w.buffer)) continue;
+      const ir::Facts facts = ir::facts_at(p_, path);
+      for (const auto& [d, room] : grown->second) {
+        const Expr &hi = w.ranges[d].hi, &end = p_.buffer(w.buffer).box[d].hi;
+        if (!ir::prove(facts, both(ir::less_equal(hi, end), ir::less_equal(end, hi)))) continue;
+        w.ranges[d].hi = room.hi;
+        changed = true;
+      }
+    }
+    return changed ? ir::make_stmt(std::move(region), s->place) : s;
   }
 
   StmtRef whole_windows(const ir::Reduce& region, const StmtRef& s) const {

@@ -9,6 +9,7 @@
 // matters, without `allow reassociate`.
 #include <algorithm>
 
+#include "ir/bound.h"
 #include "ir/print.h"
 #include "schedule/legality.h"
 #include "schedule/loops.h"
@@ -20,7 +21,6 @@ using namespace ir;
 
 namespace {
 
-constexpr const char* tile_axes[] = {"partition", "free"};
 constexpr const char* engines[] = {"vector", "scalar", "gpsimd"};
 
 // The regions that stand outside of the loop and are combined into by leaves below.
@@ -45,7 +45,7 @@ Result<Done> bind_step(Step& step) {
   const Term& term = step.call.with.at("to").front();
   Result<std::string> axis = name_of(step, term);
   if (!axis) return axis.errors();
-  bool of_tile = std::find(std::begin(tile_axes), std::end(tile_axes), *axis) != std::end(tile_axes);
+  const bool of_tile = is_tile_axis(*axis);
   if (!of_tile && std::find(std::begin(engines), std::end(engines), *axis) == std::end(engines))
     return Diagnostic(codes::unknown_axis, term.place, "there is no hardware axis `" + *axis + "`")
         .with_help("axes of a tile are `partition` and `free`, engines `vector`, `scalar` and `gpsimd`");

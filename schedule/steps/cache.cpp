@@ -312,6 +312,7 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   Leaf leaf;
   Assign assign;
   std::vector<Expr> guards;
+  Expr defined = bool_constant(true);  // over the axes: cells that the box has only to be of constant size hold nothing
   std::vector<For> loops;
   for (size_t d = 0; d < c.window.size(); ++d) {
     const Range& w = c.window[d];
@@ -319,8 +320,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
     Result<Range> whole = whole_range(step, c, d, path);
     if (!whole) return whole.errors();
     std::optional<Range> written;
-    if (from.role == Role::temporary && !c.otherwise.known()) written = written_range(p, c.from, d);
-    if (written) whole = *written;
+    if (from.role == Role::temporary) written = written_range(p, c.from, d);
+    if (written && !c.otherwise.known()) whole = *written;
     SymbolId axis = p.add(Symbol{c.dims[d], SymbolKind::axis, ScalarType::index, c.name, step.call.place});
     row.axes.push_back(Axis{axis, AxisClass::map, whole->lo, whole->hi});
     assign.subs.push_back(var(axis));
@@ -335,7 +336,11 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
       loops.push_back(std::move(l));
     }
     leaf.bindings.push_back(value);
-    if (c.otherwise.known()) continue;
+    if (c.otherwise.known()) {
+      if (written && !prove(at, both(less_equal(written->lo, from.box[d].lo), less_equal(from.box[d].hi, written->hi))))
+        defined = both(defined, both(less_equal(written->lo, var(axis)), less(var(axis), written->hi)));
+      continue;
+    }
     if (!prove(at, less_equal(from.box[d].lo, value))) guards.push_back(less_equal(from.box[d].lo, value));
     if (!prove(at, less(value, from.box[d].hi))) guards.push_back(less(value, from.box[d].hi));
     if (written && !prove(at, less_equal(written->lo, value))) guards.push_back(less_equal(written->lo, value));
@@ -345,7 +350,7 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   made.buffer = p.add(std::move(b));
   row.writes = {made.buffer};
   assign.buffer = made.buffer;
-  assign.value = load(from.type, c.from, assign.subs, c.otherwise);
+  assign.value = select(defined, load(from.type, c.from, assign.subs, c.otherwise), c.otherwise);
   leaf.stage = p.add(std::move(row));
   leaf.predicate = conjoin(guards);
   leaf.assigns = {std::move(assign)};

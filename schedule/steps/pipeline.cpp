@@ -47,8 +47,11 @@ Result<Done> pipeline_step(Step& step) {
   Result<Done> legal = can_overlap(step, l, *stages);
   if (!legal) return legal;
   for (const StmtRef& s : l.body)
-    if (const Alloc* a = as<Alloc>(s))
-      for (BufferId id : a->buffers) p.buffers[id.value].copies = copies_needed(p, l, *stages, id);
+    if (const Alloc* a = as<Alloc>(s)) {
+      int copies = 1;  // the fields of a state have the same number
+      for (BufferId id : a->buffers) copies = std::max(copies, copies_needed(p, l, *stages, id));
+      for (BufferId id : a->buffers) p.buffers[id.value].copies = copies;
+    }
   l.kind = LoopKind::pipelined;
   l.stages = static_cast<int>(*count);
   l.stage_of = *std::move(stages);

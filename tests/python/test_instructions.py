@@ -194,3 +194,15 @@ def test_products_of_i8(rng, schedule):
     for m, k, n in PRODUCTS:
         a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
         np.testing.assert_array_equal(hd.std.quant.matmul_i8(a, b, schedule=schedule), a.astype(np.int32) @ b.astype(np.int32))
+
+
+def test_a_fixed_dim_narrower_than_the_instruction():
+    """The region of the sum grows with the box that gets room for whole windows."""
+    row = ROWS[0]
+    dot, a, b, c, k, lanes, pack = row
+    lines = TILE.format(k=k, lanes=lanes, pack=pack, dot=dot).split("\n")
+    at = next(i for i, line in enumerate(lines) if "compute_at" in line)
+    steps = "\n".join(lines[:at] + ["  fix n = 3"] + lines[at:])
+    module = hd.parse(PRODUCT.format(a=a, b=b, c=c, steps=steps))
+    x, y = arrays(np.random.default_rng(0), row, 9, 13, 3)
+    check(row, x, y, module.mm(x, y, schedule="s"))

@@ -3,26 +3,14 @@
 #include <algorithm>
 
 #include "ir/visit.h"
+#include "tests/fuzz/common/ready_steps.h"
+#include "tests/fuzz/common/terms.h"
 
 namespace heddle::fuzz {
 namespace {
 
 using ir::StepCall;
 using ir::Term;
-
-Term path(const std::string& text) {
-  Term t;
-  t.kind = Term::Kind::path;
-  t.text = text;
-  return t;
-}
-Term number(int64_t value) {
-  Term t;
-  t.kind = Term::Kind::integer;
-  t.integer = value;
-  t.text = std::to_string(value);
-  return t;
-}
 
 struct Site {
   std::string name;
@@ -76,23 +64,25 @@ class Generator {
 
   StepCall run() {
     StepCall c;
-    if (loops_.empty()) return simple("inline", "s0");
+    if (loops_.empty()) return step("inline", "s0");
+    if (r_.chance(45))
+      if (std::optional<StepCall> c = ready_step(p_, r_)) return *std::move(c);
     switch (r_.below(27)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
       case 3: return with_by("vectorize");
-      case 4: return simple("vectorize", loop());
-      case 5: return simple("parallel", loop());
-      case 6: return r_.chance(50) ? simple("unroll", loop()) : with_by("unroll");
-      case 7: return simple("inline", stage());
+      case 4: return step("vectorize", loop());
+      case 5: return step("parallel", loop());
+      case 6: return r_.chance(50) ? step("unroll", loop()) : with_by("unroll");
+      case 7: return step("inline", stage());
       case 8:
       case 9: return compute_at();
       case 10:
       case 11: return rfactor();
       case 12: return cache();
       case 13: return with_by("peel");
-      case 14: return simple("nontemporal", stage());
+      case 14: return step("nontemporal", stage());
       case 15: return prefetch();
       case 16: return pipeline();
       case 17:
@@ -113,15 +103,9 @@ class Generator {
   int64_t factor() { return r_.pick<int64_t>({1, 2, 3, 4, 5, 8, 16}); }
   std::string fresh(const char* prefix) { return prefix + std::to_string(r_.below(100)); }
 
-  StepCall simple(const char* name, const std::string& operand) {
-    StepCall c;
-    c.name = name;
-    c.operands.push_back(path(operand));
-    return c;
-  }
   StepCall with_by(const char* name) { return with_by(name, loop()); }
   StepCall with_by(const char* name, const std::string& operand) {
-    StepCall c = simple(name, operand);
+    StepCall c = step(name, operand);
     c.with["by"].push_back(number(factor()));
     return c;
   }
@@ -142,14 +126,14 @@ class Generator {
   StepCall part() {
     switch (r_.below(6)) {
       case 4: {
-        StepCall c = simple("store_at", stage());
+        StepCall c = step("store_at", stage());
         c.with["at"] = {path(r_.chance(50) ? loop() : stage())};
         return c;
       }
       case 5: return with_by("fold_storage", stage());
       case 0: return specialize();
       case 1: {
-        StepCall c = simple("fission", loop());
+        StepCall c = step("fission", loop());
         c.with["after"] = {path(stage())};
         return c;
       }
@@ -173,7 +157,7 @@ class Generator {
     return c;
   }
   StepCall specialize() {
-    StepCall c = simple("specialize", r_.chance(70) ? stage() : r_.pick(owners_));
+    StepCall c = step("specialize", r_.chance(70) ? stage() : r_.pick(owners_));
     Term dim = path(r_.pick({"m", "n", "k"}));
     Term when;
     switch (r_.below(4)) {
@@ -198,7 +182,7 @@ class Generator {
   }
   void memory(StepCall& c) { c.with["in"].push_back(path(r_.pick({"registers", "l1", "l2", "dram"}))); }
   StepCall compute_at() {
-    StepCall c = simple("compute_at", stage());
+    StepCall c = step("compute_at", stage());
     c.with["at"].push_back(path(loop()));
     if (r_.chance(30)) memory(c);
     return c;
@@ -208,13 +192,13 @@ class Generator {
     for (const Site& s : loops_)
       for (const std::string& r : reductions_)
         if (s.name.compare(0, r.size() + 1, r + ".") == 0) of_reductions.push_back(s.name);
-    StepCall c = simple("rfactor", of_reductions.empty() ? loop() : r_.pick(of_reductions));
+    StepCall c = step("rfactor", of_reductions.empty() ? loop() : r_.pick(of_reductions));
     if (r_.chance(60)) c.with["by"].push_back(number(factor()));
     if (r_.chance(40)) c.with["as"].push_back(path(fresh("p")));
     return c;
   }
   StepCall cache() {
-    StepCall c = simple("cache", r_.pick(buffers_));
+    StepCall c = step("cache", r_.pick(buffers_));
     memory(c);
     c.with["at"].push_back(path(loop()));
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
@@ -230,19 +214,19 @@ class Generator {
         holding.push_back(name_of(p_, l->loop));
       return true;
     });
-    StepCall c = simple("pipeline", holding.empty() ? loop() : r_.pick(holding));
+    StepCall c = step("pipeline", holding.empty() ? loop() : r_.pick(holding));
     c.with["by"].push_back(number(r_.pick<int64_t>({2, 2, 3, 3, 4})));
     return c;
   }
   StepCall prefetch() {
-    StepCall c = simple("prefetch", r_.pick(buffers_));
+    StepCall c = step("prefetch", r_.pick(buffers_));
     c.with["at"].push_back(path(loop()));
     c.with["by"].push_back(number(factor()));
     return c;
   }
   StepCall collapse() {
     const Site& site = r_.pick(loops_);
-    StepCall c = simple("collapse", site.name);
+    StepCall c = step("collapse", site.name);
     c.operands.push_back(path(site.inside.empty() || r_.chance(10) ? loop() : site.inside[0]));
     if (r_.chance(50)) c.with["into"] = {path(fresh("z"))};
     return c;
@@ -251,7 +235,7 @@ class Generator {
   StepCall layout() {
     StepCall c;
     c.name = "layout";
-    if (laid_out_.empty()) return simple("layout", "s0");
+    if (laid_out_.empty()) return step("layout", "s0");
     const ir::Buffer& b = p_.buffer(r_.pick(laid_out_));
     Term buffer, to;
     buffer.kind = Term::Kind::subscript;
@@ -280,12 +264,12 @@ class Generator {
   }
 
   StepCall bind() {
-    StepCall c = simple("bind", loop());
+    StepCall c = step("bind", loop());
     c.with["to"].push_back(path(r_.pick({"partition", "free", "vector"})));
     return c;
   }
   StepCall replace() {
-    StepCall c = simple("replace", loop());
+    StepCall c = step("replace", loop());
     c.with["by"].push_back(path(r_.pick({"vnni_dot_512", "bf16_dot_256", "interleave_4", "interleave_2"})));
     return c;
   }
@@ -313,6 +297,7 @@ std::string text_of(const std::vector<Term>& terms);
 
 std::string text_of(const Term& t) {
   if (t.kind == Term::Kind::binary) return text_of(t.args[0]) + " " + t.text + " " + text_of(t.args[1]);
+  if (t.kind == Term::Kind::integer) return std::to_string(t.integer);
   if (t.kind == Term::Kind::tuple) return "(" + text_of(t.args) + ")";
   if (t.kind == Term::Kind::subscript)
     return text_of(t.args[0]) + "[" + text_of({t.args.begin() + 1, t.args.end()}) + "]";

@@ -15,6 +15,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 #include "tests/fuzz/common/step_generator.h"
 #include "tests/fuzz/common/trial.h"
@@ -36,6 +37,19 @@ extern "C" void on_crash(int signal) {
   if (write(2, text, sizeof text - 1) < 0 || write(2, replay_line, std::strlen(replay_line)) < 0) _exit(3);
   std::signal(signal, SIG_DFL);
   raise(signal);
+}
+
+// A handler with a stack of its own: it also tells of a stack that has run over.
+void tell_of_crashes() {
+  static std::vector<char> memory(1 << 16);
+  stack_t own{};
+  own.ss_sp = memory.data();
+  own.ss_size = memory.size();
+  sigaltstack(&own, nullptr);
+  struct sigaction how {};
+  how.sa_handler = on_crash;
+  how.sa_flags = SA_ONSTACK;
+  for (int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigaction(s, &how, nullptr);
 }
 
 // The step with its variant: `split peel`, `cache registers`.
@@ -66,7 +80,7 @@ class Pair {
     bool exact = !program.allow.contract;
     if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
     const bool given = !trial_.op().schedule.empty();
-    for (int left = 1 + (given ? 25 : r_.below(9)); left > 0; --left) {
+    for (int left = 1 + (given ? 25 : r_.below(12)); left > 0; --left) {
       ir::StepCall call;
       Result<schedule::State> state = trial_.random_step(program, call);
       auto& row = counts_.by_step[call.name];
@@ -124,7 +138,7 @@ struct Arguments {
 };
 
 int run(const Arguments& a) {
-  for (int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(s, on_crash);
+  tell_of_crashes();
   Counts counts;
   auto start = std::chrono::steady_clock::now();
   auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };

@@ -1,0 +1,250 @@
+#include "tests/fuzz/common/ready_steps.h"
+
+#include <algorithm>
+
+#include "ir/visit.h"
+#include "tests/fuzz/common/terms.h"
+
+namespace heddle::fuzz {
+namespace {
+
+using ir::StepCall;
+
+struct Place {
+  const ir::For* loop;
+  std::string name;
+  std::vector<std::string> around;  // loops outside of it, outermost first
+};
+
+struct Allocated {
+  ir::BufferId buffer;
+  std::vector<std::string> around;
+  bool before_loop;  // the next statement is a serial loop
+};
+
+class Ready {
+ public:
+  Ready(const ir::Program& p, Random& r) : p_(p), r_(r) {
+    std::vector<std::string> around;
+    collect(p.body, around);
+  }
+
+  std::optional<StepCall> run() {
+    using Kind = bool (Ready::*)();
+    static constexpr Kind kinds[] = {&Ready::fission,  &Ready::store_at, &Ready::fold_storage, &Ready::collapse,
+                                     &Ready::pipeline, &Ready::prefetch, &Ready::exact_split,  &Ready::compute_at,
+                                     &Ready::cache};
+    std::vector<Kind> left(std::begin(kinds), std::end(kinds));
+    while (!left.empty()) {
+      const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
+      if ((this->*left[at])()) return call_;
+      left.erase(left.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::string name_of(const ir::For& loop) const {
+    return p_.symbol(loop.loop).owner + "." + p_.symbol(loop.loop).name;
+  }
+  static const ir::For* loop_of(const ir::StmtRef& s) { return std::get_if<ir::For>(&s->form); }
+
+  void collect(const ir::Body& body, std::vector<std::string>& around) {
+    for (size_t i = 0; i < body.size(); ++i) {
+      if (const auto* a = std::get_if<ir::Alloc>(&body[i]->form)) {
+        const ir::For* next = i + 1 < body.size() ? loop_of(body[i + 1]) : nullptr;
+        for (ir::BufferId b : a->buffers) allocated_.push_back({b, around, next && next->kind == ir::LoopKind::serial});
+      }
+      const ir::For* l = loop_of(body[i]);
+      if (!l) {
+        collect(ir::children(body[i]), around);
+        continue;
+      }
+      loops_.push_back({l, name_of(*l), around});
+      around.push_back(name_of(*l));
+      collect(l->body, around);
+      around.pop_back();
+    }
+  }
+
+  // Stages computed in a statement.
+  std::vector<std::string> stages(const ir::Body& body) const {
+    std::vector<std::string> out;
+    ir::walk(body, [&](const ir::StmtRef& s) {
+      if (const auto* l = std::get_if<ir::Leaf>(&s->form)) out.push_back(p_.stage(l->stage).name);
+      return true;
+    });
+    return out;
+  }
+  // Calls `f` with each load of a leaf in the body, with its subscripts over loops.
+  void loads(const ir::Body& body, const std::function<void(const ir::Load&, const ir::Leaf&)>& f) const {
+    ir::walk(body, [&](const ir::StmtRef& s) {
+      const auto* l = std::get_if<ir::Leaf>(&s->form);
+      if (!l) return true;
+      for (const ir::Assign& a : l->assigns)
+        ir::walk(a.value, [&](const ir::Expr& e) {
+          if (const auto* load = e.as<ir::Load>()) f(*load, *l);
+          return true;
+        });
+      return true;
+    });
+  }
+
+  bool give(StepCall c) {
+    call_ = std::move(c);
+    return true;
+  }
+  // Names of a loop or of the stage whose nest stands outermost.
+  std::string spot(const std::vector<std::string>& around, size_t at) const {
+    return at > 0 ? around[at - 1] : around[0].substr(0, around[0].rfind('.'));
+  }
+  void memory(StepCall& c, int percent) {
+    if (r_.chance(percent)) c.with["in"] = {path(r_.pick({"registers", "l1", "l2", "dram"}))};
+  }
+
+  bool fission() {
+    std::vector<std::pair<std::string, std::string>> cuts;
+    for (const Place& l : loops_) {
+      const ir::Body& body = l.loop->body;
+      for (size_t i = 0; i + 1 < body.size(); ++i)
+        for (const std::string& s : stages({body[i]})) cuts.emplace_back(l.name, s);
+    }
+    if (cuts.empty()) return false;
+    const auto& [loop, after] = r_.pick(cuts);
+    StepCall c = step("fission", loop);
+    c.with["after"] = {path(after)};
+    return give(c);
+  }
+
+  bool store_at() {
+    std::vector<const Allocated*> inside;
+    for (const Allocated& a : allocated_)
+      if (!a.around.empty()) inside.push_back(&a);
+    if (inside.empty()) return false;
+    const Allocated& a = *r_.pick(inside);
+    StepCall c = step("store_at", p_.buffer(a.buffer).name);
+    c.with["at"] = {path(spot(a.around, static_cast<size_t>(r_.below(static_cast<int>(a.around.size())))))};
+    memory(c, 20);
+    return give(c);
+  }
+
+  bool fold_storage() {
+    std::vector<std::string> outside;
+    for (const Allocated& a : allocated_)
+      if (a.before_loop) outside.push_back(p_.buffer(a.buffer).name);
+    if (outside.empty()) return false;
+    StepCall c = step("fold_storage", r_.pick(outside));
+    c.with["by"] = {number(1 + r_.below(6))};
+    return give(c);
+  }
+
+  bool collapse() {
+    std::vector<std::pair<std::string, std::string>> nests;
+    for (const Place& l : loops_) {
+      const ir::For* inner = l.loop->body.size() == 1 ? loop_of(l.loop->body[0]) : nullptr;
+      if (inner && ir::constant_value(inner->lo) && ir::constant_value(inner->hi))
+        nests.emplace_back(l.name, name_of(*inner));
+    }
+    if (nests.empty()) return false;
+    const auto& [outer, inner] = r_.pick(nests);
+    StepCall c = step("collapse", outer);
+    c.operands.push_back(path(inner));
+    if (r_.chance(50)) c.with["into"] = {path("z" + std::to_string(r_.below(100)))};
+    return give(c);
+  }
+
+  bool pipeline() {
+    std::vector<std::string> holding;
+    for (const Place& l : loops_) {
+      const ir::Body& b = l.loop->body;
+      const bool allocates =
+          std::any_of(b.begin(), b.end(), [](const ir::StmtRef& s) { return std::holds_alternative<ir::Alloc>(s->form); });
+      if (allocates && b.size() > 2 && l.loop->kind == ir::LoopKind::serial) holding.push_back(l.name);
+    }
+    if (holding.empty()) return false;
+    StepCall c = step("pipeline", r_.pick(holding));
+    c.with["by"] = {number(2 + r_.below(2))};
+    return give(c);
+  }
+
+  bool prefetch() {
+    std::vector<std::pair<std::string, std::string>> moving;
+    for (const Place& l : loops_)
+      if (l.loop->kind == ir::LoopKind::serial)
+        loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf& leaf) {
+          const ir::Stage& stage = p_.stage(leaf.stage);
+          for (const ir::Expr& sub : load.subs)
+            for (size_t i = 0; i < stage.axes.size(); ++i)
+              if (ir::mentions(sub, stage.axes[i].symbol) && ir::mentions(leaf.bindings[i], l.loop->loop))
+                moving.emplace_back(l.name, p_.buffer(load.buffer).name);
+        });
+    if (moving.empty()) return false;
+    const auto& [loop, tensor] = r_.pick(moving);
+    StepCall c = step("prefetch", tensor);
+    c.with["at"] = {path(loop)};
+    c.with["by"] = {number(1 + r_.below(8))};
+    return give(c);
+  }
+
+  bool exact_split() {
+    std::vector<std::pair<std::string, int64_t>> even;
+    for (const Place& l : loops_) {
+      const int64_t *lo = ir::constant_value(l.loop->lo), *hi = ir::constant_value(l.loop->hi);
+      if (!lo || !hi || l.loop->kind != ir::LoopKind::serial) continue;
+      for (int64_t n = 1; n <= 16 && n <= *hi - *lo; ++n)
+        if ((*hi - *lo) % n == 0) even.emplace_back(l.name, n);
+    }
+    if (even.empty()) return false;
+    const auto& [loop, by] = r_.pick(even);
+    StepCall c = step("split", loop);
+    c.with["by"] = {number(by)};
+    c.with["with"] = {path("exact")};
+    return give(c);
+  }
+
+  // A stage, at a loop of one that reads it.
+  bool compute_at() {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const Place& l : loops_)
+      loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf& leaf) {
+        const ir::Buffer& b = p_.buffer(load.buffer);
+        if (b.role == ir::Role::temporary && b.name != p_.stage(leaf.stage).name) pairs.emplace_back(b.name, l.name);
+      });
+    if (pairs.empty()) return false;
+    const auto& [stage, at] = r_.pick(pairs);
+    StepCall c = step("compute_at", stage);
+    c.with["at"] = {path(at)};
+    memory(c, 50);
+    return give(c);
+  }
+
+  // A tensor, at a loop in which it is read or written.
+  bool cache() {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const Place& l : loops_) {
+      loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf&) {
+        pairs.emplace_back(p_.buffer(load.buffer).name, l.name);
+      });
+      for (const std::string& s : stages(l.loop->body)) pairs.emplace_back(s, l.name);
+    }
+    if (pairs.empty()) return false;
+    const auto& [tensor, at] = r_.pick(pairs);
+    StepCall c = step("cache", tensor);
+    memory(c, 100);
+    c.with["at"] = {path(at)};
+    if (r_.chance(50)) c.with["as"] = {path("c" + std::to_string(r_.below(100)))};
+    return give(c);
+  }
+
+  const ir::Program& p_;
+  Random& r_;
+  std::vector<Place> loops_;
+  std::vector<Allocated> allocated_;
+  StepCall call_;
+};
+
+}  // namespace
+
+std::optional<StepCall> ready_step(const ir::Program& program, Random& random) { return Ready(program, random).run(); }
+
+}  // namespace heddle::fuzz
