@@ -8,6 +8,7 @@
 #include "schedule/contraction.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
+#include "schedule/folds.h"
 #include "schedule/pipelines.h"
 #include "schedule/resolve.h"
 #include "schedule/tiles.h"
@@ -159,6 +160,8 @@ Result<State> apply_step(const Context& context, const Program& program, const S
   if (!fits) return fits.errors();
   Result<Done> pipelines = pipelines_hold(step);
   if (!pipelines) return pipelines.errors();
+  Result<Done> folds = folds_hold(step);
+  if (!folds) return folds.errors();
   fits = fits_tiles(step);
   if (!fits) return fits.errors();
 #ifdef HEDDLE_VERIFY

@@ -27,7 +27,7 @@ class Generator {
 
   RandomOp run() {
     using ir::ScalarType;
-    const Product* product = r_.chance(10) ? &products[r_.below(5)] : nullptr;
+    const Product* product = r_.chance(12) ? &products[r_.below(7)] : nullptr;
     type_ =
         r_.pick({ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::i32,
                  ScalarType::bf16, ScalarType::f16, ScalarType::i8, ScalarType::u8, ScalarType::i64, ScalarType::i16});
@@ -37,7 +37,7 @@ class Generator {
     if (product) type_ = product->c[0] == 'f' ? ScalarType::f32 : ScalarType::i32;
     inputs();
     if (product) multiply(*product);
-    const int stages = product ? r_.below(3) : 1 + r_.below(4);
+    const int stages = (product ? 0 : 1) + r_.below(4);
     for (int i = 0; i < stages; ++i) stage("s" + std::to_string(i));
     results();
     std::string params, dims;
@@ -56,7 +56,9 @@ class Generator {
     const char *a, *b, *c, *dot, *pack;
     int k, lanes;
   };
-  static constexpr Product products[] = {{"u8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
+  static constexpr Product products[] = {{"i8", "i8", "i32", "vnni_dot_256", "interleave_4", 4, 8},
+                                         {"i8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
+                                         {"u8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
                                          {"u8", "i8", "i32", "vnni_dot_256", "interleave_4", 4, 8},
                                          {"i8", "i8", "i32", "vnni_dot_512", "interleave_4", 4, 16},
                                          {"bf16", "bf16", "f32", "bf16_dot_512", "interleave_2", 2, 16},
@@ -235,8 +237,8 @@ class Generator {
     static const Row kinds[] = {
         {&Generator::map, 9},        {&Generator::reduction, 8}, {&Generator::extremum, 3},
         {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 4},
-        {&Generator::data_range, 3}, {&Generator::state, 12},    {&Generator::concat, 8},
-        {&Generator::prefix, 3},     {&Generator::scan, 5},      {&Generator::called, 3},
+        {&Generator::data_range, 3}, {&Generator::state, 16},    {&Generator::concat, 8},
+        {&Generator::prefix, 3},     {&Generator::scan, 5},      {&Generator::called, 6},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/prove.h"
 #include "ir/visit.h"
 #include "tests/fuzz/common/terms.h"
 
@@ -33,7 +34,7 @@ class Ready {
     using Kind = bool (Ready::*)();
     static constexpr Kind kinds[] = {&Ready::fission,  &Ready::store_at, &Ready::fold_storage, &Ready::collapse,
                                      &Ready::pipeline, &Ready::prefetch, &Ready::exact_split,  &Ready::compute_at,
-                                     &Ready::cache};
+                                     &Ready::cache,    &Ready::fuse,     &Ready::inline_into,  &Ready::vectorize};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -100,6 +101,54 @@ class Ready {
   }
   void memory(StepCall& c, int percent) {
     if (r_.chance(percent)) c.with["in"] = {path(r_.pick({"registers", "l1", "l2", "dram"}))};
+  }
+
+  // Loops that stand one after the other and run over the same range.
+  bool fuse() {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    auto look = [&](const ir::Body& body) {
+      for (size_t i = 0; i < body.size(); ++i)
+        for (size_t j = i + 1; j < body.size(); ++j) {
+          const ir::For *a = loop_of(body[i]), *b = loop_of(body[j]);
+          if (a && b && ir::equal(a->lo, b->lo) && ir::equal(a->hi, b->hi)) pairs.emplace_back(name_of(*a), name_of(*b));
+          if (a && b) break;
+        }
+    };
+    look(p_.body);
+    for (const Place& l : loops_) look(l.loop->body);
+    if (pairs.empty()) return false;
+    const auto& [first, second] = r_.pick(pairs);
+    StepCall c = step("fuse", first);
+    c.operands.push_back(path(second));
+    if (r_.chance(60)) c.with["into"] = {path("f" + std::to_string(r_.below(100)))};
+    return give(c);
+  }
+
+  // A temporary that is no reduction.
+  bool inline_into() {
+    std::vector<std::string> plain;
+    ir::walk(p_.body, [&](const ir::StmtRef& s) {
+      const auto* l = std::get_if<ir::Leaf>(&s->form);
+      if (l && l->reducer.empty() && p_.buffer(l->assigns[0].buffer).role == ir::Role::temporary)
+        plain.push_back(p_.stage(l->stage).name);
+      return true;
+    });
+    return !plain.empty() && r_.chance(30) && give(step("inline", r_.pick(plain)));
+  }
+
+  // An innermost loop, split on the way where it has no constant extent.
+  bool vectorize() {
+    std::vector<const Place*> inner;
+    for (const Place& l : loops_)
+      if (l.loop->kind == ir::LoopKind::serial &&
+          std::all_of(l.loop->body.begin(), l.loop->body.end(),
+                      [](const ir::StmtRef& s) { return std::holds_alternative<ir::Leaf>(s->form); }))
+        inner.push_back(&l);
+    if (inner.empty()) return false;
+    const Place& l = *r_.pick(inner);
+    StepCall c = step("vectorize", l.name);
+    if (!ir::constant_value(l.loop->hi) || r_.chance(50)) c.with["by"] = {number(r_.pick<int64_t>({2, 3, 4, 8, 16}))};
+    return give(c);
   }
 
   bool fission() {

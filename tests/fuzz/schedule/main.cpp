@@ -52,12 +52,10 @@ void tell_of_crashes() {
   for (int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigaction(s, &how, nullptr);
 }
 
-// The step with its variant: `split peel`, `cache registers`.
+// The step, and of a split what becomes of its tail: `split`, `split peel`.
 std::string kind_of(const ir::StepCall& call) {
-  std::string kind = call.name;
-  for (const char* word : {"with", "in"})
-    if (auto at = call.with.find(word); at != call.with.end() && !at->second.empty()) kind += " " + at->second[0].text;
-  return kind;
+  auto tail = call.with.find("with");
+  return call.name == "split" && tail != call.with.end() ? call.name + " " + tail->second[0].text : call.name;
 }
 
 // One op under one random schedule.
