@@ -20,13 +20,15 @@ bool folds(const Buffer& buffer, size_t dim) {
 
 int64_t folded_places(const Buffer& buffer, size_t dim) {
   if (!folds(buffer, dim)) return 0;
+  bool used = false;
   for (const Expr& to : buffer.layout->to) {
+    used |= mentions(to, buffer.layout->from[dim]);
     const Binary* b = to.as<Binary>();
     const Var* v = b && b->op == BinaryOp::mod ? b->left.as<Var>() : nullptr;
     const int64_t* places = v && v->symbol == buffer.layout->from[dim] ? constant_value(b->right) : nullptr;
     if (places) return *places;
   }
-  return 0;
+  return used ? 0 : 1;  // `i % 1` is 0
 }
 
 bool folds(const Buffer& buffer) {

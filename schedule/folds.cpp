@@ -25,12 +25,13 @@ bool in_turn(const For& l) {
 Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<BufferId>& buffers, const Body& body) {
   const Program& p = step.program;
   std::vector<StmtRef> found;
-  bool one = true;
+  bool one = true, plain = false;
   for (const StmtRef& s : body) {
     if (!touches(p, {s}, buffers)) continue;
     const For* l = as<For>(s);
     const bool a_case = l && is_case_loop(*l);
-    one = one && l && (a_case || (found.empty() && in_turn(*l)));
+    one = one && l && !plain && (a_case || (found.empty() && in_turn(*l)));
+    plain = !a_case;
     if (!one)
       return step
           .refusal(codes::not_nested, "`" + p.buffer(buffers[0]).name +
