@@ -16,6 +16,7 @@ import nki_ladder as ladder
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import nki_interpreter  # noqa: E402
 
+SCHEDULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nki_ladder.hd")
 KERNELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "nki")
 LAUNCH_US = 50  # of whole-kernel times on trn2: no schedule removes it
 PERCENT, MS, US, NS = "% of peak", "ms", "us", "ns"
@@ -30,6 +31,22 @@ def square(n, dtype="bf16"):
     return [(dtype, (n, n)), (dtype, (n, n))]
 
 
+def emitted(op, schedule):
+    """The text of a schedule, at the shapes that are asked for."""
+
+    def text(shapes):
+        import heddle as hd
+
+        chosen = getattr(hd.load(SCHEDULES), op) if op == "matmul" else getattr(hd.std.linalg, op)
+        return chosen.compile(*[hd.spec(t, *shape) for t, shape in shapes], schedule=schedule, target="neuron/trn2").nki
+
+    return text
+
+
+def text_for(case, shapes):
+    return case["text"](shapes) if callable(case["text"]) else case["text"]
+
+
 def cases():
     out = []
     rungs = [("naive", 16, ladder.naive(), "nothing kept or overlapped"),
@@ -39,6 +56,13 @@ def cases():
              ("fresh", 90.92, ladder.partial(0), "a fresh PSUM tile for each output tile")]
     for name, published, text, what in rungs:
         out.append(row(f"ladder/{name}", "matmul", square(2048), "bf16", what, published, PERCENT, text, square(1024), basis="fitted"))
+    for schedule, published, what in [("naive", 16, "one tile at a time"), ("hoisted", 58.6, "loads first, tile by tile"),
+                                      ("blocked", 79.05, "blocks of the free dims, 2 x 2 tiles"),
+                                      ("contraction", 83.5, "blocks of 4 x 1 x 8 tiles, sums in SBUF")]:
+        out.append(row(f"schedule/{schedule}", "matmul", square(2048), "bf16", what, published, PERCENT, emitted("matmul", schedule), square(1024), basis="emitted"))
+    for schedule, what in [("neuron_strips", "blocks of 4 banks for all of K"), ("neuron", "blocks of 8 banks, operands stream by")]:
+        out.append(row(f"std.matmul_tn/{schedule[7:] or 'stream'}", "matmul", square(2048), "bf16", what, None, PERCENT, emitted("matmul_tn", schedule),
+                       square(1024), basis="emitted"))
     out.append(row("matmul/packed", "matmul", square(2048), "bf16", "`fresh` with packed buffers", 46.6, PERCENT, ladder.partial(0, packed=True),
                    square(1024), basis="structure"))
     out.append(row("matmul/best", "matmul", square(2048), "bf16", "MNK; k 4, m 4, n 2; 8 banks for all of K", None, PERCENT, ladder.blocks("MNK", 4, 4, 2),
@@ -124,8 +148,9 @@ def agrees(case):
     rng = np.random.default_rng(7)
     arrays = [rng.standard_normal(a[1]).astype(np.float32).astype(dtype_of(a[0])) if isinstance(a, tuple) else a for a in case["small"]]
     as_tuple = lambda y: y if isinstance(y, tuple) else (y,)
-    runs = [as_tuple(neuron.simulate(case["text"], *arrays, target=case["target"], seed=s)[0]) for s in (1, 2)]
-    runs.append(as_tuple(nki_interpreter.run(case["text"], *arrays)))
+    text = text_for(case, case["small"])
+    runs = [as_tuple(neuron.simulate(text, *arrays, target=case["target"], seed=s)[0]) for s in (1, 2)]
+    runs.append(as_tuple(nki_interpreter.run(text, *arrays)))
     good = all(a.tobytes() == b.tobytes() for a, b in zip(runs[0], runs[1]))
     steps = 2e-2 if case["dtype"] == "bf16" else 1e-5
     for r in runs:
@@ -162,7 +187,7 @@ def modelled(case):
     if case["text"] == "chain":
         a, b = run(chain(100), case["shape"]), run(chain(200), case["shape"])
         return b.modelled_us, (b.modelled_us - a.modelled_us) * 10, b
-    report = run(case["text"], case["shape"])
+    report = run(text_for(case, case["shape"]), case["shape"])
     if case["op"] == "dma_copy":
         none = run(case["text"], [("f32", (1, 1))])
         return report.modelled_us, (report.modelled_us - none.modelled_us) * 500, report

@@ -5,7 +5,7 @@ namespace heddle::neuron {
 
 using namespace ir;
 
-Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs) {
+Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes) {
   const Buffer& b = p_.buffer(buffer);
   const Placed& p = placed_[buffer.value];
   Reach out;
@@ -22,22 +22,34 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs) 
     if (out.index.empty()) out.index.push_back(index_constant(0));
     return out;
   }
-  Expr partition = index_constant(0), free = index_constant(0);
-  for (size_t d = 0; d < at.size(); ++d) {
-    if (static_cast<int>(d) == p.partition_dim) partition = at[d];
-    else free = free * p.extents[d] + at[d];
-  }
-  partition = simplify(partition);
-  free = simplify(free);
-  if (p.partition_dim >= 0 && p.extents[p.partition_dim] > core_.partitions) {
-    // Blocks of 128 partitions lie behind each other. A bound loop stays within a block, so its first iteration names the block.
-    Expr first = partition;
+  // A bound loop stays within a block of 128 partitions and within a tile, so its first iteration names them.
+  auto number_of = [&](Expr first, int64_t length) {
     for (const For* f : bound_) first = substitute(first, {{f->loop, f->lo}});
-    Expr block = binary(BinaryOp::div, first, index_constant(core_.partitions));
-    free = simple(block * p.free_size + free);
-    partition = simple(partition - block * core_.partitions);
+    for (const std::optional<BoundLoop>* l : {&axes.partition, &axes.free})
+      if (*l) first = substitute(first, {{(*l)->loop, (*l)->lo}});
+    return simple(binary(BinaryOp::div, simple(first), index_constant(length)));
+  };
+  Expr partition = index_constant(0), free = index_constant(0), which = index_constant(0), block;
+  for (size_t d = 0; d < at.size(); ++d) {
+    if (static_cast<int>(d) == p.partition_dim) {
+      partition = at[d];
+      if (p.extents[d] <= core_.partitions) continue;
+      block = number_of(simplify(at[d]), core_.partitions);
+      partition = partition - block * core_.partitions;
+      which = which * ((p.extents[d] + core_.partitions - 1) / core_.partitions) + block;
+    } else if (p.listed[d]) {
+      which = which * p.extents[d] + at[d];
+    } else if (p.piece && static_cast<int>(d) == p.last) {
+      Expr piece = number_of(simplify(at[d]), p.piece);
+      which = which * ((p.extents[d] + p.piece - 1) / p.piece) + piece;
+      free = free * p.piece + at[d] - piece * p.piece;
+    } else {
+      free = free * p.extents[d] + at[d];
+    }
   }
-  out.index = {partition, free};
+  if (p.list) out.which = simple(which);
+  else if (block.known()) free = simple(block * p.free_size + simplify(free));  // blocks lie behind each other
+  out.index = {block.known() ? simple(partition) : simplify(partition), simplify(free)};
   return out;
 }
 
@@ -67,7 +79,7 @@ Value Lowering::load(BufferId buffer, const std::vector<Expr>& subs, const Axes&
 }
 
 Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Destination* to) {
-  Reach r = reach(buffer, subs);
+  Reach r = reach(buffer, subs, axes);
   const Placed& place = placed_[buffer.value];
   Value v;
   if (place.tile == UINT32_MAX) {
@@ -97,7 +109,7 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
       if (rows.step != 1)
         fail(codes::mixed_axes, "`" + tile.name + "` is read at every " + std::to_string(rows.step) + "th partition",
              "partitions have no stride: store it the other way");
-      v.view = {place.tile, {rows, columns}};
+      v.view = {place.tile, {rows, columns}, r.which};
       if (pa < 0 && !is_constant(rows.start, 0)) {
         // One row of a tile: engines work lane by lane, so it is moved to lane 0 by DMA.
         View moved = fresh("row", index_constant(1), nf);
@@ -114,10 +126,10 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
     }
     // The other way round: through the PE array.
     Slice rows = slice(r.index[0], fa == 0 ? f : nullptr), columns = slice(r.index[1], pa == 1 ? p : nullptr);
-    View source{place.tile, {rows, columns}};
+    View source{place.tile, {rows, columns}, r.which};
     if (is_constant(rows.count, 1) && !is_constant(rows.start, 0) && tile.space != Space::psum) {
       source = fresh("row", index_constant(1), columns.count);
-      dma(source, {place.tile, {rows, columns}});
+      dma(source, {place.tile, {rows, columns}, r.which});
     }
     return transposed(source, tile.type, rows.count, columns.count, v.over_partition, v.over_free);
   }
@@ -268,7 +280,7 @@ Value Lowering::transposed(const View& from, ScalarType type, const Expr& rows, 
 std::optional<Destination> Lowering::destination(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes) {
   const Placed& place = placed_[buffer.value];
   if (!place.on_chip) return std::nullopt;
-  Reach r = reach(buffer, subs);
+  Reach r = reach(buffer, subs, axes);
   const BoundLoop *p = axes.partition ? &*axes.partition : nullptr, *f = axes.free ? &*axes.free : nullptr;
   int pa = axis_of(r, p), fa = axis_of(r, f);
   const Tile& tile = k_.tiles[place.tile];
@@ -281,11 +293,11 @@ std::optional<Destination> Lowering::destination(BufferId buffer, const std::vec
     fail(codes::mixed_axes,
          "`" + tile.name + "` would be written at every " + std::to_string(rows.step) + "th partition",
          "partitions have no stride: bind the inner part of the split loop");
-  return Destination{{place.tile, {rows, columns}}, tile.type};
+  return Destination{{place.tile, {rows, columns}, r.which}, tile.type};
 }
 
 void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value) {
-  Reach r = reach(buffer, subs);
+  Reach r = reach(buffer, subs, axes);
   const Placed& place = placed_[buffer.value];
   const Tile tile = k_.tiles[place.tile];
   const BoundLoop *p = axes.partition ? &*axes.partition : nullptr, *f = axes.free ? &*axes.free : nullptr;

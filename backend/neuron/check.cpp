@@ -91,7 +91,7 @@ class Checker {
         values_[let->symbol.value] = value(let->value);
       } else if (auto* make = std::get_if<Make>(&n.form)) {
         current_[make->tile] = static_cast<int64_t>(instances_.size());
-        instances_.push_back({make->tile});
+        instances_.resize(instances_.size() + std::max<int64_t>(1, k_.tiles[make->tile].list), {make->tile});
       } else if (auto* i = std::get_if<Instruction>(&n.form)) {
         instruction(*i);
         ++time_;
@@ -113,7 +113,10 @@ class Checker {
     }
     if (t.space == Space::sbuf || t.space == Space::psum) {
       if (current_[v.tile] < 0) return bug("`" + t.name + "` is used before it is made"), out;
-      Instance& instance = instances_[current_[v.tile]];
+      int64_t which = v.which.known() ? value(v.which) : 0;
+      if (v.which.known() != (t.list > 0) || which < 0 || which >= std::max<int64_t>(1, t.list))
+        return bug("`" + t.name + "` is no list of more than " + std::to_string(which) + " tiles"), out;
+      Instance& instance = instances_[current_[v.tile] + which];
       if (instance.first < 0) instance.first = time_;
       instance.last = time_;
     }

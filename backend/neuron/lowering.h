@@ -1,8 +1,9 @@
 // From a scheduled program to an NKI kernel. One class, its functions by subject:
 //
-//   statements.cpp  loops, allocs, leaves          reduce.cpp    reductions on the vector engines
+//   statements.cpp  loops, leaves                  reduce.cpp    reductions on the vector engines
 //   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
 //   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
+//   placement.cpp   buffers as tiles and lists of tiles
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
 // other loops stay loops of the text. A bound loop that runs a reduction over partitions is a contraction on the PE array.
@@ -54,13 +55,17 @@ struct Destination {
   ir::ScalarType type;
 };
 
-/// How a buffer of the program lies in its tile.
+/// How a buffer of the program lies in its tile, or in a list of tiles: what is loaded or summed apart waits for nothing but its own tile.
 struct Placed {
   TileId tile = UINT32_MAX;
   bool on_chip = false;
   int partition_dim = -1;        ///< on chip: the logical dim over partitions, or none
   std::vector<int64_t> extents;  ///< on chip, temporaries: constant bound of each dim
   int64_t free_size = 1;         ///< on chip: elements of one block of 128 partitions
+  std::vector<bool> listed;      ///< on chip: dims that choose the tile of the list
+  int64_t list = 0;              ///< tiles of the list, 0: one tile, in which blocks of partitions lie behind each other
+  int64_t piece = 0;             ///< elements of the last dim in one tile, 0: all
+  int last = -1;                 ///< the last dim along the partition
 };
 
 class Lowering {
@@ -73,7 +78,8 @@ class Lowering {
   struct Survey;
   struct Region {
     const ir::Reduce* reduce;
-    enum class Mode { direct, accumulate, group, grouped_accumulate } mode = Mode::direct;
+    // `group`: one accumulation group in PSUM; `groups`: one in each tile of the result, side by side.
+    enum class Mode { direct, accumulate, group, groups, grouped_accumulate } mode = Mode::direct;
     std::optional<View> group;         // PSUM tile of the open accumulation group
     const void* group_at = nullptr;    // the statement that one group covers
     std::optional<Value> accumulator;  // of `accumulate` into a result in HBM
@@ -85,20 +91,24 @@ class Lowering {
   void body(const ir::Body& statements);
   void statement(const ir::StmtRef& s);
   void loop(const ir::StmtRef& s, const ir::For& f);
-  void alloc(const ir::Alloc& a, const Place& place);
   void leaf(const ir::StmtRef& s, const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
   void define_whole(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
   void call(const ir::StmtRef& s, const ir::Call& c);
   void parameters();
-  void find_partition_dims();
   /// Cuts the axes by the leaf's guards. Conditions on outer loops alone go to `outer`, those on both axes to `mask`.
   void cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
            std::vector<Expr>& mask);
   /// Axes of a leaf from the bound loops around it.
   Axes axes_of(const ir::Leaf& l, std::optional<BoundLoop>* contracted);
   void guarded(const std::vector<Expr>& conditions, const std::function<void()>& inside);
+
+  // placement.cpp
+  void find_partition_dims();
+  void find_walked_dims();
+  void arrange(const ir::Buffer& b, ir::BufferId id, Placed& p, const Place& place);
+  void alloc(const ir::Alloc& a, const Place& place);
 
   // reduce.cpp
   void reduce(const ir::StmtRef& s, const ir::Reduce& r);
@@ -117,8 +127,9 @@ class Lowering {
   // access.cpp
   struct Reach {  // one index expression for each axis of the tile
     std::vector<Expr> index;
+    Expr which;  // of a list of tiles
   };
-  Reach reach(ir::BufferId buffer, const std::vector<Expr>& subs);
+  Reach reach(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes = {});
   Slice slice(const Expr& index, const BoundLoop* over);
   int axis_of(const Reach& r, const BoundLoop* loop);
   Value load(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
@@ -193,6 +204,13 @@ class Lowering {
   std::vector<Expr>& index_texts_;
   std::vector<Placed> placed_;      // by buffer
   std::vector<int> partition_dim_;  // by buffer
+  struct Walk {  // of a dim: the stretches of it that bound loops run along
+    bool any = false, regular = true;
+    std::vector<std::pair<Expr, int64_t>> stretches;  // begin within the buffer, elements
+    /// Elements of a tile such that each stretch lies in one; 0: there are none.
+    int64_t piece() const;
+  };
+  std::vector<std::vector<Walk>> walked_;  // by buffer and dim
   ir::Facts facts_;
   std::vector<const ir::For*> bound_;  // bound loops around, outermost first
   std::vector<SymbolId> serial_;       // loops of the text around
@@ -232,6 +250,11 @@ bool is_reduce_loop(const ir::Program& p, const ir::Leaf& l, ir::SymbolId loop);
 /// The parts of a conjunction; none of a condition that is none.
 std::vector<Expr> conjuncts(const Expr& e);
 
+/// A constant by value: of an expression that does not stay.
+inline std::optional<int64_t> constant_of(const Expr& e) {
+  const int64_t* c = ir::constant_value(e);
+  return c ? std::optional(*c) : std::nullopt;
+}
 /// hi - lo without the common part: `min(128, n - 128*ro)`.
 Expr extent(const Expr& lo, const Expr& hi);
 /// A number as Python text that reads back exactly as f32.

@@ -1,7 +1,7 @@
 // An NKI kernel as a tree: what is checked, counted and printed. Nothing of the op's own language is left in it but names.
 //
-// Tiles are the arrays of the text: parameters and results in HBM, 2-D tiles in SBUF and PSUM (partition, free). Views are slices whose
-// starts and counts are index expressions over the loops around; all dims are constants, so every view can be evaluated.
+// Tiles are the arrays of the text: parameters and results in HBM, 2-D tiles in SBUF and PSUM (partition, free), or lists of such. Views
+// are slices whose starts and counts are index expressions over the loops around; all dims are constants, so every view can be evaluated.
 #pragma once
 
 #include <string>
@@ -22,6 +22,7 @@ struct Tile {
   ir::ScalarType type = ir::ScalarType::f32;  ///< as NKI has it: 64-bit integers are passed as 32-bit ones
   Space space = Space::sbuf;
   std::vector<int64_t> shape;
+  int64_t list = 0;  ///< a list of so many tiles, each with memory of its own; 0: one tile
   std::string role;  ///< "`acc`", "a part of `y`": for messages
   Place place;       ///< the equation that it belongs to
 };
@@ -35,6 +36,7 @@ struct Slice {
 struct View {
   TileId tile = UINT32_MAX;
   std::vector<Slice> axes;
+  Expr which = {};  ///< of a list: the tile meant
 };
 
 /// A keyword argument: a view, or text (an enum, a number, an expression of run-time scalars). `@3@` stands for the fourth of the kernel's
@@ -60,7 +62,7 @@ struct Let {
   SymbolId symbol;
   Expr value;
 };
-/// `acc = nl.ndarray(..)`: from here on fresh memory.
+/// `acc = nl.ndarray(..)`, or a list of such: from here on fresh memory.
 struct Make {
   TileId tile;
 };

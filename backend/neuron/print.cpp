@@ -70,7 +70,15 @@ class Printer {
   void make(TileId id, int depth) {
     const Tile& t = k_.tiles[id];
     indent(depth);
-    out_ += t.name + " = nl.ndarray((";
+    out_ += t.name + " = ";
+    if (t.list) {
+      out_ += "[]\n";
+      indent(depth);
+      out_ += "for _ in range(" + std::to_string(t.list) + "):\n";
+      indent(depth + 1);
+      out_ += t.name + ".append(";
+    }
+    out_ += "nl.ndarray((";
     for (int64_t d : t.shape) out_ += std::to_string(d) + ", ";
     out_.resize(out_.size() - (t.shape.size() > 1 ? 2 : 1));
     out_ += "), dtype=nl." + std::string(type_name(t.type)) + ", buffer=nl.";
@@ -78,7 +86,7 @@ class Printer {
             : t.space == Space::hbm  ? "hbm"
             : t.space == Space::psum ? "psum"
                                      : "sbuf";
-    out_ += ")\n";
+    out_ += t.list ? "))\n" : ")\n";
   }
 
   const std::string& name(SymbolId id) {
@@ -126,6 +134,7 @@ class Printer {
 
   std::string text(const View& v) {
     std::string out = k_.tiles[v.tile].name + "[";
+    if (v.which.known()) out += text(v.which) + "][";
     for (size_t i = 0; i < v.axes.size(); ++i) {
       const Slice& s = v.axes[i];
       if (i) out += ", ";

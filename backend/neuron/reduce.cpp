@@ -150,13 +150,18 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   bool empty = false;
   for (const StmtRef& s : site.path)
     if (const For* f = std::get_if<For>(&s->form)) {
-      const int64_t* c = constant_value(simple(extent(f->lo, f->hi)));
+      std::optional<int64_t> c = constant_of(simple(extent(f->lo, f->hi)));
       if (c && *c <= 0 && is_reduce_loop(p_, l, f->loop)) empty = true;
     }
   bool on_chip = placed_[buffer.value].on_chip;
   bool simple_place = maps.empty() && found.sites.size() == 1;
+  bool in_banks = found.sites.size() == 1 && on_chip && b.memory == Memory::psum;  // a group in each of its tiles
   bool runs = !empty;  // whether each cell surely gets a term
-  if (simple_place && runs) {
+  if ((simple_place || in_banks) && runs) {
+    const Facts outside = facts_;
+    for (const StmtRef& s : site.path)
+      if (const For* f = std::get_if<For>(&s->form); f && !maps.empty() && !is_reduce_loop(p_, l, f->loop))
+        facts_.add_range(f->loop, f->lo, f->hi);
     Facts before = facts_;
     for (const StmtRef& s : site.path)
       if (const For* f = std::get_if<For>(&s->form)) {
@@ -175,7 +180,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       }
       if (!known && !cuts_tail) runs = on_pe ? false : runs;
     }
-    facts_ = before;
+    facts_ = outside;
   }
 
   auto result_place = [&]() -> std::optional<Destination> { return destination(buffer, subs, axes); };
@@ -221,6 +226,13 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       body(r.body);
       regions_.pop_back();
       if (!in_place && failure_.empty()) deliver(as_value(*region.group, ScalarType::f32));
+      return;
+    }
+    if (on_pe && in_banks && runs) {
+      region.mode = Region::Mode::groups;
+      regions_.push_back(region);
+      body(r.body);
+      regions_.pop_back();
       return;
     }
     if (on_pe) {
@@ -299,12 +311,16 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " " + l.reducer + "= " +
          ir::print(p_, a.value));
   if (contracted) {
-    if (!region->group) {
+    std::optional<View> group = region->group;
+    if (region->mode == Region::Mode::groups)
+      if (std::optional<Destination> to = destination(a.buffer, subs, axes)) group = to->view;
+    if (!failure_.empty()) return;
+    if (!group) {
       fail(codes::mixed_axes,
            "`" + loop_name(contracted->loop) + "` runs a reduction over partitions in several pieces at once");
       return;
     }
-    contract(l, value, axes, *contracted, *region->group, mask);
+    contract(l, value, axes, *contracted, *group, mask);
     return;
   }
   bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);
@@ -358,14 +374,6 @@ void Lowering::group(const StmtRef& s, size_t index) {
   const Leaf* before = leaf_;
   leaf_ = &l;
   Axes axes = copy.group_axes;
-  Expr np = counted(axes.partitions()), nf = counted(axes.frees());
-  View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
-  leaf_ = before;
-  regions_[index].group = psum;
-  statement(s);
-  regions_[index].group.reset();
-  if (!failure_.empty()) return;
-  leaf_ = &l;
   const Stage& stage = p_.stage(l.stage);
   Substitution map;
   for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
@@ -374,9 +382,24 @@ void Lowering::group(const StmtRef& s, size_t index) {
   for (const Assign& a : l.assigns)
     if (a.buffer == buffer)
       for (const Expr& e : a.subs) subs.push_back(substitute(e, map));
-  if (std::optional<Destination> to = destination(buffer, subs, axes))
-    emit_engine("tensor_tensor", {{"dst", to->view}, {"data1", to->view}, {"data2", psum}, {"op", "nl.add"}});
-  leaf_ = before;
+  std::vector<Expr> some;  // past the last cells there is no group
+  for (const std::optional<BoundLoop>* loop : {&axes.partition, &axes.free})
+    if (*loop && !prove(facts_, less_equal(index_constant(1), (*loop)->count())))
+      some.push_back(less(index_constant(0), (*loop)->count()));
+  guarded(some, [&] {
+    leaf_ = &l;
+    Expr np = counted(axes.partitions()), nf = counted(axes.frees());
+    View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
+    leaf_ = before;
+    regions_[index].group = psum;
+    statement(s);
+    regions_[index].group.reset();
+    if (!failure_.empty()) return;
+    leaf_ = &l;
+    if (std::optional<Destination> to = destination(buffer, subs, axes))
+      emit_engine("tensor_tensor", {{"dst", to->view}, {"data1", to->view}, {"data2", psum}, {"op", "nl.add"}});
+    leaf_ = before;
+  });
 }
 
 // Every cell of a window of a tile on chip.
@@ -384,19 +407,18 @@ void Lowering::fill_window(const Window& w, double value) {
   const Placed& p = placed_[w.buffer.value];
   const Buffer& b = p_.buffer(w.buffer);
   // All dims but one over the free axis as loops of the text; blocks of 128 partitions as well.
-  int last = -1;
-  for (size_t d = 0; d < w.ranges.size(); ++d)
-    if (static_cast<int>(d) != p.partition_dim) last = static_cast<int>(d);
+  int last = p.last;
+  Expr columns = last >= 0 ? simple(extent(w.ranges[last].lo, w.ranges[last].hi)) : Expr{};
   std::vector<Expr> at(w.ranges.size());
   std::function<void(size_t)> go = [&](size_t d) {
     if (d == w.ranges.size()) {
       Reach r = reach(w.buffer, at);
-      View v{p.tile, {{simple(r.index[0]), index_constant(1)}, {simple(r.index[1]), index_constant(1)}}};
+      View v{p.tile, {{simple(r.index[0]), index_constant(1)}, {simple(r.index[1]), index_constant(1)}}, r.which};
       if (p.partition_dim >= 0)
         v.axes[0].count = block_count_.known()
                               ? block_count_
                               : counted(extent(w.ranges[p.partition_dim].lo, w.ranges[p.partition_dim].hi));
-      if (last >= 0) v.axes[1].count = counted(extent(w.ranges[last].lo, w.ranges[last].hi));
+      if (last >= 0) v.axes[1].count = counted(columns);
       fill(v, value, b.type);
       return;
     }
@@ -409,6 +431,15 @@ void Lowering::fill_window(const Window& w, double value) {
         block_count_ = counted(min(index_constant(core_.partitions), n - var(t) * core_.partitions));
         go(d + 1);
         block_count_ = {};
+      });
+    } else if (p.piece && static_cast<int>(d) == last) {
+      SymbolId t = new_symbol("t");
+      push_loop(t, index_constant(0), simple(ceildiv(n, index_constant(p.piece))), [&] {
+        Expr all = columns;
+        at[d] = w.ranges[d].lo + var(t) * p.piece;
+        columns = counted(min(index_constant(p.piece), n - var(t) * p.piece));
+        go(d + 1);
+        columns = all;
       });
     } else if (static_cast<int>(d) == p.partition_dim || static_cast<int>(d) == last || is_constant(n, 1)) {
       go(d + 1);

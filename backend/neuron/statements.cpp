@@ -1,4 +1,4 @@
-// Loops, allocs and leaves: the walk down the program. One file, so that the walk reads from top to bottom.
+// Loops and leaves: the walk down the program.
 #include "backend/neuron/lowering.h"
 
 namespace heddle::neuron {
@@ -72,6 +72,7 @@ Result<NkiKernel> Lowering::run() {
   if (!failure_.empty()) return failure_;
   placed_.resize(p_.buffers.size());
   find_partition_dims();
+  find_walked_dims();
   parameters();
   Block main;
   {
@@ -120,45 +121,6 @@ void Lowering::parameters() {
     placed_[parameter.buffer.value].tile = t;
     placed_[parameter.buffer.value].extents = dims;
   }
-}
-
-void Lowering::find_partition_dims() {
-  partition_dim_.assign(p_.buffers.size(), -1);
-  std::vector<const For*> around;
-  std::function<void(const Body&)> visit = [&](const Body& statements) {
-    for (const StmtRef& s : statements) {
-      const For* f = std::get_if<For>(&s->form);
-      bool partition = f && f->kind == LoopKind::bound && f->axis == "partition";
-      if (partition) around.push_back(f);
-      if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
-        const Stage& stage = p_.stage(l->stage);
-        for (const Assign& a : l->assigns) {
-          if (p_.buffer(a.buffer).memory == Memory::dram) continue;
-          for (size_t d = 0; d < a.subs.size(); ++d) {
-            Substitution map;
-            for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
-            Expr sub = substitute(a.subs[d], map);
-            for (const For* p : around) {
-              if (!mentions(sub, p->loop) || is_reduce_loop(p_, *l, p->loop)) continue;
-              int& known = partition_dim_[a.buffer.value];
-              if (known >= 0 && known != static_cast<int>(d))
-                fail(codes::mixed_axes,
-                     "`" + p_.buffer(a.buffer).name + "` is written with two of its dims over partitions",
-                     "bind the loops of one dim to `partition` wherever it is written", s->place);
-              known = static_cast<int>(d);
-            }
-          }
-        }
-      }
-      if (const Call* c = std::get_if<Call>(&s->form))
-        for (const Window& w : c->windows)
-          if (p_.buffer(w.buffer).memory != Memory::dram && !w.ranges.empty() && partition_dim_[w.buffer.value] < 0)
-            partition_dim_[w.buffer.value] = 0;
-      visit(children(s));
-      if (partition) around.pop_back();
-    }
-  };
-  visit(k_.program.body);
 }
 
 void Lowering::body(const Body& statements) {
@@ -245,48 +207,6 @@ void Lowering::loop(const StmtRef&, const For& f) {
   if (is_engine(f.axis)) engine_ = f.axis;
   push_loop(f.loop, simple(range.lo), simple(range.hi), [&] { body(f.body); });
   engine_ = engine;
-}
-
-void Lowering::alloc(const Alloc& a, const Place& place) {
-  for (BufferId id : a.buffers) {
-    const Buffer& b = p_.buffer(id);
-    Placed& p = placed_[id.value];
-    p.extents.clear();
-    for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
-    std::string role = "`" + b.name + "`";
-    if (b.memory == Memory::dram) {
-      if (p.tile == UINT32_MAX)
-        p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents, role);
-    } else {
-      p.on_chip = true;
-      p.partition_dim = partition_dim_[id.value];
-      int64_t partitions = 1, blocks = 1;
-      p.free_size = 1;
-      for (size_t d = 0; d < p.extents.size(); ++d) {
-        if (static_cast<int>(d) == p.partition_dim) partitions = p.extents[d];
-        else p.free_size *= p.extents[d];
-      }
-      if (partitions > core_.partitions) {
-        blocks = (partitions + core_.partitions - 1) / core_.partitions;
-        partitions = core_.partitions;
-      }
-      bool psum = b.memory == Memory::psum;
-      int64_t bytes = p.free_size * blocks * type_bytes(b.type);
-      if (psum && bytes > core_.psum_bank_bytes) {
-        fail(codes::over_bank,
-             "`" + b.name + "` in PSUM would take " + std::to_string(bytes) + " bytes of a partition, a bank has " +
-                 std::to_string(core_.psum_bank_bytes),
-             "split the loop over its columns by " + std::to_string(core_.psum_bank_bytes / type_bytes(b.type)) +
-                 " or less, or keep it in `sbuf`",
-             place);
-        return;
-      }
-      if (p.tile == UINT32_MAX)
-        p.tile = make_tile(b.name, b.type, psum ? Space::psum : Space::sbuf, {partitions, p.free_size * blocks}, role);
-    }
-    alloc_depth_[id.value] = serial_.size();
-    out_->push_back({Make{p.tile}, place_});
-  }
 }
 
 void Lowering::cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
@@ -395,7 +315,7 @@ void Lowering::leaf(const StmtRef&, const Leaf& l) {
   std::vector<Expr> outer, mask;
   cut(conjuncts(l.predicate), loops, outer, mask);
   for (BoundLoop* b : loops) {
-    const int64_t* c = constant_value(simple(b->count()));
+    std::optional<int64_t> c = constant_of(simple(b->count()));
     if (c && *c <= 0) return;
     if (b != (axes.free ? &*axes.free : nullptr) && bound_of(simple(b->count())) > core_.partitions)
       fail(codes::too_many_partitions,
@@ -465,7 +385,7 @@ void Lowering::define_in_parts(BufferId buffer, const std::vector<Expr>& subs, c
     cut(conditions, loops, outer, mask);
     if (!mask.empty()) return false;
     for (BoundLoop* l : loops) {
-      const int64_t* c = constant_value(simple(l->count()));
+      std::optional<int64_t> c = constant_of(simple(l->count()));
       if (c && *c <= 0) return true;
       if (!prove(facts_, less_equal(index_constant(1), l->count())))
         outer.push_back(less(index_constant(0), l->count()));
@@ -550,7 +470,7 @@ void Lowering::call(const StmtRef&, const Call& c) {
     for (size_t i = 0; i < here.index.size(); ++i)
       axes.push_back({simple(here.index[i]),
                       counted(i < w.ranges.size() ? extent(w.ranges[i].lo, w.ranges[i].hi) : index_constant(1))});
-    views.push_back({placed_[w.buffer.value].tile, axes});
+    views.push_back({placed_[w.buffer.value].tile, axes, here.which});
   }
   emit("nc_matmul", {{"dst", views[0]}, {"stationary", views[1]}, {"moving", views[2]}});
 }

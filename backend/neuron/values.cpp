@@ -276,7 +276,7 @@ Value Lowering::eval_index(const Expr& e, const Axes& axes) {
   const BoundLoop *p = axes.partition ? &*axes.partition : nullptr, *f = axes.free ? &*axes.free : nullptr;
   bool over_p = p && mentions(e, p->loop), over_f = f && mentions(e, f->loop);
   if (!over_p && !over_f) {
-    if (const int64_t* c = constant_value(simple(e))) return number(static_cast<double>(*c));
+    if (std::optional<int64_t> c = constant_of(simple(e))) return number(static_cast<double>(*c));
     // A name for the number, which Python makes a float of.
     Expr named = counted(e);
     Value v;
@@ -392,7 +392,7 @@ std::optional<Value> Lowering::choose_by_range(const Expr& condition, const Expr
     if (!mask.empty()) return std::nullopt;
     bool nothing = false;
     for (BoundLoop* l : loops) {
-      const int64_t* c = constant_value(simple(l->count()));
+      std::optional<int64_t> c = constant_of(simple(l->count()));
       nothing |= c && *c <= 0;
       if (!prove(facts_, less_equal(index_constant(1), l->count())))
         part.outer.push_back(less(index_constant(0), l->count()));

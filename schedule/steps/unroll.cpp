@@ -26,9 +26,11 @@ int64_t copies(const Body& body) {
   for (const StmtRef& s : body) {
     int64_t here = copies(children(s));
     const For* l = as<For>(s);
-    if (l && l->kind == LoopKind::unrolled)
-      if (const int64_t* n = constant_value(simplify(l->hi - l->lo)))
+    if (l && l->kind == LoopKind::unrolled) {
+      const Expr count = simplify(l->hi - l->lo);
+      if (const int64_t* n = constant_value(count))
         if (__builtin_mul_overflow(here, std::max<int64_t>(*n, 1), &here)) here = INT64_MAX;
+    }
     most = std::max(most, here);
   }
   return most;

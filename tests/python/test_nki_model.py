@@ -53,6 +53,17 @@ def test_the_best_reaches_ninety_percent(rows):
     assert max(r["utilisation"] for r in rows if r["case"] == "matmul/best") >= 0.9
 
 
+def test_schedules_of_one_algorithm_climb_the_ladder(rows):
+    emitted = [r for r in rows if r["basis"] == "emitted"]
+    rungs = [r for r in emitted if r["published"] is not None]
+    assert [r["modelled"] for r in rungs] == sorted(r["modelled"] for r in rungs) and len(rungs) == 4
+    for r in rungs:
+        assert abs(r["error"]) <= 10, r
+    for r in emitted:
+        if r["case"].startswith("std."):
+            assert r["utilisation"] >= 0.9, r
+
+
 def test_the_document_shows_the_table(rows):
     assert TABLE.search(DOCUMENT.read_text())[2] == table(rows), "python tests/python/test_nki_model.py --update"
 

@@ -25,11 +25,11 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def agrees(op, *arrays, exact, tolerance, profiles=("full", "basic"), **named):
+def agrees(op, *arrays, exact, tolerance, profiles=("full", "basic"), schedule=None, **named):
     """Simulator and interpreter within `tolerance` of the largest number that NumPy gives."""
     scalars = {p["name"] for p in op.parameters if p["kind"] == "scalar"}
     for profile in profiles:
-        k = op.compile(*arrays, target="neuron/trn2", profile=profile, **{n: v for n, v in named.items() if n not in scalars})
+        k = op.compile(*arrays, target="neuron/trn2", profile=profile, schedule=schedule, **{n: v for n, v in named.items() if n not in scalars})
         if profile == "basic":
             used = {line.split("nisa.")[1].split("(")[0] for line in k.nki.splitlines() if line.strip().startswith("nisa.")}
             assert used <= BASIC
@@ -70,6 +70,17 @@ def test_transposed_matmuls(make):
     agrees(hd.std.linalg.matmul_nt, a, bt, exact=exact, tolerance=make.tolerance)
     agrees(hd.std.linalg.matmul_tn, at, b, exact=exact, tolerance=make.tolerance)
     agrees(hd.std.linalg.matmul_tt, at, bt, exact=exact, tolerance=make.tolerance)
+
+
+LADDER = hd.load(pathlib.Path(__file__).resolve().parents[2] / "bench/nki_ladder.hd")
+STAGED = [(LADDER.matmul, name) for name in LADDER.matmul.schedules] + [(hd.std.linalg.matmul_tn, name) for name in ("neuron_strips", "neuron")]
+
+
+@pytest.mark.parametrize("op,schedule", STAGED, ids=lambda x: x if isinstance(x, str) else x.name)
+@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (129, 128, 513), (7, 1300, 33), (600, 300, 1030)])
+def test_matmuls_in_lists_of_tiles(make, op, schedule, m, k, n):
+    a, b = make(k, m), make(k, n)
+    agrees(op, a, b, exact=wide(a).T @ wide(b), tolerance=make.tolerance, schedule=schedule)
 
 
 def test_batched_and_layers(make):

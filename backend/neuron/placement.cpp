@@ -1,0 +1,182 @@
+// How the buffers of a program lie on chip: which dim over partitions, which along them, and which choose among tiles.
+#include "backend/neuron/lowering.h"
+
+namespace heddle::neuron {
+
+using namespace ir;
+
+void Lowering::find_partition_dims() {
+  partition_dim_.assign(p_.buffers.size(), -1);
+  std::vector<const For*> around;
+  std::function<void(const Body&)> visit = [&](const Body& statements) {
+    for (const StmtRef& s : statements) {
+      const For* f = std::get_if<For>(&s->form);
+      bool partition = f && f->kind == LoopKind::bound && f->axis == "partition";
+      if (partition) around.push_back(f);
+      if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
+        const Stage& stage = p_.stage(l->stage);
+        for (const Assign& a : l->assigns) {
+          if (p_.buffer(a.buffer).memory == Memory::dram) continue;
+          for (size_t d = 0; d < a.subs.size(); ++d) {
+            Substitution map;
+            for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+            Expr sub = substitute(a.subs[d], map);
+            for (const For* p : around) {
+              if (!mentions(sub, p->loop) || is_reduce_loop(p_, *l, p->loop)) continue;
+              int& known = partition_dim_[a.buffer.value];
+              if (known >= 0 && known != static_cast<int>(d))
+                fail(codes::mixed_axes,
+                     "`" + p_.buffer(a.buffer).name + "` is written with two of its dims over partitions",
+                     "bind the loops of one dim to `partition` wherever it is written", s->place);
+              known = static_cast<int>(d);
+            }
+          }
+        }
+      }
+      if (const Call* c = std::get_if<Call>(&s->form))
+        for (const Window& w : c->windows)
+          if (p_.buffer(w.buffer).memory != Memory::dram && !w.ranges.empty() && partition_dim_[w.buffer.value] < 0)
+            partition_dim_[w.buffer.value] = 0;
+      visit(children(s));
+      if (partition) around.pop_back();
+    }
+  };
+  visit(k_.program.body);
+}
+
+int64_t Lowering::Walk::piece() const {
+  int64_t most = 0;
+  for (const auto& [begin, count] : stretches) most = std::max(most, count);
+  if (!regular || most == 0) return 0;
+  for (const auto& [begin, count] : stretches) {
+    if (most % count != 0 && !is_constant(simplify(binary(BinaryOp::mod, begin, index_constant(most))), 0)) return 0;
+    if (!is_constant(simplify(binary(BinaryOp::mod, simplify(begin), index_constant(count))), 0)) return 0;
+  }
+  return most;
+}
+
+// Along which dims a tile must reach: those that bound loops run along, in one access at least. The others choose among tiles.
+void Lowering::find_walked_dims() {
+  walked_.resize(p_.buffers.size());
+  for (size_t i = 0; i < walked_.size(); ++i) walked_[i].resize(p_.buffers[i].box.size());
+  std::vector<const For*> around;
+  auto subscripts = [&](BufferId buffer, const std::vector<Expr>& subs) {
+    for (size_t d = 0; d < subs.size() && d < walked_[buffer.value].size(); ++d) {
+      Walk& dim = walked_[buffer.value][d];
+      walk(subs[d], [&](const Expr& part) {
+        if (part.as<ir::Load>()) dim.any = true, dim.regular = false;  // picked by data
+        return true;
+      });
+      for (const For* f : around) {
+        AffineIn a = affine_in(subs[d], f->loop);
+        if (a.ok && a.coefficient == 0) continue;
+        std::optional<int64_t> count = constant_of(simplify(f->hi - f->lo));
+        dim.any = true;
+        dim.regular &= a.ok && a.coefficient == 1 && count;
+        if (dim.regular && *count > 0) dim.stretches.emplace_back(a.rest + f->lo - p_.buffer(buffer).box[d].lo, *count);
+      }
+    }
+  };
+  std::function<void(const Body&)> visit = [&](const Body& statements) {
+    for (const StmtRef& s : statements) {
+      const For* f = std::get_if<For>(&s->form);
+      bool bound = f && f->kind == LoopKind::bound && (f->axis == "partition" || f->axis == "free");
+      if (bound) around.push_back(f);
+      if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
+        const Stage& stage = p_.stage(l->stage);
+        Substitution map;
+        for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+        for (const Assign& a : l->assigns) {
+          std::vector<Expr> subs;
+          for (const Expr& e : a.subs) subs.push_back(substitute(e, map));
+          subscripts(a.buffer, subs);
+          walk(substitute(a.value, map), [&](const Expr& part) {
+            if (const ir::Load* read = part.as<ir::Load>()) subscripts(read->buffer, read->subs);
+            return true;
+          });
+        }
+      }
+      if (const Call* c = std::get_if<Call>(&s->form))
+        for (const Window& w : c->windows)
+          for (Walk& dim : walked_[w.buffer.value]) dim.any = true, dim.regular = false;
+      visit(children(s));
+      if (bound) around.pop_back();
+    }
+  };
+  visit(k_.program.body);
+}
+
+void Lowering::alloc(const Alloc& a, const Place& place) {
+  for (BufferId id : a.buffers) {
+    const Buffer& b = p_.buffer(id);
+    Placed& p = placed_[id.value];
+    p.extents.clear();
+    for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
+    std::string role = "`" + b.name + "`";
+    if (b.memory == Memory::dram) {
+      if (p.tile == UINT32_MAX)
+        p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents, role);
+    } else {
+      arrange(b, id, p, place);
+      if (!failure_.empty()) return;
+    }
+    alloc_depth_[id.value] = serial_.size();
+    out_->push_back({Make{p.tile}, place_});
+  }
+}
+
+// Which dims lie over partitions, along them, and in tiles of their own.
+void Lowering::arrange(const Buffer& b, BufferId id, Placed& p, const Place& place) {
+  constexpr int64_t least = 64;  // bytes of a partition: of less no tile is made
+  bool psum = b.memory == Memory::psum;
+  p.on_chip = true;
+  p.partition_dim = partition_dim_[id.value];
+  const std::vector<Walk>& walked = walked_[id.value];
+  int64_t partitions = 1, blocks = 1;
+  for (size_t d = 0; d < p.extents.size(); ++d)
+    if (static_cast<int>(d) == p.partition_dim) partitions = p.extents[d];
+  if (partitions > core_.partitions) {
+    blocks = (partitions + core_.partitions - 1) / core_.partitions;
+    partitions = core_.partitions;
+  }
+  auto measure = [&](bool lists) {
+    p.listed.assign(p.extents.size(), false);
+    p.free_size = 1;
+    p.list = lists ? blocks : 1;
+    p.piece = 0;
+    p.last = -1;
+    for (size_t d = 0; d < p.extents.size(); ++d) {
+      if (static_cast<int>(d) == p.partition_dim) continue;
+      if (lists && !walked[d].any) {
+        p.listed[d] = true;
+        p.list *= p.extents[d];
+      } else {
+        p.free_size *= p.extents[d];
+        p.last = static_cast<int>(d);
+      }
+    }
+  };
+  measure(true);
+  if (p.free_size * type_bytes(b.type) < least) measure(false);
+  if (p.list == 1) p.list = 0;
+  int64_t row = p.free_size * (p.list ? 1 : blocks), bank = core_.psum_bank_bytes / type_bytes(b.type);
+  int64_t piece = p.last >= 0 && p.free_size == p.extents[p.last] ? walked[p.last].piece() : 0;
+  if (piece > 0 && piece < p.free_size && piece * type_bytes(b.type) >= least && (!psum || piece <= bank)) {
+    // What is worked on at once has a tile of its own; rows that take several banks need that.
+    p.list = std::max<int64_t>(1, p.list) * ((p.free_size + piece - 1) / piece) * (p.list ? 1 : blocks);
+    p.piece = p.free_size = row = piece;
+  }
+  if (psum && row > bank) {
+    fail(codes::over_bank,
+         "`" + b.name + "` in PSUM would take " + std::to_string(row * type_bytes(b.type)) +
+             " bytes of a partition, a bank has " + std::to_string(core_.psum_bank_bytes),
+         "split the loop over its columns by " + std::to_string(bank) + " or less, or keep it in `sbuf`", place);
+    return;
+  }
+  if (p.tile == UINT32_MAX) {
+    p.tile = make_tile(b.name, b.type, psum ? Space::psum : Space::sbuf, {partitions, row}, "`" + b.name + "`");
+    k_.tiles[p.tile].list = p.list;
+  }
+}
+
+}  // namespace heddle::neuron
