@@ -389,6 +389,7 @@ void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
   const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
   const Spot at = spot(buffer, subs);
   Val bits = arith_.to_memory(type, x);
+  if (!carried_.empty()) store_carried(buffer, subs, bits);
   if (at.shape == Spot::one && (bits.lanes || mask_)) {
     // All lanes meet in one cell: the last that is on wins, as lanes are written in their order.
     Value* pointers = arith_.spread({at.pointer});

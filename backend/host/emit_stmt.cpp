@@ -64,7 +64,36 @@ void Emitter::stmt(const ir::For& loop, const ir::StmtRef& s) {
   if (loop.kind == LoopKind::parallel && !f_.thread && arith_.width == 1 && f_.context) return parallel(loop, s);
   path_.push_back(s);
   for (const ir::Prefetch& f : loop.prefetch) ahead_.push_back({loop.loop, f});
-  serial(loop.loop, loop.lo, loop.hi, [&] { body(loop.body); });
+  const size_t outer = carried_.size();
+  std::vector<Carried> carried = recurrences(loop);
+  auto iteration = [&] {
+    for (const Carried& c : carried) next_carried(c);
+    carried_.insert(carried_.end(), carried.begin(), carried.end());
+    body(loop.body);
+    carried_.resize(outer);
+  };
+  auto iterations = [&] {
+    serial(loop.loop, loop.lo, loop.hi, iteration, [&] {
+      for (Carried& c : carried) begin_carried(c);
+    });
+  };
+  // Guards of recurrences are the same in all iterations: where all hold, the loop is without them.
+  if (const std::vector<Expr> guards = guards_of(carried); !guards.empty()) {
+    Value* all = nullptr;
+    for (const Expr& e : guards) {
+      Value* holds = value(e).v;
+      all = all ? b_.CreateAnd(all, holds) : holds;
+    }
+    const size_t before = sure_.size();
+    sure_.insert(sure_.end(), guards.begin(), guards.end());
+    conditions_.insert(conditions_.end(), guards.begin(), guards.end());
+    branch(all, iterations);
+    sure_.resize(before);
+    conditions_.resize(conditions_.size() - guards.size());
+    branch(b_.CreateNot(all), iterations);
+  } else {
+    iterations();
+  }
   ahead_.resize(ahead_.size() - loop.prefetch.size());
   path_.pop_back();
 }
@@ -154,15 +183,16 @@ void Emitter::unrolled(const ir::For& loop, const ir::StmtRef&) {
   }
 }
 
-void Emitter::serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work) {
+void Emitter::serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work, const Work& first) {
   enter_range(symbol, lo, hi);
   const bool sure = ranges_.decide(ir::less(lo, hi)) == 1;
-  counted(symbol, value(lo).v, value(hi).v, nullptr, sure, work);
+  counted(symbol, value(lo).v, value(hi).v, nullptr, sure, work, first);
 }
 
 // for (i = from; i < to; ++i), tested at the end of each iteration, so that what does not change can be moved before the loop.
-// The symbol is i, or i + offset.
-void Emitter::counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work) {
+// The symbol is i, or i + offset. `first` is written once, where the loop is known to run.
+void Emitter::counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work,
+                      const Work& first) {
   llvm::LLVMContext& c = module_.getContext();
   auto* before = llvm::BasicBlock::Create(c, "before", f_.fn);
   auto* head = llvm::BasicBlock::Create(c, "loop", f_.fn);
@@ -171,6 +201,12 @@ void Emitter::counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset
   if (sure) b_.CreateBr(before);
   else b_.CreateCondBr(b_.CreateICmpSLT(from, to), before, after);
   b_.SetInsertPoint(before);
+  if (first) {
+    fetched_.emplace_back();
+    first();
+    fetched_.pop_back();
+  }
+  before = b_.GetInsertBlock();
   b_.CreateBr(head);
   b_.SetInsertPoint(head);
   llvm::PHINode* i = b_.CreatePHI(b_.getInt64Ty(), 2, p_.symbol(symbol).name);
@@ -274,7 +310,7 @@ void Emitter::guarded(const std::vector<Expr>& given, const Work& work) {
   for (const Expr& e : all) {
     const int known = ranges_.decide(e);
     if (known == 0) return;
-    if (known == 1) continue;
+    if (known == 1 || std::any_of(sure_.begin(), sure_.end(), [&](const Expr& s) { return ir::same(s, e); })) continue;
     // Conditions that read memory come last, each under those before it.
     (has_load(e) ? late : depends_on_lane(e) ? lanes : uniform).push_back(e);
   }

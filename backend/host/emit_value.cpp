@@ -64,6 +64,7 @@ Val Emitter::form(const Expr&, const ir::Var& v) {
 }
 
 Val Emitter::form(const Expr& e, const ir::Load& l) {
+  if (Val carried; !carried_.empty() && read_carried(e, carried)) return carried;
   if (!l.otherwise.known()) return load(l.buffer, l.subs);
   const auto& box = p_.buffer(l.buffer).box;
   Expr inside = ir::bool_constant(true);

@@ -1,6 +1,6 @@
 // Program -> LLVM module. The class behind emit.h; its methods stand in emit_function.cpp (functions, arguments),
 // emit_parallel.cpp (threads), emit_transpose.cpp (blocks in registers), emit_stmt.cpp (loops, leaves, checks), emit_region.cpp (reductions), emit_place.cpp
-// (addresses, loads, stores) and emit_value.cpp (expressions).
+// (addresses, loads, stores), emit_carry.cpp (what iterations hand on) and emit_value.cpp (expressions).
 //
 // Inside a vector loop, `arith_.width` is its extent and `vector_` its variable: values are lanes or, where they do not depend on
 // it, scalars. `mask_` says for which lanes reads and writes happen.
@@ -77,6 +77,17 @@ class Emitter {
     const Storage* storage = nullptr;
   };
 
+  /// A cell that one iteration of a loop stores and the next one reads.
+  struct Carried {
+    Expr read, first;  ///< the load, and what it is before the first iteration
+    Expr predicate;    ///< under which the leaf runs, in all iterations or none
+    const ir::For* lanes = nullptr;
+    ir::BufferId buffer;
+    std::vector<Expr> stored;
+    llvm::Type* type = nullptr;
+    Value *now = nullptr, *next = nullptr;  ///< slots: what this iteration reads, what the next one will
+  };
+
   // emit_function.cpp
   llvm::Function* declare(const char* name, std::vector<llvm::Type*> parameters, bool external);
   void begin(Function& f);
@@ -126,8 +137,9 @@ class Emitter {
   void unrolled(const ir::For& loop, const ir::StmtRef& s);
   /// A short reduction in registers as a tree over lanes, where its order is free; false when it is none.
   bool horizontal(const ir::For& loop, const ir::StmtRef& s);
-  void serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work);
-  void counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work);
+  void serial(ir::SymbolId symbol, const Expr& lo, const Expr& hi, const Work& work, const Work& first = {});
+  void counted(ir::SymbolId symbol, Value* from, Value* to, Value* offset, bool sure, const Work& work,
+               const Work& first = {});
   /// Runs `work` where all conditions hold: by branches where they are the same for all lanes, else by the mask.
   void guarded(const std::vector<Expr>& conditions, const Work& work);
   void branch(Value* condition, const Work& work);
@@ -142,6 +154,14 @@ class Emitter {
   void configure_tiles();
   /// The identity of a sum in tile registers; false where the window is none.
   bool clears_tiles(const ir::Window& window);
+
+  // emit_carry.cpp
+  std::vector<Carried> recurrences(const ir::For& loop);
+  std::vector<Expr> guards_of(const std::vector<Carried>& carried) const;
+  void begin_carried(Carried& c);
+  void next_carried(const Carried& c);
+  bool read_carried(const Expr& load, Val& out);
+  void store_carried(ir::BufferId buffer, const std::vector<Expr>& subs, Val bits);
 
   // emit_region.cpp
   void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
@@ -228,6 +248,7 @@ class Emitter {
   Value* mask_ = nullptr;
   std::vector<ir::StmtRef> path_;            ///< loops around, for facts
   std::vector<Expr> conditions_;             ///< that hold here, for facts
+  std::vector<Expr> sure_;                   ///< guards that were asked before the loop around
   std::unordered_map<uint32_t, int> depth_;  ///< of loop variables
   std::unordered_map<uint32_t, std::pair<int, Expr>>
       strides_;  ///< of symbols that stand for strides: array word, or value
@@ -243,6 +264,7 @@ class Emitter {
     ir::Prefetch what;
   };
   std::vector<Ahead> ahead_;                    ///< what the loops around ask for
+  std::vector<Carried> carried_;                ///< by the loops around
   bool streams_ = false;                        ///< some store of the program passes the caches by
   bool nontemporal_ = false;                    ///< those of the leaf being written do
   ir::SymbolId innermost_;                      ///< serial loop around, while nothing else stands between

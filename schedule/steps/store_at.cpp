@@ -119,11 +119,24 @@ Result<Done> nothing_carried(const Step& step, const std::vector<BufferId>& buff
   return Done{};
 }
 
-// `s[i] or d` asks whether i is inside the box: the box may not grow past what the stage computes.
+// `s[i] or d` asks whether i is inside the box: the box may not grow past what the stage computes, but along dims in which every such
+// read stays inside anyway.
 Result<Done> tried_reads_hold(const Step& step, const Body& inside, BufferId id, const Box& widest, const Facts& at) {
   const Program& p = step.program;
+  auto asks_the_same = [&](const Access& a) {
+    Facts there = at;
+    for (const SymbolRange& r : a.free) there.add_range(r.symbol, r.lo, r.hi);
+    if (a.condition.known()) there.add(a.condition);
+    for (size_t d = 0; d < widest.dims.size(); ++d) {
+      const BoxDim &now = p.buffer(id).box[d], &whole = widest.dims[d];
+      const bool grows = !prove(at, less_equal(whole.lo, now.lo)) || !prove(at, less_equal(now.hi, whole.hi));
+      if (grows && (!prove(there, less_equal(whole.lo, a.window[d].lo)) || !prove(there, less_equal(a.window[d].hi, whole.hi))))
+        return false;
+    }
+    return true;
+  };
   for (const Access& a : accesses(p, inside, id))
-    if (a.tried && !ir::inside(box_of_buffer(p, id), widest, at)) {
+    if (a.tried && !asks_the_same(a)) {
       Diagnostic d =
           step.refusal(codes::not_shown, "`" + p.buffer(id).name +
                                              "` is read by `or`, and its box here would reach past what is computed");

@@ -161,3 +161,76 @@ def test_a_place_outside_stops_the_kernel():
     module = hd.parse(SEVERAL)
     with pytest.raises(hd.Error, match="is inside `x`"):
         module.walk(np.ones((2, 3), np.float32), np.array(3))
+
+
+CARRIED = """
+op sums<T: number>(x: T[n, m]) -> y: T[n, m] { scan j { y[i, j] = (y[i, j - 1] or T(1)) + x[i, j] } }
+schedule sums.rows on cpu { split y.i by 4; reorder y.io, y.j, y.ii; unroll y.ii }
+schedule sums.plain on cpu { reorder y.i, y.j }
+schedule sums.lanes on cpu { split y.i by 8; reorder y.io, y.j, y.ii; vectorize y.ii }
+schedule sums.pieces on cpu { reorder y.i, y.j; split y.j by 3; unroll y.ji }
+schedule sums.peeled on cpu { reorder y.i, y.j; peel y.j by 2; split y.j by 4 with peel; parallel y.i }
+op back<T: number>(x: T[n, m]) -> y: T[n, m] { scan j reverse { y[i, j] = max(y[i, j + 1] or x[i, 0], x[i, j]) + x[i, j] } }
+schedule back.rows on cpu { split y.i by 4; reorder y.io, y.j, y.ii; unroll y.ii }
+schedule back.lanes on cpu { split y.i by 8; reorder y.io, y.j, y.ii; vectorize y.ii }
+schedule back.pieces on cpu { reorder y.i, y.j; split y.j by 5 with peel }
+op parity(x: bool[n, m]) -> y: bool[n, m] { scan j { y[i, j] = (y[i, j - 1] or false) != x[i, j] } }
+schedule parity.rows on cpu { split y.i by 2; reorder y.io, y.j, y.ii; unroll y.ii }
+op swap(x: f32[n, m]) -> (a: f32[n, m], b: f32[n, m]) {
+  scan j {
+    a[i, j] = (b[i, j - 1] or 1) + x[i, j]
+    b[i, j] = (a[i, j - 1] or 2) - (b[i, j - 1] or 3)
+  }
+}
+op within(x: f32[n, m]) -> y: f32[n, m] {
+  scan j { y[i, j] = if j < 2 then x[i, j] else if x[i, j] > 0 then y[i, j - 1] + x[i, j] else x[i, j] }
+}
+schedule within.rows on cpu { split y.i by 4; reorder y.io, y.j, y.ii; unroll y.ii }
+schedule within.lanes on cpu { split y.i by 8; reorder y.io, y.j, y.ii; vectorize y.ii }
+"""
+
+
+@pytest.mark.parametrize(("n", "m"), SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, "bfloat16", "float8_e4m3fn", "float8_e5m2", np.int8, np.uint16, np.int64])
+def test_carried_values_are_rounded_as_stored_ones(n, m, dtype):
+    import ml_dtypes
+
+    t = np.dtype(getattr(ml_dtypes, dtype) if isinstance(dtype, str) else dtype)
+    x = np.random.default_rng(n * 10 + m).integers(0, 5, size=(n, m)) * (1 if t.kind in "iu" else 0.37)
+    x = x.astype(t)
+    module = hd.parse(CARRIED)
+    for op, args in ((module.sums, [x]), (module.back, [x])):
+        want = np.zeros_like(x)
+        op.interpret(*args, out=want)
+        for schedule in ["", *op.schedules]:
+            for target in ("auto", "cpu/x86-64-v2"):
+                got = np.zeros_like(x)
+                op(*args, out=got, schedule=schedule, target=target)
+                np.testing.assert_array_equal(got.view(np.uint8), want.view(np.uint8), err_msg=f"{schedule} {target}")
+
+
+@pytest.mark.parametrize(("n", "m"), SHAPES)
+def test_carried_values_of_other_leaves(n, m):
+    rng = np.random.default_rng(n * 10 + m)
+    module = hd.parse(CARRIED)
+    flags = rng.integers(0, 2, size=(n, m)).astype(bool)
+    everywhere(module.parity, flags, out=np.zeros((n, m), bool), expected=np.logical_xor.accumulate(flags, axis=1) if m else flags)
+    x = rng.integers(-4, 5, size=(n, m)).astype(np.float32)
+    a, b = np.zeros_like(x), np.zeros_like(x)
+    for j in range(m):
+        a[:, j] = (b[:, j - 1] if j else 1) + x[:, j]
+        b[:, j] = (a[:, j - 1] - b[:, j - 1]) if j else -1
+    everywhere(module.swap, x, out=(np.zeros_like(x), np.zeros_like(x)), expected=(a, b))
+    y = x.copy()
+    for j in range(2, m):
+        y[:, j] += np.where(x[:, j] > 0, y[:, j - 1], 0)
+    everywhere(module.within, x, out=np.zeros_like(x), expected=y)
+
+
+def test_a_carried_value_is_not_read_back():
+    module = hd.parse(CARRIED)
+    x = np.zeros((4, 9), np.float32)
+    # `rows` has a loop without guards and one with them; one read of x for each row in each.
+    for schedule, reads in (("plain", 1), ("rows", 8)):
+        body = module.sums.compile(x, schedule=schedule).llvm.split("define", 1)[1]
+        assert 0 < body.count("load float") <= reads, body
