@@ -321,7 +321,10 @@ class Resolver {
     const std::string own = d.name.substr(d.name.rfind('.') + 1) + (made > 1 ? std::to_string(made) : "") + "_";
     make_private(d.lines, own, inner);
     expanded_from_.emplace_back(call.place, d.name);
+    // Steps that it calls are those of its own module.
+    const std::string home = std::exchange(home_, d.name.substr(0, d.name.rfind('.') + 1));
     Result<Done> done = lines(d.lines, inner);
+    home_ = home;
     expanded_from_.pop_back();
     return done;
   }

@@ -257,7 +257,7 @@ Verdict Trial::compiled(const ir::Program& program) {
   Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program, *target, "", 2, 0, {});
   // A box that depends on data is also refused by the compiler alone.
   const auto unproved = [](const Diagnostic& d) {
-    return (d.code == "HD0230" || d.code == "HD0231" || d.code == "HD0236") &&
+    return (d.code == "HD0230" || d.code == "HD0231" || d.code == "HD0232" || d.code == "HD0236") &&
            (!d.message.starts_with("after `") || d.message.starts_with("after `partition`"));
   };
   if (!kernel && unproved(kernel.errors().front())) return {"unproved", render(kernel.errors()) + ir::print(program)};

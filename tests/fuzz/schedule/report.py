@@ -1,0 +1,59 @@
+"""Merges the counts of several runs of `./dev fuzz schedule --json FILE` into one page.
+
+    python tests/fuzz/schedule/report.py OUT.md RUN.json..
+
+The table says how often each step was applied (not refused) to an op that has each construct of the language.
+"""
+import json
+import sys
+from collections import Counter, defaultdict
+
+HEAD = """# The attack on the first promise
+
+Random ops under random schedules, by `./dev fuzz schedule --seconds N --seed S --json FILE`. Each pair is judged by three oracles after
+every step: the program that is printed reads back to itself; the interpreter gives the answers of the canonical program (the same bits, or
+within the bounds of [numerics.md](numerics.md) where the header gives leave); compiled code for a random level of the instruction set
+gives those of the interpreter, on arrays between guard pages. A finding prints the op, the steps and the command that replays it; each one
+became a golden case or a test. This page is written by `tests/fuzz/schedule/report.py` from the counts of the runs.
+
+"""
+
+
+def main(out, runs):
+    total, applied, refused, constructs = Counter(), Counter(), Counter(), Counter()
+    pairs_of = defaultdict(Counter)
+    for path in runs:
+        with open(path) as f:
+            run = json.load(f)
+        for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops", "mismatches"):
+            total[key] += run[key]
+        constructs.update(run["constructs"])
+        for step, counts in run["with"].items():
+            pairs_of[step].update(counts)
+        for step, counts in run["by_step"].items():
+            applied[step] += counts["applied"]
+            refused[step] += counts["refused"]
+    names = sorted(constructs)
+    cells = [pairs_of[step][c] for step in pairs_of for c in names]
+    text = HEAD
+    text += (f"{total['pairs']:,} pairs in {len(runs)} runs: {total['applied']:,} steps applied, {total['refused']:,} refused; "
+             f"**{total['mismatches']} mismatches**. {total['compiled']:,} pairs were compiled, {total['unproved']:,} were refused by the "
+             f"compiler as it could not show that they keep to their memory, or took too long; {total['rejected_ops']:,} texts of the "
+             f"generator were no ops. Of the {len(cells)} products of step and construct below, {sum(c >= 200 for c in cells)} were applied "
+             f"at least 200 times; the least, {min(cells)}.\n\n")
+    text += "## Steps\n\n| step | applied | refused |\n|---|---:|---:|\n"
+    for step in sorted(applied):
+        text += f"| `{step}` | {applied[step]:,} | {refused[step]:,} |\n"
+    text += "\n## Steps on ops with each construct\n\n| step | " + " | ".join(c.replace("_", " ") for c in names) + " |\n"
+    text += "|---|" + "---:|" * len(names) + "\n"
+    text += "| ops | " + " | ".join(f"{constructs[c]:,}" for c in names) + " |\n"
+    for step in sorted(pairs_of):
+        text += f"| `{step}` | " + " | ".join(f"{pairs_of[step][c]:,}" for c in names) + " |\n"
+    with open(out, "w") as f:
+        f.write(text)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:])
