@@ -417,7 +417,8 @@ class Generator {
 
   // A reducer of the text, with fields of one or several cells.
   bool state(const std::string& name) {
-    if (type_ != ir::ScalarType::f32) return false;
+    const bool whole = type_ == ir::ScalarType::i32;
+    if (type_ != ir::ScalarType::f32 && !whole) return false;
     const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
                                    vars = indices(dims);
     where_["pi"] = "k";
@@ -432,14 +433,16 @@ class Generator {
                   "n\n"
                   "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n";
     has(cells ? "state_of_cells" : "state");
-    const std::string first = expr(1), second = expr(1);
+    const std::string from = whole ? "f32(" : "", back = whole ? "i32(" : "", end = whole ? ")" : "";
+    const std::string first = from + expr(1) + end, second = from + expr(1) + end;
     if (cells) {
       line(left(name + "t", vars, dims) + " = mixed[pi in 0 .. k] (top = " + first + ", o[e] = " + second + ")");
-      line(left(name, vars, dims) + " = " + name + "t" + listed(vars) + ".top + " + name + "t" + listed(vars) + ".o[" +
-           std::to_string(r_.below(4)) + "]");
+      line(left(name, vars, dims) + " = " + back + name + "t" + listed(vars) + ".top + " + name + "t" + listed(vars) +
+           ".o[" + std::to_string(r_.below(4)) + "]" + end);
     } else {
       line(left(name + "t", vars, dims) + " = moments[pi in 0 .. k] (n = 1, mean = " + first + ", m2 = 0)");
-      line(left(name, vars, dims) + " = " + name + "t" + listed(vars) + ".m2 + " + name + "t" + listed(vars) + ".mean");
+      line(left(name, vars, dims) + " = " + back + name + "t" + listed(vars) + ".m2 + " + name + "t" + listed(vars) +
+           ".mean" + end);
     }
     define(name, dims);
     return true;

@@ -1,8 +1,10 @@
-"""Merges the counts of several runs of `./dev fuzz schedule --json FILE` into one page.
+"""Merges the counts of several runs of `./dev fuzz schedule --json FILE`, and one of `./dev fuzz --mutants --json FILE`, into one page.
 
-    python tests/fuzz/schedule/report.py OUT.md RUN.json..
+    python tests/fuzz/schedule/report.py OUT.md MUTANTS.json RUN.json..
 
-The table says how often each step was applied (not refused) to an op that has each construct of the language.
+The sums are written beside it, as OUT.json, which may be given as a run again: so the counts of several days add up.
+The tables say how often each step was applied (not refused) to an op that has each construct of the language, and which oracle noticed
+each planted fault.
 """
 import json
 import sys
@@ -19,14 +21,16 @@ became a golden case or a test. This page is written by `tests/fuzz/schedule/rep
 """
 
 
-def main(out, runs):
+def main(out, mutants, runs):
     total, applied, refused, constructs = Counter(), Counter(), Counter(), Counter()
     pairs_of = defaultdict(Counter)
+    count = 0
     for path in runs:
         with open(path) as f:
             run = json.load(f)
         for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops", "mismatches"):
             total[key] += run[key]
+        count += run.get("runs", 1)
         constructs.update(run["constructs"])
         for step, counts in run["with"].items():
             pairs_of[step].update(counts)
@@ -36,7 +40,7 @@ def main(out, runs):
     names = sorted(constructs)
     cells = [pairs_of[step][c] for step in pairs_of for c in names]
     text = HEAD
-    text += (f"{total['pairs']:,} pairs in {len(runs)} runs: {total['applied']:,} steps applied, {total['refused']:,} refused; "
+    text += (f"{total['pairs']:,} pairs in {count} runs: {total['applied']:,} steps applied, {total['refused']:,} refused; "
              f"**{total['mismatches']} mismatches**. {total['compiled']:,} pairs were compiled, {total['unproved']:,} were refused by the "
              f"compiler as it could not show that they keep to their memory, or took too long; {total['rejected_ops']:,} texts of the "
              f"generator were no ops. Of the {len(cells)} products of step and construct below, {sum(c >= 200 for c in cells)} were applied "
@@ -49,11 +53,25 @@ def main(out, runs):
     text += "| ops | " + " | ".join(f"{constructs[c]:,}" for c in names) + " |\n"
     for step in sorted(pairs_of):
         text += f"| `{step}` | " + " | ".join(f"{pairs_of[step][c]:,}" for c in names) + " |\n"
+    with open(mutants) as f:
+        faults = json.load(f)
+    text += (f"\n## Planted faults\n\nThe same oracles on programs into which a fault was planted, after the steps or between two passes of the "
+             f"compiler: {faults['killed']} of {faults['faults']} were noticed (`./dev fuzz --mutants`). Programs: how many it took.\n\n"
+             "| fault | planted | noticed by | programs | seconds |\n|---|---|---|---:|---:|\n")
+    for row in faults["rows"]:
+        by = row["by"] if row["killed"] else "**nothing**"
+        text += f"| {row['what']} | after {row['after']} | {by} | {row['programs']} | {row['seconds']:.2f} |\n"
     with open(out, "w") as f:
         f.write(text)
+    sums = dict(total, runs=count, constructs=dict(sorted(constructs.items())),
+                by_step={s: {"applied": applied[s], "refused": refused[s]} for s in sorted(applied)},
+                **{"with": {s: dict(sorted(pairs_of[s].items())) for s in sorted(pairs_of)}})
+    with open(out.removesuffix(".md") + ".json", "w") as f:
+        json.dump(sums, f, indent=1)
+        f.write("\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
