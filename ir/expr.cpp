@@ -255,6 +255,19 @@ Expr both(const Expr& a, const Expr& b) {
   if (!b.known()) return a;
   return binary(BinaryOp::logical_and, a, b);
 }
+std::vector<Expr> conjuncts(const Expr& condition) {
+  if (!condition.known() || is_constant(condition, 1)) return {};
+  const Binary* both = condition.as<Binary>();
+  if (!both || both->op != BinaryOp::logical_and) return {condition};
+  std::vector<Expr> out = conjuncts(both->left), right = conjuncts(both->right);
+  out.insert(out.end(), right.begin(), right.end());
+  return out;
+}
+Expr conjoin(const std::vector<Expr>& parts) {
+  Expr out;
+  for (const Expr& e : parts) out = both(out, e);
+  return out;
+}
 Expr less(const Expr& a, const Expr& b) { return binary(BinaryOp::lt, a, b); }
 Expr less_equal(const Expr& a, const Expr& b) { return binary(BinaryOp::le, a, b); }
 

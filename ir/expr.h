@@ -176,6 +176,10 @@ Expr ceildiv(const Expr& a, const Expr& b);
 Expr min(const Expr& a, const Expr& b);
 Expr max(const Expr& a, const Expr& b);
 Expr both(const Expr& a, const Expr& b);  ///< logical and; drops `true`
+/// The parts of a conjunction; nothing for `true` or none.
+std::vector<Expr> conjuncts(const Expr& condition);
+/// None when there are no parts.
+Expr conjoin(const std::vector<Expr>& parts);
 Expr less(const Expr& a, const Expr& b);
 Expr less_equal(const Expr& a, const Expr& b);
 

@@ -150,22 +150,6 @@ std::vector<BufferId> allocated_in(const Body& body) {
   return out;
 }
 
-std::vector<Expr> conjuncts(const Expr& condition) {
-  if (!condition.known()) return {};
-  if (const Binary* b = condition.as<Binary>(); b && b->op == BinaryOp::logical_and) {
-    std::vector<Expr> out = conjuncts(b->left), right = conjuncts(b->right);
-    out.insert(out.end(), right.begin(), right.end());
-    return out;
-  }
-  return {condition};
-}
-
-Expr conjoin(const std::vector<Expr>& parts) {
-  Expr out;
-  for (const Expr& e : parts) out = out.known() ? both(out, e) : e;
-  return out;
-}
-
 Expr tidy(const Expr& e) {
   if (!e.known()) return e;
   if (e.type() == ScalarType::index) return simplify(e);

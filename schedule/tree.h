@@ -59,9 +59,6 @@ bool carries_reduction(const ir::Program& program, const Path& leaf_path, ir::Sy
 /// Buffers allocated in the body.
 std::vector<ir::BufferId> allocated_in(const ir::Body& body);
 
-std::vector<ir::Expr> conjuncts(const ir::Expr& condition);
-ir::Expr conjoin(const std::vector<ir::Expr>& parts);  ///< none when empty
-
 /// Index parts in normal form; the order of conditions stays.
 ir::Expr tidy(const ir::Expr& e);
 bool mentions_load(const ir::Expr& e);

@@ -200,7 +200,7 @@ class DropGuards {
         in_range = ir::both(in_range, ir::less(ir::var(stage.axes[g.axis].symbol), stage.axes[g.axis].hi));
     }
     if (kept.size() == guards.size()) return s;
-    out.predicate = conjunction(kept);
+    out.predicate = conjoin(kept);
     ir::Assign& a = out.assigns[0];
     const ir::Facts facts = facts_with(guards, leaf, true);
     a.value = ir::rewrite(a.value, [&](const Expr& e) {

@@ -48,7 +48,7 @@ class KnownGuards {
     std::erase_if(left, [&](const Expr& e) { return ir::prove(facts, e); });
     if (left.size() == before) return s;
     ir::Leaf out = leaf;
-    out.predicate = conjunction(left);
+    out.predicate = conjoin(left);
     return ir::make_stmt(std::move(out), s->place);
   }
 

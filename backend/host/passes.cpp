@@ -79,21 +79,6 @@ std::vector<Expr> cell_conjuncts(const ir::Program& program, const Leaf& leaf, b
   return out;
 }
 
-std::vector<Expr> conjuncts(const Expr& e) {
-  if (!e.known() || ir::is_constant(e, 1)) return {};
-  const auto* both = e.as<ir::Binary>();
-  if (!both || both->op != ir::BinaryOp::logical_and) return {e};
-  std::vector<Expr> out = conjuncts(both->left), right = conjuncts(both->right);
-  out.insert(out.end(), right.begin(), right.end());
-  return out;
-}
-
-Expr conjunction(const std::vector<Expr>& parts) {
-  Expr out;
-  for (const Expr& e : parts) out = out.known() ? ir::both(out, e) : e;
-  return out;
-}
-
 bool as_less(const Expr& comparison, Expr& left, Expr& right) {
   const auto* c = comparison.as<ir::Binary>();
   if (!c || c->op < ir::BinaryOp::lt || c->left.type() != ir::ScalarType::index) return false;
@@ -179,7 +164,7 @@ Body without(const Body& body, const std::vector<Expr>& gone) {
     });
     if (left.size() == before) return {s};
     Leaf out = *leaf;
-    out.predicate = conjunction(left);
+    out.predicate = conjoin(left);
     return {ir::make_stmt(std::move(out), s->place)};
   });
 }

@@ -79,10 +79,6 @@ ir::Program partition(ir::Program program);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// The parts of a conjunction; nothing for `true` or none.
-std::vector<ir::Expr> conjuncts(const ir::Expr& e);
-/// None when there are no parts.
-ir::Expr conjunction(const std::vector<ir::Expr>& parts);
 /// `left < right` for a comparison of index expressions by < <= > >=; false for others.
 bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
 /// The map axis whose upper bound the condition is, at this leaf.

@@ -247,8 +247,6 @@ struct BlockScope {
 
 /// Whether the leaf is reduced over the loop.
 bool is_reduce_loop(const ir::Program& p, const ir::Leaf& l, ir::SymbolId loop);
-/// The parts of a conjunction; none of a condition that is none.
-std::vector<Expr> conjuncts(const Expr& e);
 
 /// A constant by value: of an expression that does not stay.
 inline std::optional<int64_t> constant_of(const Expr& e) {

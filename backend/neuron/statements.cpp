@@ -12,16 +12,6 @@ bool is_reduce_loop(const Program& p, const Leaf& l, SymbolId loop) {
   return false;
 }
 
-std::vector<Expr> conjuncts(const Expr& e) {
-  if (!e.known()) return {};
-  if (const Binary* b = e.as<Binary>(); b && b->op == BinaryOp::logical_and) {
-    std::vector<Expr> out = conjuncts(b->left), more = conjuncts(b->right);
-    out.insert(out.end(), more.begin(), more.end());
-    return out;
-  }
-  return {e};
-}
-
 namespace {
 
 bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "vector" || axis == "scalar"; }

@@ -292,6 +292,32 @@ std::optional<Range> written_range(const Program& p, BufferId buffer, size_t d) 
   return free ? out : std::nullopt;
 }
 
+// The conditions of all leaves of the body that read the buffer, as far as loops around the body decide them: a cell that none of them
+// reads may not be written yet.
+std::vector<Expr> reading_conditions(const Body& body, BufferId buffer) {
+  std::vector<Expr> shared;
+  bool first = true;
+  std::vector<SymbolId> inside;
+  walk(body, [&](const StmtRef& s) {
+    if (const For* l = as<For>(s)) inside.push_back(l->loop);
+    const Leaf* leaf = as<Leaf>(s);
+    if (!leaf || !reads_itself(s, {buffer})) return true;
+    std::vector<Expr> own = conjuncts(leaf->predicate);
+    if (first) shared = std::move(own);
+    else
+      std::erase_if(shared, [&](const Expr& e) {
+        return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(o, e); });
+      });
+    first = false;
+    return true;
+  });
+  std::erase_if(shared, [&](const Expr& e) {
+    return mentions_load(e) ||
+           std::any_of(inside.begin(), inside.end(), [&](SymbolId loop) { return mentions(e, loop); });
+  });
+  return shared;
+}
+
 struct Copy {
   BufferId buffer;
   Body statements;  // alloc and nest
@@ -312,6 +338,9 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   Leaf leaf;
   Assign assign;
   std::vector<Expr> guards;
+  auto add = [&](const Expr& guard) {
+    if (std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, guard); })) guards.push_back(guard);
+  };
   Expr defined = bool_constant(true);  // over the axes: cells that the box has only to be of constant size hold nothing
   std::vector<For> loops;
   for (size_t d = 0; d < c.window.size(); ++d) {
@@ -341,11 +370,12 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
         defined = both(defined, both(less_equal(written->lo, var(axis)), less(var(axis), written->hi)));
       continue;
     }
-    if (!prove(at, less_equal(from.box[d].lo, value))) guards.push_back(less_equal(from.box[d].lo, value));
-    if (!prove(at, less(value, from.box[d].hi))) guards.push_back(less(value, from.box[d].hi));
-    if (written && !prove(at, less_equal(written->lo, value))) guards.push_back(less_equal(written->lo, value));
-    if (written && !prove(at, less(value, written->hi))) guards.push_back(less(value, written->hi));
+    for (const Range& r : {Range{from.box[d].lo, from.box[d].hi}, written.value_or(Range{from.box[d].lo, from.box[d].hi})})
+      for (const Expr& e : {less_equal(r.lo, value), less(value, r.hi)})
+        if (!prove(at, e)) add(e);
   }
+  if (from.role == Role::temporary && !c.otherwise.known())
+    for (const Expr& e : reading_conditions(loop_of(path).body, c.from)) add(e);
   Copy made;
   made.buffer = p.add(std::move(b));
   row.writes = {made.buffer};

@@ -258,7 +258,8 @@ Verdict Trial::compiled(const ir::Program& program) {
   // A box that depends on data is also refused by the compiler alone.
   const auto unproved = [](const Diagnostic& d) {
     return (d.code == "HD0230" || d.code == "HD0231" || d.code == "HD0232" || d.code == "HD0236") &&
-           (!d.message.starts_with("after `") || d.message.starts_with("after `partition`"));
+           (!d.message.starts_with("after `") || d.message.starts_with("after `partition`") ||
+            d.message.starts_with("after `outer_bounds`"));
   };
   if (!kernel && unproved(kernel.errors().front())) return {"unproved", render(kernel.errors()) + ir::print(program)};
   if (!kernel)

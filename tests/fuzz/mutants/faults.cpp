@@ -88,32 +88,18 @@ Changed at_load(const Program& p, Random& r, const std::function<bool(Load&)>& c
   });
 }
 
-std::vector<Expr> conjuncts_of(const Expr& e) {
-  const Binary* b = e.as<Binary>();
-  if (!b || b->op != BinaryOp::logical_and) return {e};
-  std::vector<Expr> out = conjuncts_of(b->left), more = conjuncts_of(b->right);
-  out.insert(out.end(), more.begin(), more.end());
-  return out;
-}
-
-Expr joined(const std::vector<Expr>& parts) {
-  Expr out;
-  for (const Expr& e : parts) out = out.known() ? both(out, e) : e;
-  return out;
-}
-
 // One comparison of a leaf's predicate.
 Changed at_guard(const Program& p, Random& r, const std::function<Expr(const Binary&)>& change) {
   return at_form<Leaf>(p, r, [&](Leaf& leaf) {
     if (!leaf.predicate.known()) return false;
-    std::vector<Expr> parts = conjuncts_of(leaf.predicate);
+    std::vector<Expr> parts = ir::conjuncts(leaf.predicate);
     const size_t at = static_cast<size_t>(r.below(static_cast<int>(parts.size())));
     const Binary* b = parts[at].as<Binary>();
     if (!b) return false;
     const Expr next = change(*b);
     if (!next.known()) return false;
     parts[at] = next;
-    leaf.predicate = joined(parts);
+    leaf.predicate = ir::conjoin(parts);
     return true;
   });
 }
