@@ -22,6 +22,7 @@
 #include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/nest.h"
+#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {
@@ -466,7 +467,7 @@ Result<Done> cache_step(Step& step) {
   Result<Memory> memory = memory_after(step, "in");
   if (!memory) return memory.errors();
   const std::string source = step.program.buffer((*buffers)[0]).name;
-  Result<std::vector<std::string>> name = names_after(step, "as", {source + "_tile"});
+  Result<std::vector<std::string>> name = names_after(step, "as", {main_part(source) + "_tile"});
   if (!name) return name.errors();
   Result<Done> free = free_stage_name(step, (*name)[0]);
   if (!free) return free;

@@ -17,6 +17,7 @@
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
+#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {
@@ -31,7 +32,7 @@ Result<Done> rfactor_step(Step& step) {
   const Symbol symbol = step.program.symbol(*loop);
   Result<std::vector<std::string>> made = names_after(step, "into", {symbol.name + "o", symbol.name + "v"});
   if (!made) return made.errors();
-  Result<std::vector<std::string>> name = names_after(step, "as", {symbol.owner + "_part"});
+  Result<std::vector<std::string>> name = names_after(step, "as", {main_part(symbol.owner) + "_part"});
   if (!name) return name.errors();
   if (*n == 0 && has(step.call, "into"))
     return step.refusal(codes::wrong_operands, "`into` names the loops of a split: write `by N` too");
