@@ -36,7 +36,7 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
       if (p.extents[d] <= core_.partitions) continue;
       block = number_of(simplify(at[d]), core_.partitions);
       partition = partition - block * core_.partitions;
-      which = which * ((p.extents[d] + core_.partitions - 1) / core_.partitions) + block;
+      if (!p.packed) which = which * ((p.extents[d] + core_.partitions - 1) / core_.partitions) + block;
     } else if (p.listed[d]) {
       which = which * p.extents[d] + at[d];
     } else if (p.piece && static_cast<int>(d) == p.last) {
@@ -47,8 +47,9 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
       free = free * p.extents[d] + at[d];
     }
   }
+  if (p.slots > 1) which = which * p.slots + binary(BinaryOp::mod, var(p.slot), index_constant(p.slots));
   if (p.list) out.which = simple(which);
-  else if (block.known()) free = simple(block * p.free_size + simplify(free));  // blocks lie behind each other
+  if (p.packed) free = simple(block * p.free_size + simplify(free));
   out.index = {block.known() ? simple(partition) : simplify(partition), simplify(free)};
   return out;
 }
@@ -131,7 +132,10 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
       source = fresh("row", index_constant(1), columns.count);
       dma(source, {place.tile, {rows, columns}, r.which});
     }
-    return transposed(source, tile.type, rows.count, columns.count, v.over_partition, v.over_free);
+    const bool direct = to && to->type == tile.type && k_.tiles[to->view.tile].space == Space::sbuf &&
+                        v.over_partition == axes.partition.has_value() && v.over_free == axes.free.has_value();
+    return transposed(source, tile.type, rows.count, columns.count, v.over_partition, v.over_free,
+                      direct ? &to->view : nullptr);
   }
 
   // HBM: slices along the axes that run, points elsewhere; two axes where the array has two.

@@ -63,7 +63,10 @@ struct Placed {
   std::vector<int64_t> extents;  ///< on chip, temporaries: constant bound of each dim
   int64_t free_size = 1;         ///< on chip: elements of one block of 128 partitions
   std::vector<bool> listed;      ///< on chip: dims that choose the tile of the list
-  int64_t list = 0;              ///< tiles of the list, 0: one tile, in which blocks of partitions lie behind each other
+  int64_t list = 0;              ///< tiles of the list, 0: one tile
+  bool packed = false;           ///< blocks of partitions lie behind each other in a tile
+  int64_t slots = 1;             ///< of a pipelined buffer: tiles that iterations of `slot` use in turns
+  SymbolId slot = {};
   int64_t piece = 0;             ///< elements of the last dim in one tile, 0: all
   int last = -1;                 ///< the last dim along the partition
 };
@@ -91,6 +94,7 @@ class Lowering {
   void body(const ir::Body& statements);
   void statement(const ir::StmtRef& s);
   void loop(const ir::StmtRef& s, const ir::For& f);
+  void overlapped(const ir::For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met);
   void leaf(const ir::StmtRef& s, const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
@@ -108,7 +112,7 @@ class Lowering {
   void find_partition_dims();
   void find_walked_dims();
   void arrange(const ir::Buffer& b, ir::BufferId id, Placed& p, const Place& place);
-  void alloc(const ir::Alloc& a, const Place& place);
+  void alloc(ir::BufferId id, const Place& place);
 
   // reduce.cpp
   void reduce(const ir::StmtRef& s, const ir::Reduce& r);

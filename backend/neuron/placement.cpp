@@ -106,23 +106,21 @@ void Lowering::find_walked_dims() {
   visit(k_.program.body);
 }
 
-void Lowering::alloc(const Alloc& a, const Place& place) {
-  for (BufferId id : a.buffers) {
-    const Buffer& b = p_.buffer(id);
-    Placed& p = placed_[id.value];
-    p.extents.clear();
-    for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
-    std::string role = "`" + b.name + "`";
-    if (b.memory == Memory::dram) {
-      if (p.tile == UINT32_MAX)
-        p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents, role);
-    } else {
-      arrange(b, id, p, place);
-      if (!failure_.empty()) return;
-    }
-    alloc_depth_[id.value] = serial_.size();
-    out_->push_back({Make{p.tile}, place_});
+void Lowering::alloc(BufferId id, const Place& place) {
+  const Buffer& b = p_.buffer(id);
+  Placed& p = placed_[id.value];
+  p.extents.clear();
+  for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
+  if (b.memory == Memory::dram) {
+    if (p.tile == UINT32_MAX)
+      p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents,
+                         "`" + b.name + "`");
+  } else {
+    arrange(b, id, p, place);
+    if (!failure_.empty()) return;
   }
+  alloc_depth_[id.value] = serial_.size();
+  out_->push_back({Make{p.tile}, place_});
 }
 
 // Which dims lie over partitions, along them, and in tiles of their own.
@@ -158,14 +156,19 @@ void Lowering::arrange(const Buffer& b, BufferId id, Placed& p, const Place& pla
   };
   measure(true);
   if (p.free_size * type_bytes(b.type) < least) measure(false);
+  p.packed = blocks > 1 && p.list == 1;
   if (p.list == 1) p.list = 0;
-  int64_t row = p.free_size * (p.list ? 1 : blocks), bank = core_.psum_bank_bytes / type_bytes(b.type);
+  int64_t row = p.free_size * (p.packed ? blocks : 1), bank = core_.psum_bank_bytes / type_bytes(b.type);
   int64_t piece = p.last >= 0 && p.free_size == p.extents[p.last] ? walked[p.last].piece() : 0;
   if (piece > 0 && piece < p.free_size && piece * type_bytes(b.type) >= least && (!psum || piece <= bank)) {
     // What is worked on at once has a tile of its own; rows that take several banks need that.
-    p.list = std::max<int64_t>(1, p.list) * ((p.free_size + piece - 1) / piece) * (p.list ? 1 : blocks);
+    p.list = std::max<int64_t>(1, p.list) * ((p.free_size + piece - 1) / piece) * (p.packed ? blocks : 1);
     p.piece = p.free_size = row = piece;
   }
+  if (p.slots > 1) p.list = std::max<int64_t>(1, p.list) * p.slots;
+  if (psum && p.slots > 1)
+    fail(codes::no_form, "iterations that overlap pass `" + b.name + "` on in PSUM, where each sum takes a fresh tile",
+         "keep what stages of a pipeline pass on in `sbuf`", place);
   if (psum && row > bank) {
     fail(codes::over_bank,
          "`" + b.name + "` in PSUM would take " + std::to_string(row * type_bytes(b.type)) +

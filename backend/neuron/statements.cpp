@@ -130,7 +130,10 @@ void Lowering::statement(const StmtRef& s) {
       return;
     }
   if (auto* f = std::get_if<For>(&s->form)) loop(s, *f);
-  else if (auto* a = std::get_if<Alloc>(&s->form)) alloc(*a, s->place);
+  else if (auto* a = std::get_if<Alloc>(&s->form)) {
+    for (BufferId id : a->buffers)
+      if (placed_[id.value].slots == 1 && failure_.empty()) alloc(id, s->place);
+  }
   else if (auto* r = std::get_if<Reduce>(&s->form)) reduce(s, *r);
   else if (auto* l = std::get_if<Leaf>(&s->form)) leaf(s, *l);
   else if (auto* c = std::get_if<Call>(&s->form)) call(s, *c);
@@ -162,15 +165,34 @@ void Lowering::loop(const StmtRef&, const For& f) {
          "axes are `partition` and `free`; engines `vector`, `scalar` and `gpsimd`");
     return;
   }
-  // Conditions that all leaves share and that speak of this loop and outer ones alone end the loop early.
+  // Conditions that all leaves share end the loop early: of bound loops inside, the iteration counts that meets them best.
   std::vector<Expr> shared;
   bool first = true;
-  std::set<uint32_t> inner;
+  std::vector<const For*> inner;
+  auto weakest = [&](const Leaf& l, const Expr& condition) {
+    const Binary* c = condition.as<Binary>();
+    Expr e = condition;
+    for (const For* g : inner) {
+      if (!mentions(e, g->loop)) continue;
+      if (g->kind != LoopKind::bound || !c || c->left.type() != ScalarType::index) return Expr{};
+      // Where nothing is summed the identity is written: loops of the result do not end for that.
+      if (is_reduce_loop(p_, l, g->loop) && !is_reduce_loop(p_, l, f.loop)) return Expr{};
+      const bool less_than = c->op == BinaryOp::lt || c->op == BinaryOp::le;
+      if (!less_than && c->op != BinaryOp::gt && c->op != BinaryOp::ge) return Expr{};
+      AffineIn gap = affine_in(simplify(less_than ? c->right - c->left : c->left - c->right), g->loop);
+      if (!gap.ok) return Expr{};
+      e = substitute(e, {{g->loop, gap.coefficient > 0 ? g->hi - 1 : g->lo}});
+    }
+    return mentions(e, f.loop) ? e : Expr{};
+  };
   std::function<void(const Body&)> visit = [&](const Body& statements) {
     for (const StmtRef& s : statements) {
-      if (const For* g = std::get_if<For>(&s->form)) inner.insert(g->loop.value);
+      const For* g = std::get_if<For>(&s->form);
+      if (g) inner.push_back(g);
       if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
-        std::vector<Expr> mine = conjuncts(l->predicate);
+        std::vector<Expr> mine;
+        for (const Expr& e : conjuncts(l->predicate))
+          if (Expr w = weakest(*l, e); w.known()) mine.push_back(w);
         if (first) shared = mine;
         else
           std::erase_if(shared, [&](const Expr& e) {
@@ -179,24 +201,63 @@ void Lowering::loop(const StmtRef&, const For& f) {
         first = false;
       }
       visit(children(s));
+      if (g) inner.pop_back();
     }
   };
   visit(f.body);
-  std::erase_if(shared, [&](const Expr& e) {
-    bool own = mentions(e, f.loop);
-    walk(e, [&](const Expr& part) {
-      if (const Var* v = part.as<Var>(); v && inner.count(v->symbol.value)) own = false;
-      return true;
-    });
-    return !own;
-  });
   BoundLoop range{f.loop, f.lo, f.hi};
   std::vector<Expr> outer, mask;
   cut(shared, {&range}, outer, mask);
   std::string engine = engine_;
   if (is_engine(f.axis)) engine_ = f.axis;
-  push_loop(f.loop, simple(range.lo), simple(range.hi), [&] { body(f.body); });
+  auto met = [&] {
+    for (const Expr& e : shared) facts_.add(e);
+  };
+  if (f.kind == LoopKind::pipelined && !f.stage_of.empty())
+    overlapped(f, simple(range.lo), simple(range.hi), met);
+  else
+    push_loop(f.loop, simple(range.lo), simple(range.hi), [&] {
+      met();
+      body(f.body);
+    });
   engine_ = engine;
+}
+
+// At time t a statement of stage s runs its iteration t - s. What iterations pass on lies in as many tiles as hold it at a time, used in turns.
+void Lowering::overlapped(const For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met) {
+  Facts before = facts_;
+  facts_.add_range(f.loop, lo, hi);
+  for (const StmtRef& s : f.body)
+    if (auto* a = std::get_if<Alloc>(&s->form))
+      for (BufferId id : a->buffers)
+        if (p_.buffer(id).copies > 1) {
+          placed_[id.value].slots = p_.buffer(id).copies;
+          placed_[id.value].slot = f.loop;
+          alloc(id, s->place);
+        }
+  facts_ = std::move(before);
+  const int last = *std::max_element(f.stage_of.begin(), f.stage_of.end());
+  SymbolId time = new_symbol(p_.symbol(f.loop).name + "_t");
+  push_loop(time, lo, simple(hi + last), [&] {
+    for (size_t i = 0; i < f.body.size() && failure_.empty();) {
+      const int stage = f.stage_of[i];
+      Expr now = simple(var(time) - stage);
+      std::vector<Expr> runs;
+      if (stage < last) runs.push_back(less(now, hi));
+      if (stage > 0) runs.push_back(less_equal(lo, now));
+      Facts outside = facts_;
+      guarded(runs, [&] {
+        out_->push_back({Let{f.loop, now}, place_});
+        facts_.add_range(f.loop, lo, hi);
+        met();
+        for (; i < f.body.size() && f.stage_of[i] == stage; ++i) body({f.body[i]});
+      });
+      facts_ = std::move(outside);
+    }
+  });
+  for (const StmtRef& s : f.body)
+    if (auto* a = std::get_if<Alloc>(&s->form))
+      for (BufferId id : a->buffers) placed_[id.value].slots = 1;
 }
 
 void Lowering::cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,

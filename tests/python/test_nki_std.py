@@ -58,10 +58,34 @@ def make(request):
     return one
 
 
-@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (200, 300, 700), (129, 128, 513), (7, 257, 33)])
-def test_matmul(make, m, k, n):
+@pytest.mark.parametrize("schedule", ["neuron_strips", "neuron"])
+@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (200, 300, 700), (129, 128, 513), (7, 257, 33), (600, 1100, 1030)])
+def test_matmul(make, m, k, n, schedule):
     a, b = make(m, k), make(k, n)
-    agrees(hd.std.linalg.matmul, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
+    agrees(hd.std.linalg.matmul, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance, schedule=schedule)
+
+
+def test_overlapping_iterations(make):
+    op = hd.parse("""op matmul<T: number>(a: T[m, k], b: T[k, n]) -> c: T[m, n] {
+  acc[i, j] = sum[p] widen(a[i, p]) * widen(b[p, j])
+  c[i, j] = T(acc[i, j])
+}
+schedule matmul.overlapped on neuron allow reassociate, contract {
+  split c.i by 128 into io, ii
+  split c.j by 512 into jo, ji
+  reorder c.io, c.jo, c.ii, c.ji
+  compute_at acc at c.jo in psum
+  split acc.p by 128 into po, pi
+  reorder acc.po, acc.i, acc.j, acc.pi
+  cache a in sbuf at acc.po as strip
+  reorder strip.p, strip.i
+  pipeline acc.po by 2
+  bind c.ii, acc.i, acc.pi, strip.p to partition
+  bind c.ji, acc.j, strip.i to free
+}""").matmul
+    for m, k, n in [(1, 1, 1), (200, 300, 700), (129, 128, 513)]:
+        a, b = make(m, k), make(k, n)
+        agrees(op, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
 
 
 def test_transposed_matmuls(make):
