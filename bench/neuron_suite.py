@@ -37,8 +37,9 @@ def emitted(op, schedule):
     def text(shapes):
         import heddle as hd
 
-        chosen = hd.load(SCHEDULES).matmul if op is None else getattr(hd.std.linalg, op)
-        return chosen.compile(*[hd.spec(t, *shape) for t, shape in shapes], schedule=schedule, target="neuron/trn2").nki
+        chosen = hd.load(SCHEDULES).matmul if op is None else getattr(hd.std.nn if op in ("attention", "conv2d") else hd.std.linalg, op)
+        arrays = [hd.spec(*(a[0], *a[1])) for a in shapes if isinstance(a, tuple)]
+        return chosen.compile(*arrays, schedule=schedule, target="neuron/trn2").nki
 
     return text
 
@@ -63,6 +64,12 @@ def cases():
     for op, schedule, what in [("matmul_tn", "neuron_strips", "blocks of 4 banks for all of K"), ("matmul_tn", "neuron", "blocks of 8 banks, operands stream by"),
                                ("matmul", "neuron_strips", "as std.matmul_tn/strips, lhs[m, k] turned on the PE array")]:
         out.append(row(f"std.{op}/{schedule[7:] or 'stream'}", op, square(2048), "bf16", what, None, PERCENT, emitted(op, schedule), square(1024), basis="emitted"))
+    heads = [("bf16", (1, 1, 2048, 128))] * 3
+    out.append(row("std.attention", "attention", [*heads, 128**-0.5], "bf16", "4 x 128 queries, products of weights overlap", None, PERCENT,
+                   emitted("attention", "neuron_blocks"), [("bf16", (1, 2, 300, 64))] * 3 + [0.125], basis="emitted"))
+    for t in ("f32", "f16"):
+        out.append(row("std.conv2d", "conv2d", [(t, (1, 256, 224, 224)), (t, (256, 256, 3, 3))], t, "4 rows in SBUF, weights turned once", None, MS,
+                       emitted("conv2d", "neuron_rows"), [(t, (1, 20, 9, 30)), (t, (140, 20, 3, 3))], basis="emitted"))
     out.append(row("matmul/packed", "matmul", square(2048), "bf16", "`fresh` with packed buffers", 46.6, PERCENT, ladder.partial(0, packed=True),
                    square(1024), basis="structure"))
     out.append(row("matmul/best", "matmul", square(2048), "bf16", "MNK; k 4, m 4, n 2; 8 banks for all of K", None, PERCENT, ladder.blocks("MNK", 4, 4, 2),
@@ -105,7 +112,7 @@ def information():
     return out
 
 
-DTYPES = {"f32": np.dtype(np.float32)}
+DTYPES = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
 
 
 def dtype_of(name):
@@ -133,6 +140,14 @@ def exact(case, arguments):
         return ((x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + eps) * g + b,)
     if op == "transpose":
         return (wide[0].T,)
+    if op == "conv2d":
+        windows = np.lib.stride_tricks.sliding_window_view(wide[0], wide[1].shape[2:], axis=(2, 3))
+        return (np.einsum("nqijuv,oquv->noij", windows, wide[1]),)
+    if case["case"] == "std.attention":
+        q, k, v, scale = wide
+        s = np.einsum("bhie,bhje->bhij", q, k) * scale
+        p = np.exp(s - s.max(-1, keepdims=True))
+        return (p / p.sum(-1, keepdims=True) @ v,)
     if op == "attention":
         q, k, v, scale = wide
         s = np.where(np.tril(np.ones((q.shape[1], k.shape[1]), bool)), q.T @ k * scale, -np.inf)
@@ -152,7 +167,7 @@ def agrees(case):
     runs = [as_tuple(neuron.simulate(text, *arrays, target=case["target"], seed=s)[0]) for s in (1, 2)]
     runs.append(as_tuple(nki_interpreter.run(text, *arrays)))
     good = all(a.tobytes() == b.tobytes() for a, b in zip(runs[0], runs[1]))
-    steps = 2e-2 if case["dtype"] == "bf16" else 1e-5
+    steps = {"bf16": 2e-2, "f16": 2e-3}.get(case["dtype"], 1e-5)
     for r in runs:
         for got, want in zip(r, exact(case, arrays)):
             good &= bool(np.abs(got.astype(np.float64) - want).max() <= steps * np.abs(want).max())

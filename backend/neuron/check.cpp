@@ -188,7 +188,7 @@ class Checker {
     }
     auto& d = views["dst"].second;
     for (auto& [name, view] : views) {
-      bool column = name.starts_with("operand") || (i.name == "tensor_reduce" && name == "dst");
+      bool column = name.starts_with("operand") || name == "bias" || (i.name == "tensor_reduce" && name == "dst");
       if (view.second[0].count != d[0].count)
         bug("`" + i.name + "` of " + std::to_string(view.second[0].count) + " and " + std::to_string(d[0].count) +
             " partitions");

@@ -7,15 +7,34 @@ namespace heddle::neuron {
 
 using namespace ir;
 
-Value Lowering::activation(const std::string& name, Value a, const Axes& axes, const Destination* to) {
+Value Lowering::activation(const std::string& name, Value a, const Axes& axes, const Destination* to,
+                           const View* bias) {
   if (a.scalar) a = spread(a, axes, axes.partition.has_value(), false);
   Value out = a;
   out.view = space_for(axes, a.over_partition, a.over_free, ScalarType::f32, to, {&a});
   bool direct = to && out.view.tile == to->view.tile;
   out.type = direct ? to->type : ScalarType::f32;
   out.temporary = !direct;
-  emit("activation", {{"dst", out.view}, {"op", "nl." + name}, {"data", a.view}});
+  std::vector<Argument> arguments = {{"dst", out.view}, {"op", "nl." + name}, {"data", a.view}};
+  if (bias) arguments.push_back({"bias", *bias});
+  emit("activation", std::move(arguments));
   return out;
+}
+
+// f(a - b) with a column b in one instruction: the Scalar engine adds one number for each partition, in f32 as well.
+Value Lowering::activation_of(const std::string& name, const Expr& e, const Axes& axes, const Destination* to) {
+  const Binary* b = e.as<Binary>();
+  if (basic() || !b || (b->op != BinaryOp::add && b->op != BinaryOp::sub) || e.type() != ScalarType::f32)
+    return activation(name, eval(e, axes), axes, to);
+  const bool minus = b->op == BinaryOp::sub;
+  Value left = eval(b->left, axes), right = eval(b->right, axes);
+  if (left.scalar || right.scalar || !left.over_free || right.over_free || !right.over_partition ||
+      left.over_partition != axes.partition.has_value() || right.type != ScalarType::f32)
+    return activation(name, arith(minus ? "subtract" : "add", left, right, axes, nullptr), axes, to);
+  Axes column = axes;
+  column.free.reset();
+  right = minus ? scaled(right, "multiply", "-1.0", column) : in_sbuf(right, column);
+  return activation(name, left, axes, to, &right.view);
 }
 
 Value Lowering::reciprocal(Value a, const Axes& axes, const Destination* to) {
@@ -119,7 +138,7 @@ Value Lowering::function(const MathCall& m, const Axes& axes, const Destination*
     Value minus = scaled(a, "multiply", "-1.0", axes);
     return arith("maximum", minus, a, axes, to);
   }
-  if (f == "exp" || f == "sqrt" || f == "rsqrt") return activation(f, eval(m.args[0], axes), axes, to);
+  if (f == "exp" || f == "sqrt" || f == "rsqrt") return activation_of(f, m.args[0], axes, to);
   if (f == "sigmoid") return sigmoid(eval(m.args[0], axes), axes, to);
   if (f == "log") return log(eval(m.args[0], axes), axes, to);
   if (f == "erf") return erf(eval(m.args[0], axes), axes, to);

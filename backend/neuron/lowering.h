@@ -67,8 +67,8 @@ struct Placed {
   bool packed = false;           ///< blocks of partitions lie behind each other in a tile
   int64_t slots = 1;             ///< of a pipelined buffer: tiles that iterations of `slot` use in turns
   SymbolId slot = {};
-  int64_t piece = 0;             ///< elements of the last dim in one tile, 0: all
-  int last = -1;                 ///< the last dim along the partition
+  int64_t piece = 0;  ///< elements of the last dim in one tile, 0: all
+  int last = -1;      ///< the last dim along the partition
 };
 
 class Lowering {
@@ -94,6 +94,7 @@ class Lowering {
   void body(const ir::Body& statements);
   void statement(const ir::StmtRef& s);
   void loop(const ir::StmtRef& s, const ir::For& f);
+  bool copied_whole(const ir::For& f);
   void overlapped(const ir::For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met);
   void leaf(const ir::StmtRef& s, const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
@@ -172,7 +173,9 @@ class Lowering {
 
   // functions.cpp
   Value function(const ir::MathCall& m, const Axes& axes, const Destination* to);
-  Value activation(const std::string& name, Value a, const Axes& axes, const Destination* to);
+  Value activation(const std::string& name, Value a, const Axes& axes, const Destination* to,
+                   const View* bias = nullptr);
+  Value activation_of(const std::string& name, const Expr& e, const Axes& axes, const Destination* to);
   Value reciprocal(Value a, const Axes& axes, const Destination* to);
   Value sigmoid(Value a, const Axes& axes, const Destination* to);
   Value erf(Value a, const Axes& axes, const Destination* to);
@@ -208,7 +211,7 @@ class Lowering {
   std::vector<Expr>& index_texts_;
   std::vector<Placed> placed_;      // by buffer
   std::vector<int> partition_dim_;  // by buffer
-  struct Walk {  // of a dim: the stretches of it that bound loops run along
+  struct Walk {                     // of a dim: the stretches of it that bound loops run along
     bool any = false, regular = true;
     std::vector<std::pair<Expr, int64_t>> stretches;  // begin within the buffer, elements
     /// Elements of a tile such that each stretch lies in one; 0: there are none.

@@ -70,7 +70,7 @@ void Lowering::find_walked_dims() {
       for (const For* f : around) {
         AffineIn a = affine_in(subs[d], f->loop);
         if (a.ok && a.coefficient == 0) continue;
-        std::optional<int64_t> count = constant_of(simplify(f->hi - f->lo));
+        std::optional<int64_t> count = constant_of(simple(f->hi - f->lo));
         dim.any = true;
         dim.regular &= a.ok && a.coefficient == 1 && count;
         if (dim.regular && *count > 0) dim.stretches.emplace_back(a.rest + f->lo - p_.buffer(buffer).box[d].lo, *count);

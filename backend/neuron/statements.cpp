@@ -133,8 +133,7 @@ void Lowering::statement(const StmtRef& s) {
   else if (auto* a = std::get_if<Alloc>(&s->form)) {
     for (BufferId id : a->buffers)
       if (placed_[id.value].slots == 1 && failure_.empty()) alloc(id, s->place);
-  }
-  else if (auto* r = std::get_if<Reduce>(&s->form)) reduce(s, *r);
+  } else if (auto* r = std::get_if<Reduce>(&s->form)) reduce(s, *r);
   else if (auto* l = std::get_if<Leaf>(&s->form)) leaf(s, *l);
   else if (auto* c = std::get_if<Call>(&s->form)) call(s, *c);
   else if (auto* c = std::get_if<Check>(&s->form)) k_.header.push_back("not checked here: " + c->text);
@@ -159,6 +158,7 @@ void Lowering::loop(const StmtRef&, const For& f) {
       facts_ = std::move(before);
       return;
     }
+    if (copied_whole(f)) return;
   } else if (f.kind == LoopKind::bound && !is_engine(f.axis)) {
     fail(codes::mixed_axes,
          "`" + loop_name(f.loop) + "` is bound to `" + f.axis + "`, which is no axis of a NeuronCore",
@@ -213,14 +213,107 @@ void Lowering::loop(const StmtRef&, const For& f) {
   auto met = [&] {
     for (const Expr& e : shared) facts_.add(e);
   };
-  if (f.kind == LoopKind::pipelined && !f.stage_of.empty())
-    overlapped(f, simple(range.lo), simple(range.hi), met);
+  if (f.kind == LoopKind::pipelined && !f.stage_of.empty()) overlapped(f, simple(range.lo), simple(range.hi), met);
   else
     push_loop(f.loop, simple(range.lo), simple(range.hi), [&] {
       met();
       body(f.body);
     });
   engine_ = engine;
+}
+
+// Loops over the free axis in each other around one load from HBM, along dims that lie behind each other on both sides: one transfer.
+bool Lowering::copied_whole(const For& f) {
+  std::vector<const For*> chain = {&f};
+  while (chain.back()->body.size() == 1) {
+    const For* g = std::get_if<For>(&chain.back()->body[0]->form);
+    if (!g) break;
+    if (g->kind != LoopKind::bound || g->axis != "free") return false;
+    chain.push_back(g);
+  }
+  const Leaf* l = chain.back()->body.size() == 1 ? std::get_if<Leaf>(&chain.back()->body[0]->form) : nullptr;
+  if (!l || l->assigns.size() != 1 || l->assigns[0].kind != AssignKind::define || !l->assigns[0].over.empty())
+    return false;
+  const Assign& a = l->assigns[0];
+  const Load* from = a.value.as<Load>();
+  if (!from || from->otherwise.known() || placed_[from->buffer.value].on_chip || !placed_[a.buffer.value].on_chip ||
+      p_.buffer(from->buffer).type != p_.buffer(a.buffer).type)
+    return false;
+  Axes axes = axes_of(*l, nullptr);
+  if (axes.free || !failure_.empty()) return false;
+  Facts before = facts_;
+  for (const For* g : chain) facts_.add_range(g->loop, g->lo, g->hi);
+  std::vector<Expr> outer, mask;
+  cut(conjuncts(l->predicate), axes.partition ? std::vector<BoundLoop*>{&*axes.partition} : std::vector<BoundLoop*>{},
+      outer, mask);
+  facts_ = std::move(before);
+  for (const Expr& e : outer)
+    for (const For* g : chain)
+      if (mentions(e, g->loop)) return false;
+  if (!mask.empty()) return false;
+
+  const Stage& stage = p_.stage(l->stage);
+  Substitution map;
+  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+  std::vector<Expr> there, here;
+  for (const Expr& e : from->subs) there.push_back(substitute(e, map));
+  for (const Expr& e : a.subs) here.push_back(substitute(e, map));
+  Substitution begin;
+  for (const For* g : chain) begin.push_back({g->loop, g->lo});
+  Reach source = reach(from->buffer, there), target = reach(a.buffer, here, axes);
+  // In the tile each loop steps over all of those inside it.
+  Expr start = target.index[1];
+  int64_t stride = 1;
+  for (size_t n = chain.size(); n-- > 0; start = substitute(start, {begin[n]})) {
+    AffineIn step = affine_in(start, chain[n]->loop);
+    std::optional<int64_t> count = constant_of(simple(chain[n]->hi - chain[n]->lo));
+    if (!step.ok || step.coefficient != stride || !count || *count < 1) return false;
+    stride *= *count;
+  }
+  // In HBM each dim is walked by one loop, outer ones first.
+  View read{placed_[from->buffer.value].tile, {}};
+  std::vector<BoundLoop> order;
+  if (axes.partition) order.push_back(*axes.partition);
+  for (const For* g : chain) order.push_back({g->loop, g->lo, g->hi});
+  size_t next = 0;
+  for (const Expr& index : source.index) {
+    const BoundLoop* over = nullptr;
+    for (size_t n = 0; n < order.size(); ++n) {
+      if (!mentions(index, order[n].loop)) continue;
+      if (over || n != next) return false;
+      AffineIn step = affine_in(index, order[n].loop);
+      if (!step.ok || step.coefficient != 1) return false;
+      over = &order[n];
+    }
+    if (over) ++next;
+  }
+  if (next != order.size()) return false;
+  if (axes.partition) {
+    AffineIn step = affine_in(target.index[0], axes.partition->loop);
+    if (!step.ok || step.coefficient != 1 || mentions(target.index[1], axes.partition->loop)) return false;
+    if (!prove(facts_, less_equal(index_constant(1), axes.partition->count())))
+      outer.push_back(less(index_constant(0), axes.partition->count()));
+  }
+  const Leaf* outer_leaf = leaf_;
+  leaf_ = l;
+  guarded(outer, [&] {
+    for (const Expr& index : source.index) {
+      const BoundLoop* over = nullptr;
+      for (const BoundLoop& o : order)
+        if (mentions(index, o.loop)) over = &o;
+      Slice s = slice(index, over);
+      s.point = !over;
+      read.axes.push_back(s);
+    }
+    View into{
+        placed_[a.buffer.value].tile,
+        {slice(target.index[0], axes.partition ? &*axes.partition : nullptr), {simple(start), index_constant(stride)}},
+        target.which};
+    remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
+    dma(into, read);
+  });
+  leaf_ = outer_leaf;
+  return true;
 }
 
 // At time t a statement of stage s runs its iteration t - s. What iterations pass on lies in as many tiles as hold it at a time, used in turns.

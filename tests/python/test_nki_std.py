@@ -170,7 +170,8 @@ def test_attention(make, nb, hk, g, n, t, d):
     q, k, v = make(nb, hk * g, n, d), make(nb, hk, t, d), make(nb, hk, t, d)
     z = np.einsum("bhid,bhjd->bhij", wide(q), np.repeat(wide(k), g, 1)) / d**0.5
     values = np.repeat(wide(v), g, 1)
-    agrees(hd.std.nn.attention, q, k, v, scale=d**-0.5, exact=softmax(z) @ values, tolerance=make.tolerance)
+    for schedule in (None, "neuron"):
+        agrees(hd.std.nn.attention, q, k, v, scale=d**-0.5, exact=softmax(z) @ values, tolerance=make.tolerance, schedule=schedule)
     seen = np.arange(t)[None, :] <= np.arange(n)[:, None] + t - n
     exact = softmax(np.where(seen, z, -1e30)) @ values
     agrees(hd.std.nn.attention_causal, q, k, v, scale=d**-0.5, exact=exact, tolerance=make.tolerance)
@@ -196,7 +197,8 @@ def test_conv2d(make, n, groups, cg, fg, h, w, stride, padding, dilation):
     x, k = make(n, groups * cg, h, w), make(groups * fg, cg, 3, 3)
     how = {"groups": groups, "stride": stride, "padding": padding, "dilation": dilation}
     exact = convolution(x, k, **how)
-    agrees(hd.std.nn.conv2d, x, k, exact=exact, tolerance=make.tolerance, **how)
+    for schedule in (None, "neuron"):
+        agrees(hd.std.nn.conv2d, x, k, exact=exact, tolerance=make.tolerance, schedule=schedule, **how)
     x, k = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), np.ascontiguousarray(k.transpose(2, 3, 1, 0))
     agrees(hd.std.nn.conv2d_nhwc, x, k, exact=exact.transpose(0, 2, 3, 1), tolerance=make.tolerance, **how)
 
@@ -235,7 +237,7 @@ def test_kernels():
         hd.std.nn.softmax.compile(x, target="neuron/trn2", profile="half")
     assert e.value.code == "HD0614"
     k = hd.std.linalg.matmul.compile(hd.spec("f32", "m", "k"), hd.spec("f32", "k", "n"), target="neuron/trn3", fix={"m": 3, "k": 4, "n": 5})
-    assert (k.target, k.schedule) == ("neuron/trn3", "neuron_panels")
+    assert (k.target, k.schedule) == ("neuron/trn3", "neuron_strips")
 
 
 def test_auto_says_why_it_runs_on_the_host(caplog, monkeypatch):
