@@ -29,6 +29,8 @@ CASES = [
     (2, 4, 8, 2, 7, 11, (3, 3), 1, 0, 1),
     (1, 6, 9, 3, 11, 12, (3, 5), 2, 2, 2),
     (3, 8, 8, 8, 13, 17, (3, 3), 1, 1, 1),
+    (2, 5, 15, 5, 6, 40, (5, 3), 2, 2, 1),
+    (1, 3, 3, 3, 5, 75, (3, 3), 1, 2, 2),
     (1, 16, 33, 1, 7, 29, (1, 1), 1, 0, 1),
     (1, 3, 65, 1, 23, 31, (7, 7), 2, 3, 1),
     (1, 2, 5, 1, 40, 31, (2, 2), 3, 5, 3),
@@ -53,6 +55,7 @@ def test_each_schedule_serves_some_case(rng):
     x, few, many = (rng.standard_normal(s, dtype=np.float32) for s in ((1, 2, 5, 20), (3, 2, 3, 3), (9, 2, 3, 3)))
     op = hd.std.nn.conv2d
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
+    served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape)
     assert served == {s for s in op.schedules if not s.startswith("neuron")}
 
 
