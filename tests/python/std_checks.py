@@ -9,8 +9,9 @@ TARGETS = ["cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"]
 
 
 def serves_others(error):
-    """The schedule is for other sizes (by `where`, by `fix`), names an axis or a dim of a pack that has none here, or joins the loops of one that has more."""
-    return (error.code == "HD0504" or (error.code == "HD0503" and "this kernel takes" in error.message)
+    """The schedule is for another target or other sizes (by `where`, by `fix`), names an axis or a dim of a pack that has none here,
+    or joins the loops of one that has more."""
+    return (error.code in ("HD0504", "HD0552") or (error.code == "HD0503" and "this kernel takes" in error.message)
             or (error.code == "HD0304" and (".r`" in error.message or "is no dim" in error.message))
             or (error.code == "HD0311" and "do not stand in one body" in error.message and ".r" in error.message))
 
