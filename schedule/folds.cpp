@@ -34,8 +34,8 @@ Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<Buff
     plain = !a_case;
     if (!one)
       return step
-          .refusal(codes::not_nested, "`" + p.buffer(buffers[0]).name +
-                                          "` is not used by one serial loop alone, behind its allocation")
+          .refusal(codes::not_nested,
+                   "`" + p.buffer(buffers[0]).name + "` is not used by one serial loop alone, behind its allocation")
           .label(s->place, "used here")
           .with_help("compute it where it is read, and `store_at` right outside that loop");
     if (!a_case) {
@@ -107,8 +107,7 @@ Result<Fold> fold_of(const Step& step, const std::vector<BufferId>& buffers, int
     Result<Fold> other = fold_along(step, buffers, (*loops)[i], slices);
     if (!other) return other;
     if (other->dim != out->dim)
-      return step.refusal(codes::not_shown,
-                          "cases move along different dims of `" + p.buffer(buffers[0]).name + "`");
+      return step.refusal(codes::not_shown, "cases move along different dims of `" + p.buffer(buffers[0]).name + "`");
   }
   return out;
 }
@@ -125,7 +124,8 @@ Result<Done> folds_hold(const Step& step) {
         if (slices == 0 || accesses(p, p.body, a->buffers[i]).empty()) continue;
         Result<Fold> still = fold_of(step, {a->buffers[i]}, slices);
         if (still && still->dim == d) continue;
-        broken = still ? step.refusal(codes::not_shown, "`" + b.name + "` would no longer move along the dim it is folded by")
+        broken = still ? step.refusal(codes::not_shown,
+                                      "`" + b.name + "` would no longer move along the dim it is folded by")
                        : still.errors().front();
         broken->help = "move this line above `fold_storage`";
       }

@@ -126,7 +126,8 @@ Result<Done> pipelines_hold(const Step& step) {
       if (const Alloc* a = as<Alloc>(l->body[i]))
         for (BufferId id : a->buffers)
           if (l->stage_of[i] > first_stage(p, *l, l->stage_of, id))
-            refuse(step.refusal(codes::wrong_loop_kind, name + " is already pipelined: what stands in it has its stage"));
+            refuse(
+                step.refusal(codes::wrong_loop_kind, name + " is already pipelined: what stands in it has its stage"));
     if (broken) return false;
     Result<Done> still = can_overlap(step, *l, l->stage_of);
     if (!still) refuse(still.errors().front());

@@ -54,9 +54,7 @@ std::vector<Expr> with(std::vector<Expr> subs, const ir::Substitution& point) {
   return subs;
 }
 
-bool both_or_neither(const Expr& a, const Expr& b) {
-  return a.known() == b.known() && (!a.known() || ir::same(a, b));
-}
+bool both_or_neither(const Expr& a, const Expr& b) { return a.known() == b.known() && (!a.known() || ir::same(a, b)); }
 
 // Buffers that some leaf defines and some leaf reads: most loops have none, and are done with here.
 std::vector<ir::BufferId> defined_and_read(const ir::Program& p, const ir::Body& body) {
@@ -128,8 +126,8 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
     const auto* leaf = std::get_if<ir::Leaf>(&s->form);
     if (!leaf) return drop_written_by(s);
     ++points;
-    const bool always = !leaf->predicate.known() ||
-                        (!ir::mentions(leaf->predicate, loop.loop) && !reads_data(leaf->predicate));
+    const bool always =
+        !leaf->predicate.known() || (!ir::mentions(leaf->predicate, loop.loop) && !reads_data(leaf->predicate));
     const ir::Stage& stage = p_.stage(leaf->stage);
     ir::Substitution point;
     for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
@@ -222,9 +220,7 @@ void Emitter::begin_carried(Carried& c) {
   with_lanes(c.lanes->loop, lo, static_cast<int>(hi - lo), start);
 }
 
-void Emitter::next_carried(const Carried& c) {
-  b_.CreateStore(b_.CreateLoad(c.type, c.next), c.now);
-}
+void Emitter::next_carried(const Carried& c) { b_.CreateStore(b_.CreateLoad(c.type, c.next), c.now); }
 
 bool Emitter::read_carried(const Expr& load, Val& out) {
   for (const Carried& c : carried_) {

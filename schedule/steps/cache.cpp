@@ -340,7 +340,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   Assign assign;
   std::vector<Expr> guards;
   auto add = [&](const Expr& guard) {
-    if (std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, guard); })) guards.push_back(guard);
+    if (std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, guard); }))
+      guards.push_back(guard);
   };
   Expr defined = bool_constant(true);  // over the axes: cells that the box has only to be of constant size hold nothing
   std::vector<For> loops;
@@ -371,7 +372,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
         defined = both(defined, both(less_equal(written->lo, var(axis)), less(var(axis), written->hi)));
       continue;
     }
-    for (const Range& r : {Range{from.box[d].lo, from.box[d].hi}, written.value_or(Range{from.box[d].lo, from.box[d].hi})})
+    for (const Range& r :
+         {Range{from.box[d].lo, from.box[d].hi}, written.value_or(Range{from.box[d].lo, from.box[d].hi})})
       for (const Expr& e : {less_equal(r.lo, value), less(value, r.hi)})
         if (!prove(at, e)) add(e);
   }

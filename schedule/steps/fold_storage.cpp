@@ -46,8 +46,8 @@ Result<Done> fold_storage_step(Step& step) {
     }
     p.buffers[id.value].layout = std::move(layout);
   }
-  step.relied_on("an iteration of `" + loop_name(p, fold->loop) + "` uses at most " + std::to_string(*n) + " slices of " + name +
-                 ", and later ones none before them");
+  step.relied_on("an iteration of `" + loop_name(p, fold->loop) + "` uses at most " + std::to_string(*n) +
+                 " slices of " + name + ", and later ones none before them");
   return Done{};
 }
 

@@ -130,7 +130,8 @@ Result<Done> tried_reads_hold(const Step& step, const Body& inside, BufferId id,
     for (size_t d = 0; d < widest.dims.size(); ++d) {
       const BoxDim &now = p.buffer(id).box[d], &whole = widest.dims[d];
       const bool grows = !prove(at, less_equal(whole.lo, now.lo)) || !prove(at, less_equal(now.hi, whole.hi));
-      if (grows && (!prove(there, less_equal(whole.lo, a.window[d].lo)) || !prove(there, less_equal(a.window[d].hi, whole.hi))))
+      if (grows &&
+          (!prove(there, less_equal(whole.lo, a.window[d].lo)) || !prove(there, less_equal(a.window[d].hi, whole.hi))))
         return false;
     }
     return true;

@@ -110,7 +110,8 @@ class Ready {
       for (size_t i = 0; i < body.size(); ++i)
         for (size_t j = i + 1; j < body.size(); ++j) {
           const ir::For *a = loop_of(body[i]), *b = loop_of(body[j]);
-          if (a && b && ir::equal(a->lo, b->lo) && ir::equal(a->hi, b->hi)) pairs.emplace_back(name_of(*a), name_of(*b));
+          if (a && b && ir::equal(a->lo, b->lo) && ir::equal(a->hi, b->hi))
+            pairs.emplace_back(name_of(*a), name_of(*b));
           if (a && b) break;
         }
     };
@@ -206,8 +207,8 @@ class Ready {
     std::vector<std::string> holding;
     for (const Place& l : loops_) {
       const ir::Body& b = l.loop->body;
-      const bool allocates =
-          std::any_of(b.begin(), b.end(), [](const ir::StmtRef& s) { return std::holds_alternative<ir::Alloc>(s->form); });
+      const bool allocates = std::any_of(
+          b.begin(), b.end(), [](const ir::StmtRef& s) { return std::holds_alternative<ir::Alloc>(s->form); });
       if (allocates && b.size() > 2 && l.loop->kind == ir::LoopKind::serial) holding.push_back(l.name);
     }
     if (holding.empty()) return false;
@@ -271,9 +272,8 @@ class Ready {
   bool cache() {
     std::vector<std::pair<std::string, std::string>> pairs;
     for (const Place& l : loops_) {
-      loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf&) {
-        pairs.emplace_back(p_.buffer(load.buffer).name, l.name);
-      });
+      loads(l.loop->body,
+            [&](const ir::Load& load, const ir::Leaf&) { pairs.emplace_back(p_.buffer(load.buffer).name, l.name); });
       for (const std::string& s : stages(l.loop->body)) pairs.emplace_back(s, l.name);
     }
     if (pairs.empty()) return false;

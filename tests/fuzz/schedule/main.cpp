@@ -46,7 +46,7 @@ void tell_of_crashes() {
   own.ss_sp = memory.data();
   own.ss_size = memory.size();
   sigaltstack(&own, nullptr);
-  struct sigaction how {};
+  struct sigaction how{};
   how.sa_handler = on_crash;
   how.sa_flags = SA_ONSTACK;
   for (int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigaction(s, &how, nullptr);
