@@ -15,6 +15,7 @@
 // inside L; t is allocated inside L, or both written and read there;
 // what is written is an update, or not one plain index for each dim; L is a vector loop; registers for a window that is
 // not constant; of an open reduction, what `rfactor` refuses.
+// Over 500 lines: one step with three forms, which share the window and the names.
 #include <algorithm>
 #include <set>
 
