@@ -194,11 +194,6 @@ void Runner<M>::combine_state(const LeafCode<M>& l, const StateWrite& w) {
   run_lines(r, r.combine);
   for (const AssignCode<M>& a : l.assigns) {
     const auto f = static_cast<size_t>(a.field);
-    if constexpr (M::bounded)
-      if (m_.program.allow.reassociate && !r.row->exact)
-        for (Cell<M>& c : state_.side[2][f])  // in another order it may be infinity minus infinity
-          if (ir::is_float(m_.program.buffer(a.buffer).type) && !std::isfinite(c.real.value))
-            c.real.bound = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < w.cells[f].size() && !m_.failed(); ++i)
       m_.write(a.buffer, *w.in[f], w.cells[f][i], state_.side[2][f][i], AssignKind::combine, true);
   }
