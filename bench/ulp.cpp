@@ -344,7 +344,7 @@ bool measure(MathOp op, const char* form, uint64_t count, uint64_t stride) {
 }
 
 bool measure_all(bool all, std::string_view only) {
-  bool good = true;
+  bool good = true, any = false;
   std::printf(
       "| row | type | form | arguments | worst, ulp | at | bound | G/s, one core | "
       "|\n|---|---|---|---|---|---|---|---|---|\n");
@@ -352,6 +352,7 @@ bool measure_all(bool all, std::string_view only) {
   for (MathOp op : {MathOp::exp, MathOp::log, MathOp::tanh, MathOp::sigmoid, MathOp::sqrt, MathOp::rsqrt, MathOp::erf,
                     MathOp::sin, MathOp::cos, MathOp::pow, MathOp::log1p, MathOp::expm1}) {
     if (!only.empty() && ir::math_row(op).name != only) continue;
+    any = true;
     const bool full = all || op == MathOp::exp;
     // 63 is odd, so the products are distinct and run over all of the 2^32 patterns' range.
     const uint64_t count = full ? every : every / 64, stride = full ? 1 : 63;
@@ -368,7 +369,8 @@ bool measure_all(bool all, std::string_view only) {
     good &= measure<float, false, false>(op, "no fma", count, stride);
     good &= measure<double, false, false>(op, "no fma", 1 << 22, 1);
   }
-  return good;
+  if (!any) std::fprintf(stderr, "no row `%.*s`\n", static_cast<int>(only.size()), only.data());
+  return good && any;
 }
 
 }  // namespace

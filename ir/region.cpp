@@ -140,15 +140,6 @@ class Collector {
 // ---------------------------------------------------------------------------------------------------------------------
 // Boxes
 
-bool has_load(const Expr& e) {
-  bool found = false;
-  walk(e, [&](const Expr& node) {
-    found |= node.as<Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 // The half-open range that a dim of one access runs over; false when it cannot be written or depends on data.
 bool hull_of(const Access& access, const Range& range, const Facts& at, Range& out) {
   Bounds low = bounds_over(range.lo, access.free, at);
@@ -160,7 +151,7 @@ bool hull_of(const Access& access, const Range& range, const Facts& at, Range& o
     high = bounds_over(range.hi, access.free, at);
   }
   out = {low.lo, high.hi, 0};
-  return high.ok && !has_load(out.lo) && !has_load(out.hi);
+  return high.ok && !mentions_load(out.lo) && !mentions_load(out.hi);
 }
 
 void unite(Range& all, const Range& one, const Facts& at) {

@@ -128,17 +128,8 @@ class SafetyChecker {
       for (const Expr& a : m->args) reads(a, at, place);
   }
 
-  static bool has_reads(const Expr& e) {
-    bool found = false;
-    walk(e, [&](const Expr& node) {
-      found |= node.as<Load>() != nullptr;
-      return !found;
-    });
-    return found;
-  }
-
   void lazily(const Expr& e, const Expr& condition, bool truth, const SafeFacts& at, const Place& place) {
-    if (!has_reads(e)) return;
+    if (!mentions_load(e)) return;
     SafeFacts under = at;
     truth ? under.assume(condition) : under.assume_not(condition);
     reads(e, under, place);
@@ -213,7 +204,7 @@ class SafetyChecker {
   void stmt(const Alloc& a, const StmtRef& s, SafeFacts& facts) {
     for (BufferId id : a.buffers) {
       for (const BoxDim& d : p_.buffer(id).box)
-        if (has_reads(d.lo) || has_reads(d.hi))
+        if (mentions_load(d.lo) || mentions_load(d.hi))
           report(Diagnostic(codes::box_of_data, s->place, "the box of " + quoted(name(id)) + " depends on data")
                      .with_help("give it a size that follows from the dims"));
       layout(id, s->place, facts);
@@ -228,7 +219,7 @@ class SafetyChecker {
     for (size_t i = 0; i < b.box.size(); ++i)
       at.assume_range(b.layout->from[i], index_constant(0), simplify(b.box[i].hi - b.box[i].lo));
     for (const Expr& to : b.layout->to)
-      if (has_reads(to) || !shown(at, less_equal(index_constant(0), to), place))
+      if (mentions_load(to) || !shown(at, less_equal(index_constant(0), to), place))
         report(Diagnostic(codes::layout_not_shown, place,
                           "cannot show that " + quoted(print(p_, to)) + " in the layout of " + quoted(name(id)) +
                               " is never negative"));
@@ -278,8 +269,7 @@ class SafetyChecker {
     SafeFacts at = scope;
     at.distrust(written(s));
     at.assume(l.predicate);
-    Substitution point;
-    for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, l.bindings[i]);
+    const Substitution point = point_of(p_, l);
     const size_t before = found_.size();
     if (options_.domains) domain(l, stage, point, at, s->place);
     // One finding for each leaf: the others follow from it.

@@ -14,15 +14,6 @@ namespace {
 
 constexpr size_t most_pairs = 400;
 
-bool has_load(const Expr& e) {
-  bool found = false;
-  walk(e, [&](const Expr& node) {
-    found |= node.as<Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 class RaceChecker {
  public:
   RaceChecker(const Program& p, const For& loop, const Facts& at)
@@ -81,7 +72,7 @@ class RaceChecker {
         names.emplace_back(r.symbol, var(own));
         facts.add_range(own, lo, hi);
       }
-      if (x.condition.known() && !has_load(x.condition)) facts.add(substitute(x.condition, names));
+      if (x.condition.known() && !mentions_load(x.condition)) facts.add(substitute(x.condition, names));
       return names;
     };
     const uint32_t first = other_.value + 1;
@@ -90,7 +81,7 @@ class RaceChecker {
     auto meet = [&](Facts& out, size_t d) {
       if (folds(p_.buffer(a.buffer), d)) return false;
       const Range &x = a.window[d], &y = b.window[d];
-      if (has_load(x.lo) || has_load(x.hi) || has_load(y.lo) || has_load(y.hi)) return false;
+      if (mentions_load(x.lo) || mentions_load(x.hi) || mentions_load(y.lo) || mentions_load(y.hi)) return false;
       const Expr x_lo = substitute(x.lo, here), y_lo = substitute(y.lo, there);
       if (same(x.hi, x.lo + 1) && same(y.hi, y.lo + 1)) {
         out.add(binary(BinaryOp::eq, x_lo, y_lo));
@@ -113,7 +104,7 @@ class RaceChecker {
     Bounds lo = bounds_over(a.window[dim].lo, a.free, facts), hi = bounds_over(a.window[dim].hi, a.free, facts);
     if (!lo.ok || !hi.ok) return false;
     out = {lo.lo, hi.hi, 0};
-    return !has_load(out.lo) && !has_load(out.hi);
+    return !mentions_load(out.lo) && !mentions_load(out.hi);
   }
 
   // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other, and along a

@@ -166,6 +166,28 @@ Expr substitute(const Expr& e, const Substitution& map) {
   });
 }
 
+std::vector<Expr> substitute(const std::vector<Expr>& list, const Substitution& map) {
+  std::vector<Expr> out;
+  for (const Expr& e : list) out.push_back(substitute(e, map));
+  return out;
+}
+
+Substitution point_of(const Program& program, const Leaf& leaf) {
+  const Stage& stage = program.stage(leaf.stage);
+  Substitution out;
+  for (size_t i = 0; i < stage.axes.size(); ++i) out.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
+  return out;
+}
+
+bool mentions_load(const Expr& e) {
+  bool found = false;
+  walk(e, [&](const Expr& node) {
+    found |= node.as<Load>() != nullptr;
+    return !found;
+  });
+  return found;
+}
+
 bool mentions(const Expr& e, SymbolId symbol) {
   bool found = false;
   walk(e, [&](const Expr& node) {

@@ -18,7 +18,13 @@ using Substitution = std::vector<std::pair<SymbolId, Expr>>;
 /// All symbols replaced at once; index arithmetic folds on the way.
 Expr substitute(const Expr& e, const Substitution& map);
 
+std::vector<Expr> substitute(const std::vector<Expr>& list, const Substitution& map);
+/// The axes of the leaf's stage as its loops give them.
+Substitution point_of(const Program& program, const Leaf& leaf);
+
 bool mentions(const Expr& e, SymbolId symbol);
+/// Whether it reads an array.
+bool mentions_load(const Expr& e);
 bool mentions(const StmtRef& s, SymbolId symbol);
 
 /// The parts of a statement: rebuilds it with every expression mapped by `f` (bounds, windows, bindings, predicates, bodies of

@@ -25,20 +25,19 @@ bool in_turn(const For& l) {
 Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<BufferId>& buffers, const Body& body) {
   const Program& p = step.program;
   std::vector<StmtRef> found;
-  bool one = true, plain = false;
+  bool plain = false;  // the last one found is a loop that stands in no case
   for (const StmtRef& s : body) {
     if (!touches(p, {s}, buffers)) continue;
     const For* l = as<For>(s);
     const bool a_case = l && is_case_loop(*l);
-    one = one && l && !plain && (a_case || (found.empty() && in_turn(*l)));
-    plain = !a_case;
-    if (!one)
+    if (!l || plain || !(a_case || (found.empty() && in_turn(*l))))
       return step
           .refusal(codes::not_nested,
                    "`" + p.buffer(buffers[0]).name + "` is not used by one serial loop alone, behind its allocation")
           .label(s->place, "used here")
           .with_help("compute it where it is read, and `store_at` right outside that loop");
-    if (!a_case) {
+    plain = !a_case;
+    if (plain) {
       found.push_back(s);
       continue;
     }

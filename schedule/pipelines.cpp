@@ -118,17 +118,14 @@ Result<Done> pipelines_hold(const Step& step) {
       d.help = "move this line above `pipeline`";
       broken = std::move(d);
     };
-    if (l->stage_of.size() != l->body.size()) {
+    bool staged = l->stage_of.size() == l->body.size();
+    for (size_t i = 0; staged && i < l->body.size(); ++i)
+      if (const Alloc* a = as<Alloc>(l->body[i]))
+        for (BufferId id : a->buffers) staged = staged && l->stage_of[i] <= first_stage(p, *l, l->stage_of, id);
+    if (!staged) {
       refuse(step.refusal(codes::wrong_loop_kind, name + " is already pipelined: what stands in it has its stage"));
       return false;
     }
-    for (size_t i = 0; i < l->body.size() && !broken; ++i)
-      if (const Alloc* a = as<Alloc>(l->body[i]))
-        for (BufferId id : a->buffers)
-          if (l->stage_of[i] > first_stage(p, *l, l->stage_of, id))
-            refuse(
-                step.refusal(codes::wrong_loop_kind, name + " is already pipelined: what stands in it has its stage"));
-    if (broken) return false;
     Result<Done> still = can_overlap(step, *l, l->stage_of);
     if (!still) refuse(still.errors().front());
     for (BufferId id : allocated_in(l->body))

@@ -159,13 +159,4 @@ Expr tidy(const Expr& e) {
   return e;
 }
 
-bool mentions_load(const Expr& e) {
-  bool found = false;
-  walk(e, [&](const Expr& node) {
-    found |= node.as<Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 }  // namespace heddle::schedule

@@ -61,6 +61,5 @@ std::vector<ir::BufferId> allocated_in(const ir::Body& body);
 
 /// Index parts in normal form; the order of conditions stays.
 ir::Expr tidy(const ir::Expr& e);
-bool mentions_load(const ir::Expr& e);
 
 }  // namespace heddle::schedule

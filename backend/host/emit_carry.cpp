@@ -25,15 +25,6 @@ struct Cell {
   Expr read;  // of reads: the load
 };
 
-bool reads_data(const Expr& e) {
-  bool found = false;
-  ir::walk(e, [&](const Expr& node) {
-    found |= node.as<ir::Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 // Whether two cells differ whatever the loops are at.
 bool apart(const std::vector<Expr>& a, const std::vector<Expr>& b) {
   for (size_t i = 0; i < a.size(); ++i) {
@@ -47,11 +38,6 @@ bool equal_cells(const std::vector<Expr>& a, const std::vector<Expr>& b) {
   for (size_t i = 0; i < a.size(); ++i)
     if (!ir::equal(a[i], b[i])) return false;
   return true;
-}
-
-std::vector<Expr> with(std::vector<Expr> subs, const ir::Substitution& point) {
-  for (Expr& e : subs) e = ir::substitute(e, point);
-  return subs;
 }
 
 bool both_or_neither(const Expr& a, const Expr& b) { return a.known() == b.known() && (!a.known() || ir::same(a, b)); }
@@ -127,14 +113,13 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
     if (!leaf) return drop_written_by(s);
     ++points;
     const bool always =
-        !leaf->predicate.known() || (!ir::mentions(leaf->predicate, loop.loop) && !reads_data(leaf->predicate));
-    const ir::Stage& stage = p_.stage(leaf->stage);
-    ir::Substitution point;
-    for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
+        !leaf->predicate.known() || (!ir::mentions(leaf->predicate, loop.loop) && !ir::mentions_load(leaf->predicate));
+    const ir::Substitution point = ir::point_of(p_, *leaf);
     for (const ir::Assign& a : leaf->assigns) {
       if (std::find(buffers.begin(), buffers.end(), a.buffer) == buffers.end()) continue;
-      const std::vector<Expr> subs = with(a.subs, point);
-      if (a.kind != ir::AssignKind::define || !a.over.empty() || std::any_of(subs.begin(), subs.end(), reads_data)) {
+      const std::vector<Expr> subs = ir::substitute(a.subs, point);
+      if (a.kind != ir::AssignKind::define || !a.over.empty() ||
+          std::any_of(subs.begin(), subs.end(), ir::mentions_load)) {
         std::erase(buffers, a.buffer);
         continue;
       }
@@ -147,7 +132,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
       ir::walk(ir::substitute(a.value, point), [&](const Expr& e) {
         const auto* l = e.as<ir::Load>();
         if (l && std::find(buffers.begin(), buffers.end(), l->buffer) != buffers.end() &&
-            std::none_of(l->subs.begin(), l->subs.end(), reads_data))
+            std::none_of(l->subs.begin(), l->subs.end(), ir::mentions_load))
           reads.push_back({lanes, leaf->predicate, l->buffer, l->subs, e});
         return true;
       });
@@ -160,7 +145,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
   for (const Cell& r : reads) {
     if (std::find(buffers.begin(), buffers.end(), r.buffer) == buffers.end()) continue;
     if (std::any_of(out.begin(), out.end(), [&](const Carried& c) { return ir::same(c.read, r.read); })) continue;
-    const std::vector<Expr> later = with(r.subs, next);
+    const std::vector<Expr> later = ir::substitute(r.subs, next);
     const Cell* from = nullptr;
     for (const Cell& w : stores)
       if (w.buffer == r.buffer && w.lanes == r.lanes && both_or_neither(w.predicate, r.predicate) &&
@@ -170,7 +155,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
     bool alone = true;
     for (const Cell& w : stores)
       if (w.buffer == r.buffer)
-        alone = alone && apart(with(w.subs, next), from->subs) && (&w == from || apart(w.subs, from->subs));
+        alone = alone && apart(ir::substitute(w.subs, next), from->subs) && (&w == from || apart(w.subs, from->subs));
     if (!alone) continue;
     Carried c;
     c.read = r.read;

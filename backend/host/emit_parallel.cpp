@@ -38,15 +38,6 @@ Emitter::Captured Emitter::captured(const ir::For& loop) {
 
 namespace {
 
-bool reads_data(const ir::Expr& e) {
-  bool found = false;
-  ir::walk(e, [&](const ir::Expr& node) {
-    found |= node.as<ir::Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 // A parallel loop and those that stand alone inside it, of ranges that are the same in every iteration: one region runs them all, so
 // that an outer loop of one iteration keeps no thread from working.
 std::vector<ir::StmtRef> parallel_nest(const ir::StmtRef& outermost) {
@@ -54,7 +45,8 @@ std::vector<ir::StmtRef> parallel_nest(const ir::StmtRef& outermost) {
   for (;;) {
     const ir::Body& body = std::get<ir::For>(nest.back()->form).body;
     const auto* below = body.size() == 1 ? std::get_if<ir::For>(&body[0]->form) : nullptr;
-    if (!below || below->kind != ir::LoopKind::parallel || reads_data(below->lo) || reads_data(below->hi)) return nest;
+    if (!below || below->kind != ir::LoopKind::parallel || ir::mentions_load(below->lo) || ir::mentions_load(below->hi))
+      return nest;
     for (const ir::StmtRef& s : nest) {
       const ir::SymbolId around = std::get<ir::For>(s->form).loop;
       if (ir::mentions(below->lo, around) || ir::mentions(below->hi, around)) return nest;

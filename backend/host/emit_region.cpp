@@ -232,8 +232,7 @@ bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
   const auto* leaf = std::get_if<ir::Leaf>(&loop.body[0]->form);
   if (n < 4 || n > 64 || (n & (n - 1)) != 0 || !leaf) return false;
   const ir::Stage& stage = p_.stage(leaf->stage);
-  ir::Substitution point;
-  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
+  const ir::Substitution point = ir::point_of(p_, *leaf);
   if (!free_order(p_, loop, *leaf, point)) return false;
   const ir::Reducer& reducer = *p_.reducer(leaf->reducer);
   const ir::ScalarType type = p_.buffer(leaf->assigns[0].buffer).type;

@@ -28,15 +28,6 @@ void flatten(const ir::Expr& e, std::vector<ir::Expr>& out) {
   }
 }
 
-bool has_load(const ir::Expr& e) {
-  bool found = false;
-  ir::walk(e, [&](const ir::Expr& node) {
-    found |= node.as<ir::Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 }  // namespace
 
 void Emitter::body(const ir::Body& statements) {
@@ -312,7 +303,7 @@ void Emitter::guarded(const std::vector<Expr>& given, const Work& work) {
     if (known == 0) return;
     if (known == 1 || std::any_of(sure_.begin(), sure_.end(), [&](const Expr& s) { return ir::same(s, e); })) continue;
     // Conditions that read memory come last, each under those before it.
-    (has_load(e) ? late : depends_on_lane(e) ? lanes : uniform).push_back(e);
+    (ir::mentions_load(e) ? late : depends_on_lane(e) ? lanes : uniform).push_back(e);
   }
   const size_t held = conditions_.size();
   Value* mask = mask_;
@@ -353,8 +344,7 @@ void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
     return;
   }
   const ir::Stage& stage = p_.stage(leaf.stage);
-  ir::Substitution point;
-  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
+  const ir::Substitution point = ir::point_of(p_, leaf);
   known_.emplace_back();
   guarded({leaf.predicate}, [&] {
     const ir::Assign& first = leaf.assigns[0];

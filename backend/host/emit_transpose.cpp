@@ -17,11 +17,6 @@ int square_extent(const ir::For& outer, const ir::For& inner) {
   return square && *n >= 4 && *n <= 16 && (*n & (*n - 1)) == 0 ? static_cast<int>(*n) : 0;
 }
 
-std::vector<Expr> with(std::vector<Expr> subs, const ir::Substitution& point) {
-  for (Expr& e : subs) e = ir::substitute(e, point);
-  return subs;
-}
-
 }  // namespace
 
 // Rows become columns: blocks of n/2, n/4, .. 1 change places across the diagonal of each block twice as large.
@@ -55,9 +50,8 @@ bool Emitter::transposed(const ir::For& loop) {
   if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
     return false;
   const ir::Stage& stage = p_.stage(leaf->stage);
-  ir::Substitution point;
-  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf->bindings[i]);
-  const std::vector<Expr> from = with(load->subs, point), to = with(assign.subs, point);
+  const ir::Substitution point = ir::point_of(p_, *leaf);
+  const std::vector<Expr> from = ir::substitute(load->subs, point), to = ir::substitute(assign.subs, point);
   bool data = false;
   for (const Expr& e : from)
     ir::walk(e, [&](const Expr& node) {
@@ -73,21 +67,21 @@ bool Emitter::transposed(const ir::For& loop) {
   };
   auto at = [](const ir::For& l, int i) { return ir::Substitution{{l.loop, ir::index_constant(i)}}; };
   bool rows = false, columns = false;
-  in_lanes(loop, [&] { rows = spot(load->buffer, with(from, at(*lanes, 0))).shape == Spot::contiguous; });
+  in_lanes(loop, [&] { rows = spot(load->buffer, ir::substitute(from, at(*lanes, 0))).shape == Spot::contiguous; });
   in_lanes(*lanes, [&] {
-    columns = spot(assign.buffer, with(to, at(loop, 0))).shape == Spot::contiguous &&
-              spot(load->buffer, with(from, at(loop, 0))).shape == Spot::scattered;
+    columns = spot(assign.buffer, ir::substitute(to, at(loop, 0))).shape == Spot::contiguous &&
+              spot(load->buffer, ir::substitute(from, at(loop, 0))).shape == Spot::scattered;
   });
   if (!rows || !columns) return false;
 
   std::vector<Value*> block;
   for (int i = 0; i < n; ++i)
-    in_lanes(loop, [&] { block.push_back(this->load(load->buffer, with(from, at(*lanes, i))).v); });
+    in_lanes(loop, [&] { block.push_back(this->load(load->buffer, ir::substitute(from, at(*lanes, i))).v); });
   exchange(block);
   for (int i = 0; i < n; ++i)
     in_lanes(*lanes, [&] {
       nontemporal_ = leaf->nontemporal;
-      store(assign.buffer, with(to, at(loop, i)), {block[static_cast<size_t>(i)], true});
+      store(assign.buffer, ir::substitute(to, at(loop, i)), {block[static_cast<size_t>(i)], true});
       nontemporal_ = false;
     });
   return true;

@@ -28,7 +28,7 @@ class FitCalls {
   void run() {
     walk(p_.body, {});
     std::vector<StmtRef> path;
-    p_.body = with_grown_regions(p_.body, path);
+    p_.body = with_whole_regions(p_.body, path);
     for (const auto& [buffer, dims] : grown_)
       for (const auto& [d, room] : dims) p_.buffers[buffer.value].box[d].hi = room.hi;
     for (const auto& [buffer, dims] : grown_)
@@ -42,7 +42,6 @@ class FitCalls {
             out.insert(out.end(), more->second.begin(), more->second.end());
         return out;
       }
-      if (const auto* r = std::get_if<ir::Reduce>(&s->form)) return {whole_windows(*r, s)};
       auto fitted = fitted_.find(s);
       return {fitted == fitted_.end() ? s : fitted->second};
     });
@@ -179,50 +178,43 @@ class FitCalls {
     return true;
   }
 
-  // A region that ends with its box ends with the grown box.
-  Body with_grown_regions(const Body& body, std::vector<StmtRef>& path) const {
+  // Regions of whole results: one that ends with its box ends with the grown box, and one that is cut short of the box's end ends there.
+  Body with_whole_regions(const Body& body, std::vector<StmtRef>& path) const {
     Body out;
     for (const StmtRef& s : body) {
       path.push_back(s);
       const Body& below = ir::children(s);
-      StmtRef inner = below.empty() ? s : ir::with_children(s, with_grown_regions(below, path));
-      if (const auto* r = std::get_if<ir::Reduce>(&inner->form)) inner = ends_with_box(*r, inner, path);
+      StmtRef inner = below.empty() ? s : ir::with_children(s, with_whole_regions(below, path));
+      if (const auto* r = std::get_if<ir::Reduce>(&inner->form)) inner = whole_windows(*r, inner, path);
       out.push_back(inner);
       path.pop_back();
     }
     return out;
   }
 
-  StmtRef ends_with_box(ir::Reduce region, const StmtRef& s, const std::vector<StmtRef>& path) const {
+  StmtRef whole_windows(ir::Reduce region, const StmtRef& s, const std::vector<StmtRef>& path) const {
     bool changed = false;
     for (ir::Window& w : region.windows) {
+      if (!whole_.count(w.buffer)) continue;
       const auto grown = grown_.find(w.buffer);
-      if (grown == grown_.end() || !whole_.count(w.buffer)) continue;
-      const ir::Facts facts = ir::facts_at(p_, path);
-      for (const auto& [d, room] : grown->second) {
-        const Expr &hi = w.ranges[d].hi, &end = p_.buffer(w.buffer).box[d].hi;
-        if (!ir::prove(facts, both(ir::less_equal(hi, end), ir::less_equal(end, hi)))) continue;
-        w.ranges[d].hi = room.hi;
+      for (size_t d = 0; d < w.ranges.size(); ++d) {
+        Expr& hi = w.ranges[d].hi;
+        const Expr& end = p_.buffer(w.buffer).box[d].hi;
+        const bool grows = grown != grown_.end() && grown->second.count(d);
+        const Expr& whole = grows ? grown->second.at(d).hi : end;
+        const auto* cut = hi.as<ir::Binary>();
+        const bool short_of_it =
+            cut && cut->op == ir::BinaryOp::min && (ir::equal(cut->left, whole) || ir::equal(cut->right, whole));
+        if (!short_of_it && !(grows && same_value(hi, end, path))) continue;
+        hi = whole;
         changed = true;
       }
     }
     return changed ? ir::make_stmt(std::move(region), s->place) : s;
   }
 
-  StmtRef whole_windows(const ir::Reduce& region, const StmtRef& s) const {
-    ir::Reduce out = region;
-    bool changed = false;
-    for (ir::Window& w : out.windows) {
-      if (!whole_.count(w.buffer)) continue;
-      for (size_t d = 0; d < w.ranges.size(); ++d) {
-        const auto* end = w.ranges[d].hi.as<ir::Binary>();
-        const Expr& hi = p_.buffer(w.buffer).box[d].hi;
-        if (!end || end->op != ir::BinaryOp::min || (!ir::equal(end->left, hi) && !ir::equal(end->right, hi))) continue;
-        w.ranges[d].hi = hi;
-        changed = true;
-      }
-    }
-    return changed ? ir::make_stmt(std::move(out), s->place) : s;
+  bool same_value(const Expr& a, const Expr& b, const std::vector<StmtRef>& path) const {
+    return ir::prove(ir::facts_at(p_, path), both(ir::less_equal(a, b), ir::less_equal(b, a)));
   }
 
   // for x in from .. to { for the other dims { b[..] = 0 } }, just after the alloc.

@@ -61,8 +61,7 @@ std::optional<size_t> ranged_axis(const ir::Program& program, const Leaf& leaf, 
   Expr left, right;
   if (!as_less(condition, left, right)) return std::nullopt;
   const ir::Stage& stage = program.stage(leaf.stage);
-  ir::Substitution point;
-  for (size_t i = 0; i < stage.axes.size(); ++i) point.emplace_back(stage.axes[i].symbol, leaf.bindings[i]);
+  const ir::Substitution point = ir::point_of(program, leaf);
   for (size_t i = 0; i < stage.axes.size(); ++i) {
     if (stage.axes[i].cls != ir::AxisClass::map) continue;
     const Expr hi = ir::substitute(stage.axes[i].hi, point);

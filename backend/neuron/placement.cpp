@@ -1,5 +1,6 @@
 // How the buffers of a program lie on chip: which dim over partitions, which along them, and which choose among tiles.
 #include "backend/neuron/lowering.h"
+#include "ir/bound.h"
 
 namespace heddle::neuron {
 
@@ -14,12 +15,10 @@ void Lowering::find_partition_dims() {
       bool partition = f && f->kind == LoopKind::bound && f->axis == "partition";
       if (partition) around.push_back(f);
       if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
-        const Stage& stage = p_.stage(l->stage);
         for (const Assign& a : l->assigns) {
           if (p_.buffer(a.buffer).memory == Memory::dram) continue;
           for (size_t d = 0; d < a.subs.size(); ++d) {
-            Substitution map;
-            for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+            const Substitution map = point_of(p_, *l);
             Expr sub = substitute(a.subs[d], map);
             for (const For* p : around) {
               if (!mentions(sub, p->loop) || is_reduce_loop(p_, *l, p->loop)) continue;
@@ -80,16 +79,12 @@ void Lowering::find_walked_dims() {
   std::function<void(const Body&)> visit = [&](const Body& statements) {
     for (const StmtRef& s : statements) {
       const For* f = std::get_if<For>(&s->form);
-      bool bound = f && f->kind == LoopKind::bound && (f->axis == "partition" || f->axis == "free");
+      bool bound = f && f->kind == LoopKind::bound && is_tile_axis(f->axis);
       if (bound) around.push_back(f);
       if (const Leaf* l = std::get_if<Leaf>(&s->form)) {
-        const Stage& stage = p_.stage(l->stage);
-        Substitution map;
-        for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
+        const Substitution map = point_of(p_, *l);
         for (const Assign& a : l->assigns) {
-          std::vector<Expr> subs;
-          for (const Expr& e : a.subs) subs.push_back(substitute(e, map));
-          subscripts(a.buffer, subs);
+          subscripts(a.buffer, substitute(a.subs, map));
           walk(substitute(a.value, map), [&](const Expr& part) {
             if (const ir::Load* read = part.as<ir::Load>()) subscripts(read->buffer, read->subs);
             return true;

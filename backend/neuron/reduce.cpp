@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "backend/neuron/lowering.h"
+#include "ir/bound.h"
 
 namespace heddle::neuron {
 
@@ -93,7 +94,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   for (size_t i = 0; i < site.path.size(); ++i) {
     const For* f = std::get_if<For>(&site.path[i]->form);
     if (!f) continue;
-    if (f->kind == LoopKind::bound && (f->axis == "partition" || f->axis == "free")) {
+    if (f->kind == LoopKind::bound && is_tile_axis(f->axis)) {
       on_pe |= f->axis == "partition" && is_reduce_loop(p_, l, f->loop);
       inner_bound.push_back(f);
     } else if (is_reduce_loop(p_, l, f->loop)) {
@@ -138,9 +139,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   cut(guards, loops, outer, mask);
   leaf_ = outer_leaf;
 
-  const Stage& stage = p_.stage(l.stage);
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
+  const Substitution map = point_of(p_, l);
   std::vector<Expr> subs;
   for (const Assign& a : l.assigns)
     if (a.buffer == buffer)
@@ -294,7 +293,6 @@ Value Lowering::reduced_over_free(const Value& v, const std::string& op, const A
 
 void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::optional<BoundLoop>& contracted,
                        const std::vector<Expr>& mask) {
-  const Stage& stage = p_.stage(l.stage);
   Region* region = nullptr;
   for (Region& r : regions_)
     if (r.reduce->windows[0].buffer == a.buffer) region = &r;
@@ -303,10 +301,8 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
     fail(codes::no_form, "a reduction by `" + l.reducer + "` has no NKI text yet");
     return;
   }
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
-  std::vector<Expr> subs;
-  for (const Expr& s : a.subs) subs.push_back(substitute(s, map));
+  const Substitution map = point_of(p_, l);
+  const std::vector<Expr> subs = substitute(a.subs, map);
   Expr value = substitute(a.value, map);
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " " + l.reducer + "= " +
          ir::print(p_, a.value));
@@ -374,9 +370,7 @@ void Lowering::group(const StmtRef& s, size_t index) {
   const Leaf* before = leaf_;
   leaf_ = &l;
   Axes axes = copy.group_axes;
-  const Stage& stage = p_.stage(l.stage);
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
+  const Substitution map = point_of(p_, l);
   BufferId buffer = copy.reduce->windows[0].buffer;
   std::vector<Expr> subs;
   for (const Assign& a : l.assigns)

@@ -1,5 +1,6 @@
-// Loops and leaves: the walk down the program.
+// Loops and leaves: the walk down the program. One file, so that the walk reads from top to bottom.
 #include "backend/neuron/lowering.h"
+#include "ir/bound.h"
 
 namespace heddle::neuron {
 
@@ -142,7 +143,7 @@ void Lowering::statement(const StmtRef& s) {
 
 void Lowering::loop(const StmtRef&, const For& f) {
   Facts before = facts_;
-  if (f.kind == LoopKind::bound && (f.axis == "partition" || f.axis == "free")) {
+  if (f.kind == LoopKind::bound && is_tile_axis(f.axis)) {
     bool innermost = true;  // of two loops over the free axis the inner one is the axis
     if (f.axis == "free")
       walk(f.body, [&](const StmtRef& s) {
@@ -252,12 +253,8 @@ bool Lowering::copied_whole(const For& f) {
       if (mentions(e, g->loop)) return false;
   if (!mask.empty()) return false;
 
-  const Stage& stage = p_.stage(l->stage);
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l->bindings[i]});
-  std::vector<Expr> there, here;
-  for (const Expr& e : from->subs) there.push_back(substitute(e, map));
-  for (const Expr& e : a.subs) here.push_back(substitute(e, map));
+  const Substitution map = point_of(p_, *l);
+  const std::vector<Expr> there = substitute(from->subs, map), here = substitute(a.subs, map);
   Substitution begin;
   for (const For* g : chain) begin.push_back({g->loop, g->lo});
   Reach source = reach(from->buffer, there), target = reach(a.buffer, here, axes);
@@ -276,6 +273,7 @@ bool Lowering::copied_whole(const For& f) {
   if (axes.partition) order.push_back(*axes.partition);
   for (const For* g : chain) order.push_back({g->loop, g->lo, g->hi});
   size_t next = 0;
+  std::vector<const BoundLoop*> walks;
   for (const Expr& index : source.index) {
     const BoundLoop* over = nullptr;
     for (size_t n = 0; n < order.size(); ++n) {
@@ -286,6 +284,7 @@ bool Lowering::copied_whole(const For& f) {
       over = &order[n];
     }
     if (over) ++next;
+    walks.push_back(over);
   }
   if (next != order.size()) return false;
   if (axes.partition) {
@@ -297,12 +296,9 @@ bool Lowering::copied_whole(const For& f) {
   const Leaf* outer_leaf = leaf_;
   leaf_ = l;
   guarded(outer, [&] {
-    for (const Expr& index : source.index) {
-      const BoundLoop* over = nullptr;
-      for (const BoundLoop& o : order)
-        if (mentions(index, o.loop)) over = &o;
-      Slice s = slice(index, over);
-      s.point = !over;
+    for (size_t d = 0; d < walks.size(); ++d) {
+      Slice s = slice(source.index[d], walks[d]);
+      s.point = !walks[d];
       read.axes.push_back(s);
     }
     View into{
@@ -469,8 +465,7 @@ void Lowering::leaf(const StmtRef&, const Leaf& l) {
     if (!prove(facts_, less_equal(index_constant(1), b->count()))) outer.push_back(less(index_constant(0), b->count()));
   }
   if (!failure_.empty()) return;
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
+  const Substitution map = point_of(p_, l);
   leaf_value_ = substitute(a.value, map);
   loaded_.clear();
   guarded(outer, [&] {
@@ -489,11 +484,8 @@ void Lowering::leaf(const StmtRef&, const Leaf& l) {
 }
 
 void Lowering::define(const Leaf& l, const Assign& a, const Axes& axes) {
-  const Stage& stage = p_.stage(l.stage);
-  Substitution map;
-  for (size_t i = 0; i < stage.axes.size(); ++i) map.push_back({stage.axes[i].symbol, l.bindings[i]});
-  std::vector<Expr> subs;
-  for (const Expr& s : a.subs) subs.push_back(substitute(s, map));
+  const Substitution map = point_of(p_, l);
+  const std::vector<Expr> subs = substitute(a.subs, map);
   Expr value = substitute(a.value, map);
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
   if (std::optional<Destination> to = destination(a.buffer, subs, axes)) {

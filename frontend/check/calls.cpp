@@ -14,15 +14,6 @@ using ir::ScalarType;
 
 namespace {
 
-bool has_load(const ir::Expr& e) {
-  bool found = false;
-  ir::walk(e, [&](const ir::Expr& node) {
-    found |= node.as<ir::Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 bool reads_inputs_only(const ir::Program& p, const ir::StmtForm& form) {
   bool inputs = true;
   ir::map_exprs(ir::make_stmt(form), [&](const ir::Expr& e) {
@@ -241,7 +232,7 @@ bool OpChecker::types(Call& call) {
                           : this->value(*call.given[i]);
     if (!value.known()) return false;
     if (!p.type) call.instance.types.try_emplace(p.type_text, value.type());
-    if (has_load(value)) {
+    if (ir::mentions_load(value)) {
       report(Diagnostic(codes::bad_call, call.given[i]->place,
                         "`" + p.name + "` of `" + call.op->name() + "` is known before the op runs, and `" +
                             excerpt(call.given[i]->place) + "` is data")

@@ -9,15 +9,6 @@ namespace heddle::frontend {
 
 namespace {
 
-bool has_load(const ir::Expr& e) {
-  bool found = false;
-  ir::walk(e, [&](const ir::Expr& node) {
-    found |= node.as<ir::Load>() != nullptr;
-    return !found;
-  });
-  return found;
-}
-
 // The terms of a sum, with their signs.
 void terms_of(const ir::Expr& e, bool minus, std::vector<std::pair<ir::Expr, bool>>& out) {
   const auto* b = e.as<ir::Binary>();
@@ -32,7 +23,7 @@ bool split_data(const ir::Expr& sub, ir::Expr& data, ir::Expr& rest) {
   terms_of(sub, false, terms);
   rest = ir::index_constant(0);
   for (const auto& [term, minus] : terms) {
-    if (!has_load(term)) {
+    if (!ir::mentions_load(term)) {
       rest = minus ? rest - term : rest + term;
       continue;
     }
@@ -60,7 +51,8 @@ ir::Expr OpChecker::inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, b
   for (const Index& i : scope_.indices) {
     if (!i.lo.known()) continue;
     facts.add_range(i.symbol, i.lo, i.hi);
-    if (guarded || ir::mentions(data, i.symbol) || !ir::mentions(rest, i.symbol) || has_load(i.lo) || has_load(i.hi))
+    if (guarded || ir::mentions(data, i.symbol) || !ir::mentions(rest, i.symbol) || ir::mentions_load(i.lo) ||
+        ir::mentions_load(i.hi))
       continue;
     ends.push_back({i.symbol, i.lo, i.hi});
     if (!ir::prove(facts_, ir::less(i.lo, i.hi)))
@@ -75,9 +67,9 @@ ir::Expr OpChecker::inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, b
 
 bool OpChecker::depends_on_data(const ir::Expr& e) const {
   if (!e.known()) return false;
-  if (has_load(e)) return true;
+  if (ir::mentions_load(e)) return true;
   return std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
-    return ir::mentions(e, i.symbol) && i.lo.known() && (has_load(i.lo) || has_load(i.hi));
+    return ir::mentions(e, i.symbol) && i.lo.known() && (ir::mentions_load(i.lo) || ir::mentions_load(i.hi));
   });
 }
 
@@ -88,7 +80,7 @@ void OpChecker::check_ranges_of_data() {
     if (!i.lo.known() || scope_.bounded.count(i.symbol)) continue;
     for (const ir::Expr& end : {i.lo, i.hi}) {
       ir::Expr data, rest;
-      if (!has_load(end) || !split_data(end, data, rest)) continue;
+      if (!ir::mentions_load(end) || !split_data(end, data, rest)) continue;
       if (ir::scalar_bytes(data.as<ir::Convert>()->value.type()) < 8) continue;
       add_check(tried(ends_inside(data, ir::index_constant(-far), ir::index_constant(far))),
                 "a range of `" + i.name + "` ends where 64 bits can count", i.place);
@@ -101,7 +93,7 @@ void OpChecker::check_ranges_of_data() {
 void OpChecker::check_data(const Access& access, size_t k) {
   const ir::Expr& sub = access.subs[k];
   const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
-  const Index* whole = has_load(sub) ? nullptr : index_of(sub);
+  const Index* whole = ir::mentions_load(sub) ? nullptr : index_of(sub);
   bool by_range = whole && access.path.empty() && !scope_.where.known();
   ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
   for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
@@ -113,8 +105,8 @@ void OpChecker::check_data(const Access& access, size_t k) {
   }
   // At data in a range of data: no proof joins the loops of the check to those of the read either.
   const bool over_data =
-      has_load(sub) && std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
-        return ir::mentions(sub, i.symbol) && i.lo.known() && (has_load(i.lo) || has_load(i.hi));
+      ir::mentions_load(sub) && std::any_of(scope_.indices.begin(), scope_.indices.end(), [&](const Index& i) {
+        return ir::mentions(sub, i.symbol) && i.lo.known() && (ir::mentions_load(i.lo) || ir::mentions_load(i.hi));
       });
   if (guard.known()) inside = ir::binary(ir::BinaryOp::logical_or, negation(guard), inside);
   if (guard.known() || over_data) {

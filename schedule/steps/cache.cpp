@@ -373,8 +373,9 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
         defined = both(defined, both(less_equal(written->lo, var(axis)), less(var(axis), written->hi)));
       continue;
     }
-    for (const Range& r :
-         {Range{from.box[d].lo, from.box[d].hi}, written.value_or(Range{from.box[d].lo, from.box[d].hi})})
+    std::vector<Range> inside = {{from.box[d].lo, from.box[d].hi}};
+    if (written) inside.push_back(*written);
+    for (const Range& r : inside)
       for (const Expr& e : {less_equal(r.lo, value), less(value, r.hi)})
         if (!prove(at, e)) add(e);
   }

@@ -45,9 +45,6 @@ class Ready {
   }
 
  private:
-  std::string name_of(const ir::For& loop) const {
-    return p_.symbol(loop.loop).owner + "." + p_.symbol(loop.loop).name;
-  }
   static const ir::For* loop_of(const ir::StmtRef& s) { return std::get_if<ir::For>(&s->form); }
 
   void collect(const ir::Body& body, std::vector<std::string>& around) {
@@ -61,8 +58,8 @@ class Ready {
         collect(ir::children(body[i]), around);
         continue;
       }
-      loops_.push_back({l, name_of(*l), around});
-      around.push_back(name_of(*l));
+      loops_.push_back({l, name_of(p_, l->loop), around});
+      around.push_back(name_of(p_, l->loop));
       collect(l->body, around);
       around.pop_back();
     }
@@ -100,7 +97,7 @@ class Ready {
     return at > 0 ? around[at - 1] : around[0].substr(0, around[0].rfind('.'));
   }
   void memory(StepCall& c, int percent) {
-    if (r_.chance(percent)) c.with["in"] = {path(r_.pick({"registers", "l1", "l2", "dram"}))};
+    if (r_.chance(percent)) c.with["in"] = {some_memory(r_)};
   }
 
   // Loops that stand one after the other and run over the same range.
@@ -111,7 +108,7 @@ class Ready {
         for (size_t j = i + 1; j < body.size(); ++j) {
           const ir::For *a = loop_of(body[i]), *b = loop_of(body[j]);
           if (a && b && ir::equal(a->lo, b->lo) && ir::equal(a->hi, b->hi))
-            pairs.emplace_back(name_of(*a), name_of(*b));
+            pairs.emplace_back(name_of(p_, a->loop), name_of(p_, b->loop));
           if (a && b) break;
         }
     };
@@ -193,7 +190,7 @@ class Ready {
     for (const Place& l : loops_) {
       const ir::For* inner = l.loop->body.size() == 1 ? loop_of(l.loop->body[0]) : nullptr;
       if (inner && ir::constant_value(inner->lo) && ir::constant_value(inner->hi))
-        nests.emplace_back(l.name, name_of(*inner));
+        nests.emplace_back(l.name, name_of(p_, inner->loop));
     }
     if (nests.empty()) return false;
     const auto& [outer, inner] = r_.pick(nests);

@@ -18,10 +18,6 @@ struct Site {
   std::vector<std::string> inside;
 };
 
-std::string name_of(const ir::Program& p, ir::SymbolId loop) {
-  return p.symbol(loop).owner + "." + p.symbol(loop).name;
-}
-
 void collect(const ir::Program& p, const ir::Body& body, std::vector<std::string>& around, std::vector<Site>& out) {
   for (const ir::StmtRef& s : body) {
     const ir::For* l = std::get_if<ir::For>(&s->form);
@@ -180,7 +176,7 @@ class Generator {
     for (const std::string& n : names) c.operands.push_back(path(n));
     return c;
   }
-  void memory(StepCall& c) { c.with["in"].push_back(path(r_.pick({"registers", "l1", "l2", "dram"}))); }
+  void memory(StepCall& c) { c.with["in"] = {some_memory(r_)}; }
   StepCall compute_at() {
     StepCall c = step("compute_at", stage());
     c.with["at"].push_back(path(loop()));
@@ -204,17 +200,8 @@ class Generator {
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
     return c;
   }
-  // A loop that allocates, where there is one.
   StepCall pipeline() {
-    std::vector<std::string> holding;
-    ir::walk(p_.body, [&](const ir::StmtRef& s) {
-      const auto* l = std::get_if<ir::For>(&s->form);
-      if (l && std::any_of(l->body.begin(), l->body.end(),
-                           [](const ir::StmtRef& c) { return std::holds_alternative<ir::Alloc>(c->form); }))
-        holding.push_back(name_of(p_, l->loop));
-      return true;
-    });
-    StepCall c = step("pipeline", holding.empty() ? loop() : r_.pick(holding));
+    StepCall c = step("pipeline", loop());
     c.with["by"].push_back(number(r_.pick<int64_t>({2, 2, 3, 3, 4})));
     return c;
   }

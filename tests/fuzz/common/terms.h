@@ -3,7 +3,9 @@
 
 #include <string>
 
+#include "ir/program.h"
 #include "ir/step_call.h"
+#include "tests/fuzz/common/random.h"
 
 namespace heddle::fuzz {
 
@@ -20,6 +22,11 @@ inline ir::Term number(int64_t value) {
   t.text = std::to_string(value);
   return t;
 }
+/// `s.i`, as schedules name a loop.
+inline std::string name_of(const ir::Program& p, ir::SymbolId loop) {
+  return p.symbol(loop).owner + "." + p.symbol(loop).name;
+}
+inline ir::Term some_memory(Random& random) { return path(random.pick({"registers", "l1", "l2", "dram"})); }
 inline ir::StepCall step(const std::string& name, const std::string& operand) {
   ir::StepCall c;
   c.name = name;
