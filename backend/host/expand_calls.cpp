@@ -18,6 +18,14 @@ class ExpandCalls {
  public:
   ExpandCalls(ir::Program& p, const ir::Target& target) : p_(p), target_(target), tiles_(plan_tiles(p, target)) {}
 
+  void run() {
+    p_.body = body(p_.body);
+    if (!tiles_.empty()) return;
+    for (ir::Buffer& b : p_.buffers)  // without tile registers they are memory as any
+      if (b.memory == ir::Memory::tile) b.memory = ir::Memory::l1;
+  }
+
+ private:
   Body body(const Body& list) {
     Body out;
     for (const StmtRef& s : list) {
@@ -35,7 +43,6 @@ class ExpandCalls {
     return out;
   }
 
- private:
   // Machine code as it stands; of instructions in tiles all or none.
   bool stays(const ir::Call& call) const {
     const InstrRow* row = spelled(p_, *p_.instr(call.instr), target_);
@@ -144,7 +151,7 @@ class ExpandCalls {
 }  // namespace
 
 ir::Program expand_calls(ir::Program program, const ir::Target& target) {
-  program.body = ExpandCalls(program, target).body(program.body);
+  ExpandCalls(program, target).run();
   return program;
 }
 
