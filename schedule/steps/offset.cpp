@@ -14,6 +14,8 @@
 #include <algorithm>
 
 #include "ir/print.h"
+#include "ir/prove.h"
+#include "ir/region.h"
 #include "schedule/names.h"
 #include "schedule/nest.h"
 
@@ -161,6 +163,8 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   row.reducer = leaf.reducer;
   row.place = step.call.place;
   Substitution axes, loops;
+  Facts facts = facts_at(p, path_to_alloc(p, s.nest.leaf().assigns[0].buffer));
+  std::vector<Expr> guards;
   std::vector<For> maps, reduces;
   std::vector<Expr> bindings;
   for (size_t i = 0; i < old.axes.size(); ++i) {
@@ -175,12 +179,20 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
     l.loop = p.add(Symbol{p.symbol(axis.symbol).name, SymbolKind::loop, ScalarType::index, name, step.call.place});
     l.lo = substitute(old.axes[i].lo, loops);
     l.hi = substitute(old.axes[i].hi, loops);
-    loops.emplace_back(old.axes[i].symbol, var(l.loop));
     if (!reduce) {
+      // As much of the axis as s is computed of here: all of it, or the window that `compute_at` left.
       const size_t dim = *dim_of_axis(p, leaf, i);
+      const BoxDim& box = result.box[dim];
       dims.push_back(dim);
-      b.box.push_back({result.box[dim].name, result.box[dim].lo, result.box[dim].hi});
+      b.box.push_back({box.name, box.lo, box.hi});
+      const Expr at = var(l.loop);
+      facts.add_range(l.loop, box.lo, box.hi);
+      for (const Expr& inside : {less_equal(l.lo, at), less(at, l.hi)})
+        if (!prove(facts, inside)) guards.push_back(inside);
+      l.lo = box.lo;
+      l.hi = box.hi;
     }
+    loops.emplace_back(old.axes[i].symbol, var(l.loop));
     row.axes.push_back(axis);
     bindings.push_back(var(l.loop));
     (reduce ? reduces : maps).push_back(std::move(l));
@@ -201,7 +213,8 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   Leaf sum;
   sum.reducer = leaf.reducer;
   sum.bindings = bindings;
-  if (old.where.known()) sum.predicate = substitute(old.where, loops);
+  if (old.where.known()) guards.push_back(substitute(old.where, loops));
+  sum.predicate = conjoin(guards);
   sum.assigns = {std::move(assign)};
   const std::string reducer = row.reducer;
   sum.stage = p.add(std::move(row));
