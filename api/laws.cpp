@@ -175,7 +175,11 @@ Diagnostic broken(const Item& r, const std::string& law, size_t field, double on
   return d;
 }
 
+// A state that is surely finite one way, and not the other way, is another one, though nothing is claimed about the other: the states that
+// are drawn are small.
 bool apart(const Op::Bounded& x, const Op::Bounded& y, size_t i) {
+  if (std::isfinite(x.value[i]) != std::isfinite(y.value[i]))
+    return std::isfinite(std::isfinite(x.value[i]) ? x.bound[i] : y.bound[i]);
   const double d = std::fabs(x.value[i] - y.value[i]), most = x.bound[i] + y.bound[i];
   return std::isfinite(d)
              ? !(d <= most + 1e-12 * std::fabs(x.value[i]))

@@ -177,4 +177,26 @@ Real BoundedMode::finish_sum(ScalarType type, Real sum, double count, double mag
   return {sum.value, bound};
 }
 
+void Terms::factor(Real x) {
+  if (std::isnan(x.value)) return;
+  if (std::isinf(x.value)) return void(infinite = true);
+  if (may_be_zero(x)) zero = true;
+  else below += std::min(0.0, std::log2(std::fabs(x.value) - x.bound));
+  above += std::max(0.0, std::log2(std::fabs(x.value) + x.bound));
+}
+
+// The factors of any part of the product multiply to something between 2^below and 2^above.
+Real BoundedMode::finish_product(ScalarType type, Real product, const Terms& terms) {
+  const bool overflows = !(terms.above < std::log2(scalar_row(type).max_finite) - 1);
+  const bool vanishes = terms.zero || !(terms.below > scalar_row(type).min_exponent + 1);
+  const bool one_answer = terms.infinite ? !vanishes : terms.zero ? !overflows : !overflows && !vanishes;
+  return one_answer || std::isnan(product.value) ? product : Real{product.value, infinity};
+}
+
+void BoundedMode::any_order(Real a, Real b, Real& out) {
+  if (finite(out)) return;
+  const bool same = a.value == b.value && a.value == out.value;
+  if (!same || a.bound + b.bound > 0) out.bound = infinity;
+}
+
 }  // namespace heddle::ir::interpreter

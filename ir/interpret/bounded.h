@@ -11,6 +11,16 @@ struct BoundedInt {
   double bound = 0;
 };
 
+/// What was combined into one cell of an open sum or product.
+struct Terms {
+  double count = 0, magnitude = 0;
+  // Of a product's factors: the logarithms of those above 1 and of those below 1, summed up.
+  double above = 0, below = 0;
+  bool zero = false, infinite = false;
+
+  void factor(ir::Bounded x);
+};
+
 struct BoundedMode {
   using Real = ir::Bounded;
   using Int = BoundedInt;
@@ -73,6 +83,11 @@ struct BoundedMode {
 
   /// The end of a sum of `count` terms in any order: `magnitude` is the sum of the finite |terms| and their bounds.
   static Real finish_sum(ScalarType type, Real sum, double count, double magnitude);
+  /// The end of a product: where the terms in another order may pass the ends of the type's range, nothing is claimed.
+  static Real finish_product(ScalarType type, Real product, const Terms& terms);
+  /// A field of a reducer of the text, combined from `a` and `b`: other orders may give NaN where this one is infinite, and the other
+  /// way round, unless both sides are infinite like the result.
+  static void any_order(Real a, Real b, Real& out);
 };
 
 }  // namespace heddle::ir::interpreter

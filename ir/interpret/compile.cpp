@@ -269,6 +269,7 @@ class StmtCompiler {
     c->reducer = index;
     c->type = type;
     c->float_sum = row.builtin == BuiltinReducer::sum && is_float(type);
+    c->float_product = row.builtin == BuiltinReducer::prod && is_float(type);
     if (!(is_float(type) ? of_floats(*c, row.builtin) : of_integers(*c, row.builtin)))
       exprs_.refuse("the interpreter does not run `" + row.name + "` on `" + std::string(scalar_type_name(type)) + "`");
     out_.combiners.push_back(std::move(c));

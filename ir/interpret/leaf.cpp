@@ -63,6 +63,7 @@ void Runner<M>::combine(BufferId id, Instance<M>& in, int64_t cell, Cell<M> valu
       m_.write(id, in, cell, Cell<M>(sum), AssignKind::combine, true);
       return;
     }
+    if (c.float_product && open_here) in.terms[at].factor(value.real);
   }
   m_.write(id, in, cell, c.combine(in.cells[at], value), AssignKind::combine, true);
 }
@@ -194,6 +195,10 @@ void Runner<M>::combine_state(const LeafCode<M>& l, const StateWrite& w) {
   run_lines(r, r.combine);
   for (const AssignCode<M>& a : l.assigns) {
     const auto f = static_cast<size_t>(a.field);
+    if constexpr (M::bounded)
+      if (m_.program.allow.reassociate && !r.row->exact && is_float(m_.program.buffer(a.buffer).type))
+        for (size_t i = 0; i < w.cells[f].size(); ++i)
+          M::any_order(state_.side[0][f][i].real, state_.side[1][f][i].real, state_.side[2][f][i].real);
     for (size_t i = 0; i < w.cells[f].size() && !m_.failed(); ++i)
       m_.write(a.buffer, *w.in[f], w.cells[f][i], state_.side[2][f][i], AssignKind::combine, true);
   }
@@ -268,8 +273,8 @@ void Runner<M>::each_cell(const OpenWindow& w, F f) {
 template <class M>
 void Runner<M>::enter(const ReduceCode<M>& r, size_t window, const OpenWindow& w) {
   const uint16_t reducer = r.reducer ? r.reducer->index : r.combiners[window]->reducer;
-  const bool sums = M::bounded && !r.reducer && r.combiners[window]->float_sum;
-  if (sums && w.in->terms.size() != w.in->cells.size()) w.in->terms.assign(w.in->cells.size(), {});
+  const bool terms = M::bounded && !r.reducer && r.combiners[window]->of_terms();
+  if (terms && w.in->terms.size() != w.in->cells.size()) w.in->terms.assign(w.in->cells.size(), {});
   const std::vector<Cell<M>>* row = r.reducer ? &identity_of(*r.reducer)[window] : nullptr;
   each_cell(w, [&](int64_t cell) {
     const auto at = static_cast<size_t>(cell);
@@ -279,7 +284,7 @@ void Runner<M>::enter(const ReduceCode<M>& r, size_t window, const OpenWindow& w
     m_.note_write(w.buffer, *w.in, cell);
     w.in->cells[at] = row ? (*row)[at % row->size()] : r.combiners[window]->identity;
     w.in->state[at] = static_cast<uint16_t>(open + reducer);
-    if (sums) w.in->terms[at] = {};
+    if (terms) w.in->terms[at] = {};
   });
 }
 
@@ -289,9 +294,12 @@ void Runner<M>::leave(const ReduceCode<M>& r, size_t window, const OpenWindow& w
     const auto at = static_cast<size_t>(cell);
     w.in->state[at] = written;
     if constexpr (M::bounded) {
-      if (r.reducer || !r.combiners[window]->float_sum) return;
-      w.in->cells[at].real = M::finish_sum(r.combiners[window]->type, w.in->cells[at].real, w.in->terms[at].count,
-                                           w.in->terms[at].magnitude);
+      if (r.reducer || !r.combiners[window]->of_terms()) return;
+      const Combiner<M>& c = *r.combiners[window];
+      const Terms& terms = w.in->terms[at];
+      Cell<M>& out = w.in->cells[at];
+      if (c.float_sum) out.real = M::finish_sum(c.type, out.real, terms.count, terms.magnitude);
+      else if (m_.program.allow.reassociate) out.real = M::finish_product(c.type, out.real, terms);
     }
   });
 }

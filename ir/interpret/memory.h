@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ir/interpret/typed.h"
+#include "ir/interpret/bounded.h"
 
 namespace heddle::ir::interpreter {
 
@@ -81,10 +81,7 @@ struct Instance {
   };
   std::vector<Access> accesses;  ///< empty where no parallel loop can race
   std::vector<uint32_t> stamps;  ///< of the last lock step that wrote the cell; empty without vector loops
-  struct Terms {
-    double count = 0, magnitude = 0;
-  };
-  std::vector<Terms> terms;  ///< of open float sums, bounded mode only
+  std::vector<Terms> terms;      ///< of open float sums and products, bounded mode only
   const Fold* fold = nullptr;
   std::vector<uint32_t> holders;  ///< of a fold: cell + 1 that lives in each place
 

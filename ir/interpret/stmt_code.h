@@ -65,7 +65,10 @@ struct Combiner {
   Cell<M> identity;
   uint16_t reducer = 0;
   ScalarType type = ScalarType::f32;
-  bool float_sum = false;
+  bool float_sum = false, float_product = false;
+
+  /// What its terms were decides the bound at the end of a region.
+  bool of_terms() const { return float_sum || float_product; }
 };
 
 template <class M>

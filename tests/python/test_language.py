@@ -342,3 +342,74 @@ def test_scatter_outside_writes_nothing(scatter):
         with pytest.raises(hd.Error) as e:
             scatter.embed_grad(dy, np.array([0, bad, 1]), vocab=5, out=out)
         assert e.value.code == "HD0509" and "id[i]" in str(e.value) and (out == 7).all()
+
+
+# --- the bound under another order, near the ends of the type and past them ------------------------------------------------------
+
+ORDERS = """
+reducer moments(n: f32, mean: f32, m2: f32) commutes {
+  identity { n = 0; mean = 0; m2 = 0 }
+  combine(a, b) {
+    n    = a.n + b.n
+    dl   = b.mean - a.mean
+    f    = if n == 0 then 0 else b.n / n
+    mean = a.mean + dl*f
+    m2   = a.m2 + b.m2 + dl*dl*a.n*f
+  }
+}
+reducer online(m: f32, l: f32) commutes {
+  identity { m = -inf; l = 0 }
+  combine(a, b) {
+    m  = max(a.m, b.m)
+    wa = if a.m == -inf then 0 else exp(a.m - m)
+    wb = if b.m == -inf then 0 else exp(b.m - m)
+    l  = a.l*wa + b.l*wb
+  }
+}
+op variance(x: f32[n]) -> (y: f32[], z: f32[]) {
+  st = moments[i] (n = 1, mean = x[i], m2 = 0)
+  y = st.mean
+  z = st.m2
+}
+op partition(x: f32[n]) -> (y: f32[], z: f32[]) {
+  st = online[i] (m = x[i], l = 1)
+  y = st.m
+  z = st.l
+}
+op product(x: f32[n]) -> y: f32[] { st = prod[i] x[i]; y = st }
+"""
+for _op in ("variance", "partition", "product"):
+    ORDERS += f"schedule {_op}.turn on cpu allow reassociate {{ unroll st.i by 2 }}\n"
+    for _n in (2, 3, 8):
+        ORDERS += f"schedule {_op}.lanes{_n} on cpu allow reassociate {{ rfactor st.i by {_n} }}\n"
+        ORDERS += f"schedule {_op}.blocks{_n} on cpu allow reassociate {{ split st.i by {_n} into io, ii; rfactor st.io }}\n"
+
+
+@pytest.mark.parametrize("name", ["variance", "partition", "product"])
+def test_bounds_hold_for_every_order(name, rng):
+    op = getattr(hd.parse(ORDERS), name)
+    special = np.array([np.inf, -np.inf, 3e38, -3e38, 2e19, -2e19, 1e30, 1e-30, 1e-38, 1e-44, 0, 1, 2], np.float32)
+    claimed = 0
+    with np.errstate(all="ignore"):
+        for n in (0, 1, 2, 3, 5, 7, 8, 17):
+            for _ in range(40):
+                x = rng.standard_normal(n).astype(np.float32)
+                at = rng.random(n) < rng.random()
+                x[at] = rng.choice(special, at.sum())
+                outs = tuple(np.zeros((), np.float32) for _ in range(1 if name == "product" else 2))
+                out = lambda: tuple(o.copy() for o in outs) if len(outs) > 1 else outs[0].copy()
+                bounds = op.reference(x, out=out(), schedule="turn")
+                for s in op.schedules:
+                    got = op(x, out=out(), schedule=s)
+                    for one, (value, bound) in zip(got if len(outs) > 1 else (got,), bounds):
+                        value, bound, one = float(value), float(bound), float(one)
+                        claimed += np.isfinite(bound)
+                        assert bound == np.inf or abs(one - value) <= bound or one == value or (np.isnan(one) and np.isnan(value)), (s, x, one, value, bound)
+    assert claimed > 1000
+
+
+def test_states_that_stay_infinite_are_known():
+    """Rows of a mask that hold nothing: their maximum is -inf whatever the order, and known to be."""
+    op = hd.parse(ORDERS).partition
+    (m, bm), (l, bl) = op.reference(np.full(9, -np.inf, np.float32), out=(np.zeros((), np.float32),) * 2, schedule="turn")
+    assert (float(m), float(bm), float(l), float(bl)) == (-np.inf, 0, 0, 0)
