@@ -91,6 +91,10 @@ Result<schedule::State> Trial::random_step(const ir::Program& program, ir::StepC
   const bool given = !given_.empty() && !r_.chance(8);
   call = given ? given_.front() : fuzz::random_step(program, op_.dims, r_);
   if (given) given_.erase(given_.begin());
+  return step(program, call);
+}
+
+Result<schedule::State> Trial::step(const ir::Program& program, const ir::StepCall& call) const {
   return schedule::apply_step({api::session().host, api::instr_table(module_)}, program, call);
 }
 

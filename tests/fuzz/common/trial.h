@@ -33,6 +33,7 @@ class Trial {
 
   /// A random step of the program, or the refusal; `call` is what was tried.
   Result<schedule::State> random_step(const ir::Program& program, ir::StepCall& call);
+  Result<schedule::State> step(const ir::Program& program, const ir::StepCall& call) const;
 
   /// The invariants, and the printed text read back.
   Verdict well_formed(const ir::Program& program);

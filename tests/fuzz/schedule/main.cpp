@@ -88,7 +88,7 @@ class Pair {
       }
       ++counts_.applied, ++row.first;
       for (const std::string& construct : trial_.op().constructs) ++counts_.with[kind_of(call)][construct];
-      steps_.push_back(text_of(call));
+      steps_.push_back(call);
       program = std::move(state->program);
       exact = exact && !(program.allow.reassociate && may_reassociate.count(call.name));
       if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
@@ -115,16 +115,51 @@ class Pair {
     std::cerr << "\nFOUND by the " << v.oracle << ": " << v.what << "\n" << trial_.op().text;
     for (const auto& [dim, extent] : trial_.op().dims) std::cerr << "  " << dim << " = " << extent;
     std::cerr << "\n";
-    for (const std::string& s : steps_) std::cerr << "  " << s << "\n";
+    for (const ir::StepCall& s : steps_) std::cerr << "  " << text_of(s) << "\n";
+    const std::vector<ir::StepCall> fewer = reduced(v);
+    if (fewer.size() < steps_.size()) std::cerr << "of these are enough:\n";
+    for (const ir::StepCall& s : fewer.size() < steps_.size() ? fewer : std::vector<ir::StepCall>{})
+      std::cerr << "  " << text_of(s) << "\n";
     std::cerr << "replay: " << replay_line << "\n";
     return false;
+  }
+
+  // The oracle's words on a list of steps, those that are refused left out.
+  Verdict judged(const std::vector<ir::StepCall>& steps, std::vector<ir::StepCall>& applied) {
+    ir::Program program = trial_.canonical();
+    bool exact = !program.allow.contract;
+    for (const ir::StepCall& call : steps) {
+      Result<schedule::State> state = trial_.step(program, call);
+      if (!state) continue;
+      applied.push_back(call);
+      program = std::move(state->program);
+      exact = exact && !(program.allow.reassociate && may_reassociate.count(call.name));
+    }
+    if (Verdict v = trial_.well_formed(program); !v.fine()) return v;
+    if (Verdict v = trial_.interpreted(program, exact); !v.fine()) return v;
+    for (int tries = 4; tries > 0; --tries)  // targets are picked at random
+      if (Verdict v = trial_.compiled(program); !v.fine()) return v;
+    return {};
+  }
+
+  // Steps without which the same oracle still speaks are left out, the last ones first.
+  std::vector<ir::StepCall> reduced(const Verdict& found) {
+    std::vector<ir::StepCall> left = steps_;
+    for (size_t i = left.size(); i-- > 0;) {
+      std::vector<ir::StepCall> without = left, applied;
+      without.erase(without.begin() + static_cast<std::ptrdiff_t>(i));
+      if (judged(without, applied).oracle != found.oracle) continue;
+      left = applied;
+      i = std::min(i, left.size());
+    }
+    return left;
   }
 
   Random r_;
   Trial trial_;
   Counts& counts_;
   bool verbose_;
-  std::vector<std::string> steps_;
+  std::vector<ir::StepCall> steps_;
 };
 
 struct Arguments {
