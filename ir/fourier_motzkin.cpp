@@ -74,19 +74,22 @@ bool FourierMotzkin::substitute_equality(int keep) {
   return false;
 }
 
-// The variable whose elimination adds the fewest rows; -1 when none (but `keep`) is left.
-int FourierMotzkin::cheapest(int keep) const {
+// The variable whose elimination adds the fewest rows; -1 when none (but `keep`) is left. In order of `steps`, among those with the
+// least coefficients: what is left speaks of multiples, and the gcd tightens more (from 8*p <= n + 7 and n <= 16*q follows p <= 2*q).
+int FourierMotzkin::cheapest(int keep, Order order) const {
   int best = -1;
-  long best_cost = 0;
+  std::pair<uint64_t, long> best_cost;
   for (int v = 0; v < variables_; ++v) {
     if (v == keep) continue;
     long up = 0, down = 0;
+    uint64_t step = 0;
     for (const Row& r : rows_) {
       up += r.c[v] > 0;
       down += r.c[v] < 0;
+      if (order == Order::steps) step = std::max(step, magnitude(r.c[v]));
     }
     if (up + down == 0) continue;
-    long cost = up * down - up - down;
+    const std::pair<uint64_t, long> cost(step, up * down - up - down);
     if (best < 0 || cost < best_cost) {
       best = v;
       best_cost = cost;
@@ -123,22 +126,25 @@ void FourierMotzkin::eliminate(int v) {
     }
 }
 
-void FourierMotzkin::eliminate_all(int keep) {
+void FourierMotzkin::eliminate_all(int keep, Order order) {
   while (!contradiction_) {
     if (substitute_equality(keep)) continue;
-    int v = cheapest(keep);
+    int v = cheapest(keep, order);
     if (v < 0) return;
     eliminate(v);
   }
 }
 
 bool FourierMotzkin::contradictory() {
-  eliminate_all(-1);
-  return contradiction_;
+  FourierMotzkin again = *this;
+  eliminate_all(-1, Order::rows);
+  if (contradiction_) return true;
+  again.eliminate_all(-1, Order::steps);
+  return again.contradiction_;
 }
 
 bool FourierMotzkin::upper_bound(int variable, int64_t& bound) {
-  eliminate_all(variable);
+  eliminate_all(variable, Order::rows);
   bound = INT64_MIN;
   if (contradiction_) return true;
   bool found = false;
@@ -152,7 +158,7 @@ bool FourierMotzkin::upper_bound(int variable, int64_t& bound) {
 }
 
 std::vector<FourierMotzkin::Row> FourierMotzkin::project(int variable) {
-  eliminate_all(variable);
+  eliminate_all(variable, Order::rows);
   return contradiction_ ? std::vector<Row>{} : rows_;
 }
 

@@ -28,9 +28,11 @@ class FourierMotzkin {
   std::vector<Row> project(int variable);
 
  private:
-  void eliminate_all(int keep);
+  enum class Order { rows, steps };  // by the number of rows that are left, or by the variables' coefficients
+
+  void eliminate_all(int keep, Order order);
   bool substitute_equality(int keep);
-  int cheapest(int keep) const;
+  int cheapest(int keep, Order order) const;
   void eliminate(int v);
 
   int variables_;

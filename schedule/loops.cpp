@@ -26,6 +26,13 @@ class Guarded {
         guard_(guard),
         facts_(std::move(facts)) {}
 
+  /// The whole body of the loop.
+  Result<Body> all(const Body& old) {
+    own_ = allocated_in(old);
+    return body(old);
+  }
+
+ private:
   Result<Body> body(const Body& old) {
     Body out;
     for (const StmtRef& s : old) {
@@ -36,7 +43,6 @@ class Guarded {
     return out;
   }
 
- private:
   Expr put(const Expr& e) const { return e.known() && mentions(e, loop_) ? tidy(substitute(e, map_)) : e; }
   // Bounds that read data are read only where the iteration is real.
   Expr bound(const Expr& e) const {
@@ -66,12 +72,28 @@ class Guarded {
   Result<StmtRef> stmt(const StmtRef& s, Reduce r) {
     for (Window& w : r.windows) {
       bool outside = !guard_ || lies_outside(w);
+      const bool stays = guard_ && stays_in_place(w);
       for (Range& range : w.ranges) range = window_range(range, outside);
+      if (!stays) continue;
+      if (w.ranges.empty())
+        return step_
+            .refusal(codes::not_shown,
+                     "an iteration of a partial block would begin `" + buffer_name(step_.program, w.buffer) + "` anew")
+            .label(s->place, "reduced here")
+            .with_help("split by a divisor of the extent");
+      w.ranges[0].hi = select(less(point_, hi_), w.ranges[0].hi, w.ranges[0].lo);
     }
     Result<Body> inner = body(r.body);
     if (!inner) return inner.errors();
     r.body = *std::move(inner);
     return make_stmt(std::move(r), s->place);
+  }
+
+  // Each iteration begins the same cells anew (they are computed again), and what is outside keeps them.
+  bool stays_in_place(const Window& w) const {
+    if (std::find(own_.begin(), own_.end(), w.buffer) != own_.end()) return false;
+    return std::none_of(w.ranges.begin(), w.ranges.end(),
+                        [&](const Range& r) { return mentions(r.lo, loop_) || mentions(r.hi, loop_); });
   }
 
   // A window of a new iteration that lies outside the buffer's box resets nothing.
@@ -140,6 +162,7 @@ class Guarded {
   Expr point_, hi_;
   bool guard_;
   Facts facts_;
+  std::vector<BufferId> own_;  // allocated in the body
 };
 
 SymbolId new_loop(Program& program, const std::string& owner, const std::string& name, const Place& place) {
@@ -237,7 +260,7 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
   Expr count = simplify(exact ? binary(BinaryOp::div, extent, size) : ceildiv(extent, size), facts);
   inside.add_range(made.outer, index_constant(0), count);
   inside.add_range(made.inner, index_constant(0), size);
-  Result<Body> body = Guarded(step, loop, point, l.hi, !whole, std::move(inside)).body(l.body);
+  Result<Body> body = Guarded(step, loop, point, l.hi, !whole, std::move(inside)).all(l.body);
   if (!body) return body.errors();
   if (tail == Tail::shift && !exact) body = recomputed(*body);
 

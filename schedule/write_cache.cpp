@@ -158,17 +158,33 @@ bool cells_apart(const WriteCache& c, const Writer& a, const Writer& b, const Fa
   return false;
 }
 
-// One writer for each cell: a reduction that a step has taken apart is written back once.
+// Whether the two stand in cases of which one runs: `0 .. if c then 1 else 0` and `0 .. if c then 0 else 1`.
+bool other_case(const Writer& a, const Writer& b) {
+  for (const StmtRef& x : a.path)
+    for (const StmtRef& y : b.path) {
+      const For *one = as<For>(x), *other = as<For>(y);
+      const Select* here = one ? one->hi.as<Select>() : nullptr;
+      const Select* there = other ? other->hi.as<Select>() : nullptr;
+      if (here && there && same(here->condition, there->condition) && same(here->yes, there->no) &&
+          same(here->no, there->yes) && !same(here->yes, here->no))
+        return true;
+    }
+  return false;
+}
+
+// One writer for each cell: a reduction that a step has taken apart is written back once, and so are the cases of a stage.
 Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& at, std::vector<const Writer*>& kept) {
   for (const Writer& w : c.writers) {
     bool again = false;
     for (const Writer* k : kept) {
-      if (!w.region() || w.region() != k->region()) continue;
+      const bool cases = other_case(*k, w);
+      if (!cases && (!w.region() || w.region() != k->region())) continue;
       again |= same_cells(c, *k, w);
       if (again || cells_apart(c, *k, w, at)) continue;
+      const std::string name = "`" + buffer_name(step.program, c.to) + "`";
       return step
-          .refusal(codes::touched_producer, "cannot show which cells the parts of the reduction of `" +
-                                                buffer_name(step.program, c.to) + "` share")
+          .refusal(codes::touched_producer, std::string("cannot show which cells the ") +
+                                                (cases ? "cases of " : "parts of the reduction of ") + name + " share")
           .with_help("move this line above the one that made parts of the nest");
     }
     if (!again) kept.push_back(&w);

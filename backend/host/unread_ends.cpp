@@ -103,13 +103,29 @@ class UnreadEnds {
     return end;
   }
 
+  // At the loop nothing is known of the guards of its readers: data that its end speaks of is there for every iteration around.
+  bool readable(const Expr& e, const ir::Facts& facts) const {
+    bool fine = true;
+    ir::walk(e, [&](const Expr& node) {
+      const auto* load = node.as<ir::Load>();
+      if (!load || !fine) return fine;
+      const ir::Buffer& b = p_.buffer(load->buffer);
+      fine = b.role == ir::Role::in;
+      for (size_t d = 0; fine && d < load->subs.size(); ++d)
+        fine = ir::prove(facts, ir::less_equal(b.box[d].lo, load->subs[d])) &&
+               ir::prove(facts, ir::less(load->subs[d], b.box[d].hi));
+      return fine;
+    });
+    return fine;
+  }
+
   // Of the conditions only a `where`: by guards of ranges, tiles read past them (drop_guards).
   Expr end_of(const Access& a, size_t d, const ir::Facts& facts) const {
     const auto& leaf = std::get<ir::Leaf>(a.by->form);
     const bool limited = p_.stage(leaf.stage).where.known();
     const Expr& hi = a.window[d].hi;
     const ir::Bounds whole = ir::bounds_over(hi, a.free, facts);
-    Expr end = whole.ok ? whole.hi : Expr{};
+    Expr end = whole.ok && readable(whole.hi, facts) ? whole.hi : Expr{};
     for (const ir::SymbolRange& v : a.free) {
       const ir::AffineIn place = ir::affine_in(hi, v.symbol);
       if (!place.ok || place.coefficient != 1) continue;
@@ -119,7 +135,8 @@ class UnreadEnds {
         const ir::AffineIn in = ir::affine_in(left - right, v.symbol);  // v + rest < 0
         if (!in.ok || in.coefficient != 1) continue;
         const ir::Bounds most = ir::bounds_over(place.rest - in.rest - 1, without(a.free, v.symbol), facts);
-        if (most.ok && !ir::mentions(most.hi, v.symbol)) end = end.known() ? ir::min(end, most.hi) : most.hi;
+        if (most.ok && !ir::mentions(most.hi, v.symbol) && readable(most.hi, facts))
+          end = end.known() ? ir::min(end, most.hi) : most.hi;
       }
     }
     return end.known() ? ir::simplify(end) : end;

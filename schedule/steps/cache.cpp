@@ -294,29 +294,43 @@ std::optional<Range> written_range(const Program& p, BufferId buffer, size_t d) 
   return free ? out : std::nullopt;
 }
 
-// The conditions of all leaves of the body that read the buffer, as far as loops around the body decide them: a cell that none of them
-// reads may not be written yet.
-std::vector<Expr> reading_conditions(const Body& body, BufferId buffer) {
+// Whether the expression speaks of one of the loops below.
+bool mentions_free(const Expr& e, const Access& a) {
+  return std::any_of(a.free.begin(), a.free.end(), [&](const SymbolRange& r) { return mentions(e, r.symbol); });
+}
+
+// A condition of a read as one on the cell that is read: a loop below that one coordinate alone names is that coordinate less what
+// else stands in the subscript. None where more than that is left.
+Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& condition) {
+  Substitution to;
+  for (const SymbolRange& r : read.free)
+    for (size_t d = 0; d < cell.size() && mentions(condition, r.symbol); ++d) {
+      const AffineIn in = affine_in(read.window[d].lo, r.symbol);
+      if (!in.ok || in.coefficient != 1 || mentions_free(in.rest, read) || mentions_load(in.rest)) continue;
+      to.emplace_back(r.symbol, simplify(cell[d] - in.rest));
+      break;
+    }
+  const Expr out = to.empty() ? condition : tidy(substitute(condition, to));
+  return mentions_free(out, read) || mentions_load(out) ? Expr{} : out;
+}
+
+// The conditions that all reads of the buffer share, on the cell: one that nobody reads may not be written yet.
+std::vector<Expr> reading_conditions(const Program& p, const Body& body, BufferId buffer,
+                                     const std::vector<Expr>& cell) {
   std::vector<Expr> shared;
   bool first = true;
-  std::vector<SymbolId> inside;
-  walk(body, [&](const StmtRef& s) {
-    if (const For* l = as<For>(s)) inside.push_back(l->loop);
-    const Leaf* leaf = as<Leaf>(s);
-    if (!leaf || !reads_itself(s, {buffer})) return true;
-    std::vector<Expr> own = conjuncts(leaf->predicate);
+  for (const Access& a : accesses(p, body, buffer)) {
+    if (!a.reads) continue;
+    std::vector<Expr> own;
+    for (const Expr& e : conjuncts(a.condition))
+      if (Expr moved = on_cell(a, cell, e); moved.known()) own.push_back(std::move(moved));
     if (first) shared = std::move(own);
     else
       std::erase_if(shared, [&](const Expr& e) {
         return std::none_of(own.begin(), own.end(), [&](const Expr& o) { return same(o, e); });
       });
     first = false;
-    return true;
-  });
-  std::erase_if(shared, [&](const Expr& e) {
-    return mentions_load(e) ||
-           std::any_of(inside.begin(), inside.end(), [&](SymbolId loop) { return mentions(e, loop); });
-  });
+  }
   return shared;
 }
 
@@ -380,7 +394,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
         if (!prove(at, e)) add(e);
   }
   if (from.role == Role::temporary && !c.otherwise.known())
-    for (const Expr& e : reading_conditions(loop_of(path).body, c.from)) add(e);
+    for (const Expr& e : reading_conditions(p, loop_of(path).body, c.from, leaf.bindings))
+      if (!prove(at, e)) add(e);
   Copy made;
   made.buffer = p.add(std::move(b));
   row.writes = {made.buffer};

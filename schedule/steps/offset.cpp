@@ -16,6 +16,7 @@
 #include "ir/print.h"
 #include "ir/prove.h"
 #include "ir/region.h"
+#include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/nest.h"
 
@@ -97,8 +98,8 @@ std::vector<std::string> index_names(const Program& p, const Load& read) {
   return out;
 }
 
-// for i over the box { NAME[i] = u8(i32(a[i]) + n) }, with its alloc.
-BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string& name, Body& out) {
+// for i over the box { NAME[i] = u8(i32(a[i]) + n) }, with its alloc. `again`: each iteration of loops around makes all of it.
+BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string& name, bool again, Body& out) {
   Program& p = step.program;
   const BufferId from = read.buffer;
   const Buffer source = p.buffer(from);
@@ -136,6 +137,7 @@ BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string
   assign.value = convert(ScalarType::u8,
                          convert(ScalarType::i32, load(source.type, from, at)) + integer_constant(ScalarType::i32, n));
   leaf.assigns = {std::move(assign)};
+  leaf.recomputed = again;
   leaf.stage = p.add(std::move(row));
   StmtRef inner = make_stmt(std::move(leaf), step.call.place);
   for (auto l = loops.rbegin(); l != loops.rend(); ++l) {
@@ -148,8 +150,8 @@ BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string
 }
 
 // NAME[axes of b] = sum n * i32(b[y]), with its alloc; `dims` are the dims of s that it keeps.
-BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& name, std::vector<size_t>& dims,
-                   Body& out) {
+BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& name, const std::vector<For>& outside,
+                   std::vector<size_t>& dims, Body& out) {
   Program& p = step.program;
   const Stage old = p.stage(s.nest.stage);
   const Leaf& leaf = s.nest.leaf();
@@ -197,7 +199,10 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
     bindings.push_back(var(l.loop));
     (reduce ? reduces : maps).push_back(std::move(l));
   }
+  Window whole;  // what one iteration of the loops around makes
+  for (const BoxDim& d : b.box) whole.ranges.push_back({d.lo, d.hi});
   const BufferId made = p.add(std::move(b));
+  whole.buffer = made;
   row.writes = {made};
   if (old.where.known()) row.where = substitute(old.where, axes);
   Assign assign;
@@ -212,6 +217,7 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
     }
   Leaf sum;
   sum.reducer = leaf.reducer;
+  sum.recomputed = !disjoint_over(whole, outside, facts);
   sum.bindings = bindings;
   if (old.where.known()) guards.push_back(substitute(old.where, loops));
   sum.predicate = conjoin(guards);
@@ -291,8 +297,11 @@ Result<Done> offset_step(Step& step) {
 
   Body before;
   std::vector<size_t> dims;
-  const BufferId shifted = make_shifted(step, *found->left, *n, (*names)[0], before);
-  const BufferId sums = make_sums(step, *found, *n, (*names)[1], dims, before);
+  std::vector<For> around;
+  for (const StmtRef& s : path_to_alloc(p, result))
+    if (const For* l = as<For>(s)) around.push_back(*l);
+  const BufferId shifted = make_shifted(step, *found->left, *n, (*names)[0], !around.empty(), before);
+  const BufferId sums = make_sums(step, *found, *n, (*names)[1], around, dims, before);
   // Readers first: the product itself reads no sums.
   p.body = map_loads(p.body, {result}, [&](const Expr& node, const Load& l) {
     std::vector<Expr> subs;

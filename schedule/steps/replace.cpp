@@ -4,7 +4,8 @@
 //   where the loops of the nest are axes of INSTR, `body` is what it computes, and guards are ends of windows:
 //   `where 4*po + pi < k` becomes `a[.., 4*po .. min(4*po + 4, k) <= 4]`
 //
-// Refused, with the first difference: another value, another way of combining; a loop that is no axis, or is too long;
+// Refused, with the first difference: another value, another way of combining; a loop that is no axis, or is too long; a loop
+// around that a machine combines at once;
 // operands of another type, in another memory, or laid out otherwise; numerics that the header does not allow.
 #include <algorithm>
 
@@ -61,6 +62,22 @@ Result<InstrNest> nest_of(const Step& step, SymbolId loop) {
   }
 }
 
+// Around an instruction that combines, a loop of the same reduction runs one iteration after another.
+Result<Done> combines_in_turns(const Step& step, const InstrNest& nest) {
+  const Program& p = step.program;
+  const Path path = path_to_stmt(p, nest.leaf_stmt);
+  for (const StmtRef& s : nest.around) {
+    const For* l = as<For>(s);
+    if (!l || l->kind != LoopKind::bound || !carries_reduction(p, path, l->loop)) continue;
+    return step
+        .refusal(codes::wrong_loop_kind,
+                 "`" + loop_name(p, l->loop) + "` is bound to `" + l->axis + "`, where all terms are combined at once")
+        .label(s->place, "bound here")
+        .with_help("an instruction stands in serial loops of its reduction");
+  }
+  return Done{};
+}
+
 // Leave for what the instruction does to the rounding; whether the region is reassociated by it.
 Result<bool> numerics_allowed(Step& step, const Instr& instr, const InstrNest& nest) {
   const std::string name = "`" + instr.name + "`";
@@ -104,6 +121,7 @@ Result<Done> replace_step(Step& step) {
                         "`" + instr->name + "` has several lines; an instruction of one line stands for a leaf");
   Result<InstrNest> nest = nest_of(step, *loop);
   if (!nest) return nest.errors();
+  if (Result<Done> turns = combines_in_turns(step, *nest); !turns) return turns;
   Result<Call> call = match_instr(step, *nest, *instr);
   if (!call) return call.errors();
   const Facts at = facts_at(step.program, nest->around);

@@ -120,6 +120,30 @@ TEST_F(Prover, blocks_of_columns) {
   shown(v("co") <= v("cols"));
 }
 
+// From a tail read in the other direction to a box that a layout rounds up: that m/8 is not negative follows only in whole numbers.
+TEST_F(Prover, tail_in_a_padded_box) {
+  for (const char* name : {"m", "n", "k"}) given(c(0) <= v(name));
+  range("i", c(0), v("m") % c(8));
+  range("b", c(0), v("n"));
+  Expr at = v("m") % c(8) - v("i") - 1;
+  shown(at < v("m"));
+  shown(at < c(8) * ceildiv(v("m"), c(8)));
+  shown(at < c(3) * ceildiv(v("m"), c(3)));
+  unknown(at < c(3) * ceildiv(v("m"), c(3)) - 1);
+  shown(c(0) <= at);
+}
+
+TEST_F(Prover, small_blocks_in_a_padded_box) {
+  for (const char* name : {"m", "k", "n"}) given(c(0) <= v(name));
+  range("jo", c(0), ceildiv(v("n"), c(8)));
+  range("io", c(0), v("m"));
+  range("z", c(0), c(2));
+  range("jji", c(0), c(4));
+  Expr at = c(8) * v("jo") + v("jji") + c(4) * (v("z") % c(2));
+  shown(at < c(16) * ceildiv(v("n"), c(16)));
+  unknown(at < c(16) * ceildiv(v("n"), c(16)) - 1);
+}
+
 TEST_F(Prover, exact_split) {
   given(equals(v("rows") % c(8), c(0)));
   range("ro", c(0), v("rows") / c(8));
