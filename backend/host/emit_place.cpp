@@ -96,12 +96,11 @@ int Emitter::depth(ir::AffineContext& context, ir::Monomial m) const {
   return most;
 }
 
-// The value of a form that is the same for all lanes.
+// The value of a form that is the same for all lanes. What it reads is still read under the mask.
 Value* Emitter::affine(ir::AffineContext& context, const ir::Affine& a) {
   const int width = arith_.width;
   const ir::SymbolId vector = vector_;
-  Value* mask = mask_;
-  arith_.width = 1, vector_ = {}, mask_ = nullptr;
+  arith_.width = 1, vector_ = {};
   std::vector<std::pair<int, size_t>> order;
   for (size_t i = 0; i < a.terms.size(); ++i) order.emplace_back(depth(context, a.terms[i].m), i);
   std::sort(order.begin(), order.end());
@@ -129,7 +128,7 @@ Value* Emitter::affine(ir::AffineContext& context, const ir::Affine& a) {
   }
   if (!sum) sum = b_.getInt64(static_cast<uint64_t>(a.constant));
   else if (a.constant != 0) sum = b_.CreateAdd(sum, b_.getInt64(static_cast<uint64_t>(a.constant)), "", false, small);
-  arith_.width = width, vector_ = vector, mask_ = mask;
+  arith_.width = width, vector_ = vector;
   return sum;
 }
 

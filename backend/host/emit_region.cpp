@@ -100,7 +100,11 @@ void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width,
     }
     const ir::SymbolId i = p_.add(ir::Symbol{"i", ir::SymbolKind::loop});
     path_.push_back(ir::make_stmt(ir::For{i, r.lo, r.hi}));
-    serial(i, r.lo, r.hi, [&] { at(ir::var(i), 1); });
+    serial(i, r.lo, r.hi, [&] {
+      known_.emplace_back();  // a copy beside this one does not pass through the loop
+      at(ir::var(i), 1);
+      known_.pop_back();
+    });
     path_.pop_back();
     return;
   }
@@ -122,7 +126,11 @@ void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width,
   const ir::SymbolId i = p_.add(ir::Symbol{"i", ir::SymbolKind::loop});
   const Expr chunks = ir::ceildiv(extent, ir::index_constant(width));
   path_.push_back(ir::make_stmt(ir::For{i, ir::index_constant(0), chunks}));
-  serial(i, ir::index_constant(0), chunks, [&] { lanes(r.lo + ir::var(i) * width, false); });
+  serial(i, ir::index_constant(0), chunks, [&] {
+    known_.emplace_back();
+    lanes(r.lo + ir::var(i) * width, false);
+    known_.pop_back();
+  });
   path_.pop_back();
 }
 

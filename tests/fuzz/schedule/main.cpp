@@ -17,6 +17,7 @@
 #include <set>
 #include <vector>
 
+#include "ir/print.h"
 #include "tests/fuzz/common/step_generator.h"
 #include "tests/fuzz/common/trial.h"
 
@@ -31,10 +32,12 @@ struct Counts {
 };
 
 char replay_line[256];
+std::string running;  // the program that is compiled code now
 
 extern "C" void on_crash(int signal) {
   const char text[] = "\ncrash; replay: ";
   if (write(2, text, sizeof text - 1) < 0 || write(2, replay_line, std::strlen(replay_line)) < 0) _exit(3);
+  if (write(2, running.data(), running.size()) < 0) _exit(3);
   std::signal(signal, SIG_DFL);
   raise(signal);
 }
@@ -94,7 +97,9 @@ class Pair {
       if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
       if (Verdict v = trial_.interpreted(program, exact); !v.fine()) return no_answer(v) || found(v);
     }
+    running = trial_.op().text + ir::print(program);
     if (Verdict v = trial_.compiled(program); !v.fine()) return no_answer(v) || found(v);
+    running.clear();
     ++counts_.compiled;
     return true;
   }

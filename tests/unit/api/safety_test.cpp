@@ -40,6 +40,25 @@ TEST(Safety, masked_lanes_keep_to_the_arrays) {
         }
 }
 
+// The index that all lanes share comes from data, behind a condition that is off for all of them in the last row.
+TEST(Safety, an_index_is_read_under_the_mask_of_its_lanes) {
+  for (const std::string& target : targets()) {
+    Result<Kernel> k = compiled(
+        "program p(in x: i8[m, n, k], in id: i64[m], out y: i8[m, k]) {\n  stage y(map i in 0 .. m, map c in 0 .. k)\n"
+        "  for y@check1.i in 0 .. m {\n    check 0 <= index(id[i]) && index(id[i]) < n, \"inside\" at i\n  }\n"
+        "  for y.i in 0 .. m {\n    for y.co in 0 .. ceildiv(k, 4) {\n      for y.cv in 0 .. 4 vector {\n"
+        "        at y(i = i, c = 4*co + cv) where 4*co + cv < k { y[i, c] = if i + 1 < m && (0 <= c && c < k) then "
+        "x[i + 1, index(id[i + 1]), c] else 4 }\n      }\n    }\n  }\n}",
+        target);
+    ASSERT_TRUE(k.ok()) << render(k.errors());
+    fuzz::FencedArray x(ScalarType::i8, {3, 2, 5}, true), id(ScalarType::i64, {3}, true), y(ScalarType::i8, {3, 5}, true);
+    std::fill_n(reinterpret_cast<int8_t*>(x.data()), 30, int8_t{7});
+    std::fill_n(reinterpret_cast<int64_t*>(id.data()), 3, int64_t{1});
+    ASSERT_EQ(code((*k)({buffer(x), buffer(id), buffer(y)})), "") << target;
+    for (int i = 0; i < 15; ++i) EXPECT_EQ(reinterpret_cast<int8_t*>(y.data())[i], i < 10 ? 7 : 4) << target << i;
+  }
+}
+
 constexpr const char* copy_where =
     "program copy(in x: f32[n], in z: f32[m], out y: f32[n]) facts (m >= n) {\n  stage y(map i in 0 .. n)\n"
     "  for y.i in 0 .. n {\n    at y(i = i) { y[i] = z[i] }\n  }\n}";
