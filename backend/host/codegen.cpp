@@ -11,6 +11,7 @@
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
 #include <llvm/Config/llvm-config.h>
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/InstIterator.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/IR/IntrinsicInst.h>
@@ -111,6 +112,41 @@ void hold_clamps(llvm::Module& module) {
   }
 }
 
+// The one lane that a constant mask leaves on, or -1.
+int only_lane(const llvm::Value* mask) {
+  const auto* constant = llvm::dyn_cast<llvm::Constant>(mask);
+  const auto* type = llvm::dyn_cast<llvm::FixedVectorType>(mask->getType());
+  int found = -1;
+  for (unsigned i = 0; constant && type && i < type->getNumElements(); ++i) {
+    const llvm::Constant* lane = constant->getAggregateElement(i);
+    if (!lane || (!lane->isOneValue() && !lane->isZeroValue())) return -1;
+    if (lane->isZeroValue()) continue;
+    if (found >= 0) return -1;
+    found = static_cast<int>(i);
+  }
+  return found;
+}
+
+// A masked store of one lane by itself: LLVM 22's x86 backend does that too, but where the value is narrowed from wider lanes it stores
+// the wide one, past the end of the array.
+void store_single_lanes(llvm::Module& module) {
+  std::vector<llvm::IntrinsicInst*> found;
+  for (llvm::Function& f : module)
+    for (llvm::Instruction& i : llvm::instructions(f))
+        if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
+            call && call->getIntrinsicID() == llvm::Intrinsic::masked_store && only_lane(call->getArgOperand(2)) >= 0)
+          found.push_back(call);
+  for (llvm::IntrinsicInst* call : found) {
+    llvm::IRBuilder<> b(call);
+    const auto lane = static_cast<uint64_t>(only_lane(call->getArgOperand(2)));
+    llvm::Value* value = b.CreateExtractElement(call->getArgOperand(0), lane);
+    llvm::Value* to = b.CreateConstGEP1_64(value->getType(), call->getArgOperand(1), lane);
+    llvm::StoreInst* store = b.CreateAlignedStore(value, to, llvm::Align(value->getType()->getScalarSizeInBits() / 8));
+    store->copyMetadata(*call);
+    call->eraseFromParent();
+  }
+}
+
 // Which optional passes of code generation run. Loop strength reduction does for small kernels only: it is a fifth of the time of large
 // ones (matmul in blocks: 8 of 42 ms), and none of those is slower without it, while streams over three arrays gain a tenth by it.
 // Once the work is to stop none runs, so that an abandoned compile ends soon.
@@ -169,6 +205,7 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   out.lower_ms = emitted - start;
   stop_point_now();
   optimize(module, *tm);
+  store_single_lanes(module);
   stop_point_now();
   hold_clamps(module);
   gate.look_at(module);

@@ -21,8 +21,10 @@ bool exact(ScalarType type, Real a, Real b, double v, bool exact_in_f64) {
   return exact_in_f64 && a.bound == 0 && b.bound == 0 && round_to(type, v) == v;
 }
 
-// bound * |factor| where an infinite factor meets a bound of zero.
-double scaled(double bound, double factor) { return bound == 0 ? 0 : bound * std::fabs(factor); }
+// bound * |factor| where an infinite factor meets a bound of zero, or zero a value of which nothing is claimed: that may be infinite.
+double scaled(double bound, double factor) {
+  return bound == 0 || bound == infinity ? bound : bound * std::fabs(factor);
+}
 
 bool may_be_zero(Real x) { return !(std::fabs(x.value) > x.bound); }
 

@@ -40,6 +40,24 @@ TEST(Safety, masked_lanes_keep_to_the_arrays) {
         }
 }
 
+// One lane is on, and what it holds was computed in wider lanes: no more than its own bytes are written.
+TEST(Safety, one_lane_of_narrow_elements) {
+  for (const std::string& target : targets())
+    for (ScalarType type : {ScalarType::f16, ScalarType::bf16, ScalarType::f8e4m3, ScalarType::i8, ScalarType::i32})
+      for (int n : {1, 2, 3, 9}) {
+        const std::string t(ir::scalar_type_name(type)), size = std::to_string(n);
+        Result<Kernel> k = compiled(
+            "program p(in x: " + t + "[" + size + "], out y: " + t + "[" + size + "]) {\n  stage y(map i in 0 .. " +
+                size + ")\n  for y.io in 0 .. " + std::to_string((n + 7) / 8) +
+                " {\n    for y.v in 0 .. 8 vector {\n      at y(i = 8*io + v) where 8*io + v < " + size +
+                " { y[i] = x[i] / x[i] }\n    }\n  }\n}",
+            target);
+        ASSERT_TRUE(k.ok()) << render(k.errors());
+        fuzz::FencedArray x(type, {n}, true), y(type, {n}, true);
+        EXPECT_EQ(code((*k)({buffer(x), buffer(y)})), "") << target << t;
+      }
+}
+
 // The index that all lanes share comes from data, behind a condition that is off for all of them in the last row.
 TEST(Safety, an_index_is_read_under_the_mask_of_its_lanes) {
   for (const std::string& target : targets()) {
@@ -51,7 +69,8 @@ TEST(Safety, an_index_is_read_under_the_mask_of_its_lanes) {
         "x[i + 1, index(id[i + 1]), c] else 4 }\n      }\n    }\n  }\n}",
         target);
     ASSERT_TRUE(k.ok()) << render(k.errors());
-    fuzz::FencedArray x(ScalarType::i8, {3, 2, 5}, true), id(ScalarType::i64, {3}, true), y(ScalarType::i8, {3, 5}, true);
+    fuzz::FencedArray x(ScalarType::i8, {3, 2, 5}, true), id(ScalarType::i64, {3}, true),
+        y(ScalarType::i8, {3, 5}, true);
     std::fill_n(reinterpret_cast<int8_t*>(x.data()), 30, int8_t{7});
     std::fill_n(reinterpret_cast<int64_t*>(id.data()), 3, int64_t{1});
     ASSERT_EQ(code((*k)({buffer(x), buffer(id), buffer(y)})), "") << target;

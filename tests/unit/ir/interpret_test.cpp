@@ -712,6 +712,21 @@ TEST(Interpret, TheOtherArmMayNotBeReachable) {
   EXPECT_TRUE(std::isinf(result->bounded[0].bound[0]));
 }
 
+TEST(Interpret, ZeroTimesWhatMayBeInfinite) {
+  // f16(i32(3 * (x / 3))) is infinite or just below: 0 times that is 0 or NaN.
+  const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    const Expr three = real_constant(f32, 3), third = binary(BinaryOp::div, b.read(x, {i}), three);
+    const Expr whole = convert(ScalarType::i32, convert(ScalarType::f16, binary(BinaryOp::mul, third, three)));
+    return convert(f32, binary(BinaryOp::mul, convert(ScalarType::f16, whole), real_constant(ScalarType::f16, 0)));
+  };
+  Array<float> x({1}, {65519.9f}), y({1});
+  InterpretOptions options;
+  options.mode = InterpretMode::bounded;
+  auto result = interpret(one_loop(LoopKind::serial, same_place, value), arguments(x, y), options);
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(result->bounded[0].bound[0], HUGE_VAL);
+}
+
 TEST(Interpret, SumBoundHoldsForAnyOrder) {
   Array<float> x = random_array({1, 1000}, 10), y({1});
   InterpretOptions options;
