@@ -142,10 +142,12 @@ Bounded bounded_math(MathOp op, ScalarType type, std::span<const Bounded> args, 
   const double value = reference(op, x.value, y.value);
   if (op == MathOp::min || op == MathOp::max) return {value, std::max(x.bound, y.bound)};
   if (op == MathOp::abs) return {value, x.bound};
+  // An argument of which nothing is claimed may be NaN; so may the sine of one that may be infinite.
+  if (std::isinf(x.bound) || std::isinf(y.bound)) return {value, infinity};
   if (std::isnan(value)) {
     const bool sure =
         std::isnan(x.value) || std::isnan(y.value) || x.value + x.bound < row.low || (x.bound == 0 && y.bound == 0);
-    return {value, sure && !std::isinf(x.bound) && !std::isinf(y.bound) ? 0 : infinity};
+    return {value, sure ? 0 : infinity};
   }
   const Bounded image{value, op == MathOp::pow ? pow_radius(x, y, value) : image_radius(op, x, value)};
   if (row.exact && op != MathOp::sqrt) return image;
