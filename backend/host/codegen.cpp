@@ -133,9 +133,9 @@ void store_single_lanes(llvm::Module& module) {
   std::vector<llvm::IntrinsicInst*> found;
   for (llvm::Function& f : module)
     for (llvm::Instruction& i : llvm::instructions(f))
-        if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
-            call && call->getIntrinsicID() == llvm::Intrinsic::masked_store && only_lane(call->getArgOperand(2)) >= 0)
-          found.push_back(call);
+      if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
+          call && call->getIntrinsicID() == llvm::Intrinsic::masked_store && only_lane(call->getArgOperand(2)) >= 0)
+        found.push_back(call);
   for (llvm::IntrinsicInst* call : found) {
     llvm::IRBuilder<> b(call);
     const auto lane = static_cast<uint64_t>(only_lane(call->getArgOperand(2)));

@@ -239,7 +239,6 @@ bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
   const int64_t n = *hi - *lo;
   const auto* leaf = std::get_if<ir::Leaf>(&loop.body[0]->form);
   if (n < 4 || n > 64 || (n & (n - 1)) != 0 || !leaf) return false;
-  const ir::Stage& stage = p_.stage(leaf->stage);
   const ir::Substitution point = ir::point_of(p_, *leaf);
   if (!free_order(p_, loop, *leaf, point)) return false;
   const ir::Reducer& reducer = *p_.reducer(leaf->reducer);
