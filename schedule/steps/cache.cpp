@@ -299,19 +299,26 @@ bool mentions_free(const Expr& e, const Access& a) {
   return std::any_of(a.free.begin(), a.free.end(), [&](const SymbolRange& r) { return mentions(e, r.symbol); });
 }
 
-// A condition of a read as one on the cell that is read: a loop below that one coordinate alone names is that coordinate less what
-// else stands in the subscript. None where more than that is left.
+// A condition of a read as one on the cell that is read: the loops below that it speaks of stand in one coordinate in the same measure.
+// None where more than that is left.
 Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& condition) {
-  Substitution to;
-  for (const SymbolRange& r : read.free)
-    for (size_t d = 0; d < cell.size() && mentions(condition, r.symbol); ++d) {
-      const AffineIn in = affine_in(read.window[d].lo, r.symbol);
-      if (!in.ok || in.coefficient != 1 || mentions_free(in.rest, read) || mentions_load(in.rest)) continue;
-      to.emplace_back(r.symbol, simplify(cell[d] - in.rest));
-      break;
+  if (mentions_load(condition)) return {};
+  if (!mentions_free(condition, read)) return condition;
+  const Binary* b = condition.as<Binary>();
+  if (!b || b->left.type() != ScalarType::index) return {};
+  const bool left_only = !mentions_free(b->right, read);
+  const Expr moving = simplify(left_only ? b->left : b->left - b->right);
+  const Expr other = left_only ? b->right : index_constant(0);
+  for (size_t d = 0; d < cell.size(); ++d)
+    for (const SymbolRange& r : read.free) {
+      const AffineIn in = affine_in(moving, r.symbol), at = affine_in(read.window[d].lo, r.symbol);
+      if (!in.ok || !at.ok || in.coefficient == 0 || at.coefficient == 0 || in.coefficient % at.coefficient != 0)
+        continue;
+      const int64_t times = in.coefficient / at.coefficient;
+      const Expr rest = simplify(moving - read.window[d].lo * times);
+      if (!mentions_free(rest, read) && !mentions_load(rest)) return tidy(binary(b->op, rest + cell[d] * times, other));
     }
-  const Expr out = to.empty() ? condition : tidy(substitute(condition, to));
-  return mentions_free(out, read) || mentions_load(out) ? Expr{} : out;
+  return {};
 }
 
 // The conditions that all reads of the buffer share, on the cell: one that nobody reads may not be written yet.
