@@ -62,6 +62,13 @@ class Draw {
   uint64_t state_ = 0x9E3779B97F4A7C15;
 };
 
+// The type of a field; for a generic one a type of its class.
+std::string type_of(const Item& r, const frontend::ast::Param& field) {
+  for (const auto& g : r.generics)
+    if (g.name.text == field.type.name.text) return g.cls.text == "int" ? "i32" : "f32";
+  return field.type.name.text;
+}
+
 std::string axes_of(const frontend::ast::Param& field, bool names) {
   std::string out;
   for (size_t k = 0; k < field.type.dims.size(); ++k)
@@ -85,11 +92,10 @@ std::string state(const Item& r, const std::string& name, const std::string& bin
 std::string signature(const Item& r, const char* rows, const std::vector<std::string>& states) {
   std::string in, out;
   for (const auto& f : r.fields) {
-    in += (in.empty() ? "" : ", ") + ("in_" + f.name.text) + ": " + f.type.name.text + "[" + rows + axes_of(f, false) +
-          "]";
+    in +=
+        (in.empty() ? "" : ", ") + ("in_" + f.name.text) + ": " + type_of(r, f) + "[" + rows + axes_of(f, false) + "]";
     for (const std::string& s : states)
-      out +=
-          (out.empty() ? "" : ", ") + s + "_" + f.name.text + ": " + f.type.name.text + "[1" + axes_of(f, false) + "]";
+      out += (out.empty() ? "" : ", ") + s + "_" + f.name.text + ": " + type_of(r, f) + "[1" + axes_of(f, false) + "]";
   }
   return "(" + in + ") -> (" + out + ")";
 }
@@ -142,7 +148,7 @@ struct Trial {
 
   Trial(const Item& r, int64_t rows, size_t states) : item(r) {
     for (const auto& f : r.fields) {
-      const ir::ScalarType type = ir::parse_scalar_type(f.type.name.text).value_or(ir::ScalarType::f32);
+      const ir::ScalarType type = ir::parse_scalar_type(type_of(r, f)).value_or(ir::ScalarType::f32);
       std::vector<int64_t> extents{rows};
       for (size_t k = 0; k < f.type.dims.size(); ++k) extents.push_back(extent_of(f.type.dims[k]));
       in.emplace_back(type, extents);

@@ -12,7 +12,7 @@
 namespace heddle::api {
 namespace {
 
-constexpr int format_version = 2;
+constexpr int format_version = 3;
 
 // What a request has more must be in the key of its front: a kernel that is found must be the one that was asked for.
 static_assert(sizeof(CompileOptions) == 288 && sizeof(Spec) == 40, "put the new field of the request into front_key");

@@ -293,6 +293,8 @@ class Builder {
       out.reducer = name(c->name());
       if (!combines_) no_combine(out);
     }
+    left_ = out.left[0].place;
+    right_ = place(c->right());
     out.right = right(c->right());
     out.place = place(c);
     if (out.left.size() > 1 && !(out.right.value && out.right.value->as<Call>()))
@@ -368,6 +370,30 @@ class Builder {
             "put the body in parentheses: `" + whole + " (-..)`"));
   }
 
+  // The last operand of an expression, without its prefix operators.
+  Place head_at_end(P::ExprContext* e) {
+    while (e->IF()) e = e->expr(2);
+    P::UnaryContext* last = e->unary().back();
+    while (last->unary()) last = last->unary();
+    return place(last);
+  }
+
+  // The equation at hand with its reduction on a line of its own.
+  std::string in_two_lines(const Place& reduction) const {
+    const std::string general = "give the reduction a line of its own and read its result here";
+    if (!left_.known() || reduction.begin < right_.begin || reduction.end > right_.end) return general;
+    const std::string left(left_.text()), right(right_.text());
+    const size_t bracket = left.find('[');
+    std::string part = left.rfind("t[", 0) == 0 || left == "t" ? "s" : "t";
+    if (bracket != std::string::npos)
+      part += left.find(" in ") == std::string::npos ? left.substr(bracket) : std::string("[..]");
+    const std::string before = right.substr(0, reduction.begin - right_.begin);
+    const std::string after = right.substr(reduction.end - right_.begin);
+    const std::string help = "split it in two lines: `" + part + " = " + std::string(reduction.text()) + "` and `" +
+                             left + " = " + before + part + after + "`";
+    return help.size() > 160 || help.find('\n') != std::string::npos ? general : help;
+  }
+
   void not_at_root(P::RightContext* c) {
     auto* body = c->reductionBody();
     P::ExprContext* e = c->expr();
@@ -375,7 +401,7 @@ class Builder {
     if (looks_like_one || e->IF()) {
       in_.errors.push_back(
           Diagnostic{codes::reduction_not_at_root, place(e), "a reduction stands only at the root of a right side"}
-              .with_help("give the reduction a line of its own and read its result here"));
+              .with_help(in_two_lines(body ? head_at_end(e).to(place(body)) : place(e))));
     } else {
       Diagnostic d{codes::unexpected, place(body->getStart()),
                    "expected an operator or the end of the line, found `" + text(body->getStart()) + "`"};
@@ -494,7 +520,7 @@ class Builder {
     if (!r->subscripts(0)) return make(Call{path(r->path()), entries(args->entries())}, all);
     in_.errors.push_back(
         Diagnostic{codes::reduction_not_at_root, all, "a reduction stands only at the root of a right side"}.with_help(
-            "give the reduction a line of its own and read its result here"));
+            in_two_lines(all)));
     return placeholder(all);
   }
 
@@ -842,6 +868,7 @@ class Builder {
   }
 
   TreeInput in_;
+  Place left_, right_;     ///< of the equation at hand
   bool combines_ = false;  // inside a program or instruction, where `sum=` may stand
 };
 

@@ -227,17 +227,66 @@ class ModuleBuilder {
   }
 
   void add(const ast::ReducerItem& item, std::vector<std::shared_ptr<ModuleOp>>&) {
-    if (!name(item.name)) return;
-    ir::Program scratch;
-    std::map<std::string, ir::Expr> dims;  // any name in the shape of a field is a dim of the op that uses the reducer
-    Result<ir::Reducer> row = reducer_row(item, scratch, [&](const std::string& dim) {
-      auto [at, added] = dims.try_emplace(dim);
-      if (added) at->second = ir::var(scratch.add(ir::Symbol{dim, ir::SymbolKind::dim, ir::ScalarType::index, "", {}}));
-      return at->second;
-    });
-    if (!row.ok()) return append(row.errors());
-    module_.reducers.push_back(shared(item));
+    if (!name(item.name) || !reducer_name(item.name)) return;
+    const size_t before = found_.size();
+    check(item);
+    if (found_.size() == before) module_.reducers.push_back(shared(item));
+    else module_.broken_reducers.insert(item.name.text);
   }
+
+  bool reducer_name(const ast::Name& n) {
+    if (!Typing::is_builtin_reducer(n.text)) return true;
+    found_.push_back(Diagnostic(codes::duplicate_name, n.place, "`" + n.text + "` is a reducer of the language")
+                         .with_help("choose another name"));
+    return false;
+  }
+
+  // Once for each type of the classes; with several generics all move on together.
+  void check(const ast::ReducerItem& item) {
+    size_t rounds = 1;
+    for (const ast::Generic& g : item.generics) {
+      const size_t members = ir::class_members(class_of(g)).size();
+      if (members == 0) return unknown_class(g);
+      if (ir::parse_scalar_type(g.name.text))
+        return found_.push_back(
+            Diagnostic(codes::duplicate_name, g.name.place, "`" + g.name.text + "` is an element type"));
+      rounds = std::max(rounds, members);
+    }
+    for (size_t round = 0; round < rounds; ++round) {
+      TypeChoice types;
+      std::string chosen;
+      for (const ast::Generic& g : item.generics) {
+        const auto members = ir::class_members(class_of(g));
+        types[g.name.text] = members[round % members.size()];
+        chosen +=
+            (chosen.empty() ? "" : ", ") + g.name.text + " = " + std::string(ir::scalar_type_name(types[g.name.text]));
+      }
+      ir::Program scratch;
+      std::map<std::string, ir::Expr>
+          dims;  // any name in the shape of a field is a dim of the op that uses the reducer
+      auto dim_named = [&](const std::string& dim) {
+        auto [at, added] = dims.try_emplace(dim);
+        if (added)
+          at->second = ir::var(scratch.add(ir::Symbol{dim, ir::SymbolKind::dim, ir::ScalarType::index, "", {}}));
+        return at->second;
+      };
+      Result<ir::Reducer> row = reducer_row(item, scratch, dim_named, types);
+      if (row.ok()) continue;
+      for (Diagnostic d : row.errors()) {
+        if (round > 0) d.message += " (with `" + chosen + "`)";
+        found_.push_back(std::move(d));
+      }
+      return;
+    }
+  }
+
+  static std::string class_of(const ast::Generic& g) { return g.cls.text.empty() ? "any" : g.cls.text; }
+
+  void unknown_class(const ast::Generic& g) {
+    found_.push_back(Diagnostic(codes::unknown_type, g.cls.place, "there is no class of types `" + g.cls.text + "`")
+                         .with_help("the classes are `any`, `number`, `float` and `int`"));
+  }
+
   void add(const ast::InstrItem& item, std::vector<std::shared_ptr<ModuleOp>>&) {
     if (!name(item.name)) return;
     ir::Program scratch;

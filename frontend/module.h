@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ struct ModuleOp {
 struct Module {
   std::vector<std::shared_ptr<const ModuleOp>> ops;
   std::vector<std::shared_ptr<const ast::ReducerItem>> reducers;
+  std::set<std::string> broken_reducers;  ///< refused: what uses one is silent about it
   std::vector<std::shared_ptr<const ast::InstrItem>> instrs;
   std::vector<std::shared_ptr<const ir::ScheduleText>> schedules;
   std::vector<std::shared_ptr<const ir::DerivedStep>> steps;

@@ -160,6 +160,12 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
   void reportError(antlr4::Parser* parser, const antlr4::RecognitionException& e) override {
     if (inErrorRecoveryMode(parser)) return;
     beginErrorCondition(parser);
+    if (Place head = reduction_before(parser, e.getOffendingToken()); head.known()) {
+      errors_.push_back(
+          Diagnostic{codes::reduction_not_at_root, head, "a reduction stands only at the root of a right side"}
+              .with_help("give the reduction a line of its own and read its result here"));
+      return;
+    }
     std::set<size_t> expected;
     for (ssize_t t : e.getExpectedTokens().toList()) expected.insert(static_cast<size_t>(t));
     antlr4::Token* found = e.getOffendingToken();
@@ -173,7 +179,9 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
                  "expected " + what + ", found " + shown(found, parser->getTokenStream()->LT(-1))};
     d.help = near_word(found, keywords(expected));
     if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
-    if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), closing);
+    if (d.help.empty() && rule == P::RuleStmt && !at_start && anchor->getStart()->getType() == P::REQUIRE)
+      d.help = "what is required has a reason: `require n >= 1, \"why\"`";
+    if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), at_start && rule == P::RuleStmt);
     if (d.help.empty() && anchor) d.help = near_word(anchor->getStart(), starts_of(rule));
     errors_.push_back(std::move(d));
   }
@@ -244,17 +252,38 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     return near.empty() ? "" : "did you mean " + in_backticks(near) + "?";
   }
 
+  // `sum[j]` right before an operand that cannot stand there.
+  Place reduction_before(antlr4::Parser* parser, antlr4::Token* found) const {
+    static constexpr std::string_view reducers[] = {"sum", "prod", "max", "min", "argmax", "argmin", "any", "all"};
+    auto* stream = parser->getTokenStream();
+    const size_t type = found->getType();
+    const bool operand = type == P::ID || type == P::INT || type == P::FLOAT || type == P::IF || type == P::NOT;
+    if (!operand || !stream->LT(-1) || stream->LA(-1) != P::RBRACKET) return {};
+    int open = 0;
+    for (ssize_t back = -1; stream->LT(back); --back) {
+      const size_t t = stream->LA(back);
+      open += t == P::RBRACKET ? 1 : t == P::LBRACKET ? -1 : 0;
+      if (t == P::NL) return {};
+      if (open != 0) continue;
+      antlr4::Token* head = stream->LT(back - 1);
+      if (!head || std::ranges::find(reducers, place(head).text()) == std::end(reducers)) return {};
+      return place(head).to(place(stream->LT(-1)));
+    }
+    return {};
+  }
+
   // What is often meant by a token that cannot stand where it is.
-  std::string advice(antlr4::Token* found, antlr4::Token* before, bool in_list) const {
+  std::string advice(antlr4::Token* found, antlr4::Token* before, bool in_statement) const {
     size_t type = found->getType(), last = before ? before->getType() : antlr4::Token::EOF;
     bool number = last == P::INT || last == P::FLOAT;
     if (last == P::INT && type == P::DOT)
       return "a number has a digit on both sides of its dot: " + in_backticks(std::string(place(before).text()) + ".0");
     if (number && type == P::ID && place(before).end == place(found).begin)
       return "a number takes the type of its other side, or is converted: `f32(2)`";
-    bool operand = type == P::ID || type == P::INT || type == P::FLOAT;
-    if (in_list && last == P::RBRACKET && operand)
-      return "a reduction stands only at the root of a right side: give it a line of its own and read its result";
+    if (type == P::DOT) return "a number has a digit on both sides of its dot: `0.5`";
+    if (type == P::STAR && last == P::STAR) return "a power is written `pow(x, y)`";
+    if (type == P::PLUS) return "a number or name stands without a plus";
+    if (type == P::LPAREN && in_statement) return "several names on the left stand bare: `a, b = f(x)`";
     if ((type >= P::AFTER && type <= P::WITH) || type == P::CONST || type == P::INOUT)
       return in_backticks(std::string(place(found).text())) + " is a word of the language, so it cannot be a name";
     return "";
@@ -293,6 +322,7 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
       Diagnostic d{codes::unexpected, place(found),
                    "expected " + std::string(statement_words(statement)) + ", found " + shown(found, before)};
       d.help = near_word(found, starts_of(statement));
+      if (d.help.empty()) d.help = advice(found, before, statement == P::RuleStmt);
       errors_.push_back(std::move(d));
     } else if (statement == P::RuleLine && found->getType() < P::LPAREN && operand_follows(stream->LA(2))) {
       static const std::vector<std::string> prepositions = {"by", "into", "at",   "as",   "in",

@@ -68,6 +68,12 @@ SafeFacts::SafeFacts(const Program& program) : program_(&program) {
       if (const Expr some = less_equal(index_constant(0), d.hi); !d.hi.as<Var>() && !prove(facts_, some))
         facts_.add(some);
   }
+  // Calls test what is said of scalars too; as these are data, only what holds in 64-bit arithmetic counts.
+  std::vector<Expr> of_scalars;
+  for (const Requirement& r : program.requirements) of_scalars.push_back(r.condition);
+  of_scalars.insert(of_scalars.end(), program.facts.begin(), program.facts.end());
+  for (const Expr& fact : of_scalars)
+    if (holds_scalar(program, fact) && !mentions_load(fact)) assume(fact);
 }
 
 bool SafeFacts::touches_data(const Expr& e) const {

@@ -29,6 +29,8 @@ struct StepCall {
   std::vector<Term> operands;
   std::map<std::string, std::vector<Term>>
       with;  ///< by preposition: "by", "into", "at", "as", "in", "to", "with", "when", "after"
+  std::string
+      own;  ///< of a line of a derived step: what stands in front of the names that it makes by default, "tile_"
   Place place;
   Place name_place;
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ir/float_format.h"
+#include "ir/interpret/typed.h"
 #include "ir/magnitude.h"
 #include "ir/print.h"
 #include "jit/codes.h"
@@ -23,29 +24,40 @@ bool IndexCode::compile(const Expr& e, const std::vector<ir::SymbolId>& symbols)
 bool IndexCode::emit(const Expr& e, const std::vector<ir::SymbolId>& symbols, int depth) {
   if (!e.known() || depth > max_stack - 4) return false;
   if (const int64_t* c = ir::constant_value(e)) {
-    steps_.push_back({Step::push_constant, 0, *c});
+    steps_.push_back({Step::push_constant, 0, e.type(), *c});
+    return true;
+  }
+  if (const ir::Constant* c = e.as<ir::Constant>()) {
+    steps_.push_back(
+        {Step::push_constant, 0, e.type(), ir::is_float(e.type()) ? std::bit_cast<int64_t>(c->real) : c->integer});
+    return true;
+  }
+  if (const ir::Convert* c = e.as<ir::Convert>()) {
+    if (!emit(c->value, symbols, depth)) return false;
+    const int64_t saturates = c->mode == ir::ConvertMode::saturate ? 256 : 0;
+    steps_.push_back({Step::convert, 0, c->value.type(), static_cast<int64_t>(e.type()) + saturates});
     return true;
   }
   if (const ir::Var* v = e.as<ir::Var>()) {
     auto at = std::find(symbols.begin(), symbols.end(), v->symbol);
     if (at == symbols.end()) return false;
-    steps_.push_back({Step::push_symbol, 0, at - symbols.begin()});
+    steps_.push_back({Step::push_symbol, 0, e.type(), at - symbols.begin()});
     return true;
   }
   if (const ir::Unary* u = e.as<ir::Unary>()) {
     if (!emit(u->value, symbols, depth)) return false;
-    steps_.push_back({Step::unary, static_cast<uint8_t>(u->op), 0});
+    steps_.push_back({Step::unary, static_cast<uint8_t>(u->op), u->value.type(), 0});
     return true;
   }
   if (const ir::Binary* b = e.as<ir::Binary>()) {
     if (!emit(b->left, symbols, depth) || !emit(b->right, symbols, depth + 1)) return false;
-    steps_.push_back({Step::binary, static_cast<uint8_t>(b->op), 0});
+    steps_.push_back({Step::binary, static_cast<uint8_t>(b->op), b->left.type(), 0});
     return true;
   }
   if (const ir::Select* s = e.as<ir::Select>()) {
     if (!emit(s->condition, symbols, depth) || !emit(s->yes, symbols, depth + 1) || !emit(s->no, symbols, depth + 2))
       return false;
-    steps_.push_back({Step::select, 0, 0});
+    steps_.push_back({Step::select, 0, e.type(), 0});
     return true;
   }
   return false;
@@ -53,35 +65,51 @@ bool IndexCode::emit(const Expr& e, const std::vector<ir::SymbolId>& symbols, in
 
 namespace {
 
-int64_t floor_div(int64_t a, int64_t b) {
-  if (b == 0) return 0;
-  if (b == -1) return a == INT64_MIN ? a : -a;
-  return a / b - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
+using ir::ScalarType;
+using ir::interpreter::compare_integers, ir::interpreter::compare_values, ir::interpreter::is_comparison;
+
+bool binary(BinaryOp op, ScalarType type, int64_t a, int64_t b, int64_t& out) {
+  if (op == BinaryOp::logical_and || op == BinaryOp::logical_or)
+    return out = op == BinaryOp::logical_and ? a && b : a || b, true;
+  if (ir::is_float(type)) {
+    const double x = std::bit_cast<double>(a), y = std::bit_cast<double>(b);
+    if (is_comparison(op)) return out = compare_values(op, x, y), true;
+    double v = 0;
+    if (!ir::interpreter::Typed::with_real_binary(op, type, [&](auto f) { v = f(x, y); })) return false;
+    return out = std::bit_cast<int64_t>(v), true;
+  }
+  if (is_comparison(op)) return out = compare_integers(op, type, a, b), true;
+  if (type == ScalarType::index) return ir::interpreter::index_binary(op, a, b, out);
+  return out = ir::interpreter::integer_binary(op, type, a, b), true;
 }
 
-bool apply(BinaryOp op, int64_t a, int64_t b, int64_t& out) {
-  switch (op) {
-    case BinaryOp::add: return !__builtin_add_overflow(a, b, &out);
-    case BinaryOp::sub: return !__builtin_sub_overflow(a, b, &out);
-    case BinaryOp::mul: return !__builtin_mul_overflow(a, b, &out);
-    case BinaryOp::div: out = floor_div(a, b); return true;
-    case BinaryOp::mod: out = b == 0 || b == -1 ? 0 : a - b * floor_div(a, b); return true;
-    case BinaryOp::ceildiv: out = b <= 0 ? 0 : a / b + (a % b > 0 ? 1 : 0); return true;
-    case BinaryOp::min: out = std::min(a, b); return true;
-    case BinaryOp::max: out = std::max(a, b); return true;
-    case BinaryOp::eq: out = a == b; return true;
-    case BinaryOp::ne: out = a != b; return true;
-    case BinaryOp::lt: out = a < b; return true;
-    case BinaryOp::le: out = a <= b; return true;
-    case BinaryOp::gt: out = a > b; return true;
-    case BinaryOp::ge: out = a >= b; return true;
-    case BinaryOp::logical_and: out = a && b; return true;
-    case BinaryOp::logical_or: out = a || b; return true;
-    default: return false;
-  }
+bool unary(ir::UnaryOp op, ScalarType type, int64_t a, int64_t& out) {
+  if (op == ir::UnaryOp::logical_not) return out = !a, true;
+  if (op == ir::UnaryOp::bit_not) return out = ir::wrap_integer(type, ~a), true;
+  if (ir::is_float(type)) return out = std::bit_cast<int64_t>(-std::bit_cast<double>(a)), true;
+  if (type == ScalarType::index) return !__builtin_sub_overflow(int64_t{0}, a, &out);
+  return out = ir::integer_sub(type, 0, a), true;
+}
+
+int64_t converted(ScalarType from, ScalarType to, bool saturate, int64_t a) {
+  const double x = std::bit_cast<double>(a);
+  if (ir::is_float(from) && ir::is_float(to))
+    return std::bit_cast<int64_t>(saturate ? ir::saturate_float(to, x) : ir::round_to(to, x));
+  if (ir::is_float(from)) return ir::float_to_integer(to, x);
+  if (ir::is_float(to)) return std::bit_cast<int64_t>(ir::integer_to_float(to, from, a));
+  if (to == ScalarType::index) return a;
+  return saturate ? ir::saturate_integer(to, from, a) : ir::wrap_integer(to, a);
 }
 
 }  // namespace
+
+bool IndexCode::step(const Step& s, int64_t a, int64_t b, int64_t& out) {
+  switch (s.kind) {
+    case Step::unary: return unary(static_cast<ir::UnaryOp>(s.op), s.type, a, out);
+    case Step::binary: return binary(static_cast<BinaryOp>(s.op), s.type, a, b, out);
+    default: out = converted(s.type, static_cast<ScalarType>(s.value & 255), s.value & 256, a); return true;
+  }
+}
 
 bool IndexCode::run(const int64_t* values, int64_t& out) const {
   int64_t stack[max_stack];
@@ -90,17 +118,13 @@ bool IndexCode::run(const int64_t* values, int64_t& out) const {
     switch (s.kind) {
       case Step::push_constant: stack[top++] = s.value; break;
       case Step::push_symbol: stack[top++] = values[s.value]; break;
-      case Step::unary: {
-        int64_t& v = stack[top - 1];
-        auto op = static_cast<ir::UnaryOp>(s.op);
-        if (op == ir::UnaryOp::logical_not) v = !v;
-        else if (op == ir::UnaryOp::bit_not) v = ~v;
-        else if (__builtin_sub_overflow(int64_t{0}, v, &v)) return false;
+      case Step::unary:
+      case Step::convert:
+        if (!step(s, stack[top - 1], 0, stack[top - 1])) return false;
         break;
-      }
       case Step::binary:
         --top;
-        if (!apply(static_cast<BinaryOp>(s.op), stack[top - 1], stack[top], stack[top - 1])) return false;
+        if (!step(s, stack[top - 1], stack[top], stack[top - 1])) return false;
         break;
       case Step::select:
         top -= 2;
@@ -196,19 +220,24 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
       if (symbol == d.dim) word = at;
     plan.dim_words_.push_back(word);
   }
-  for (const ir::Requirement& r : program.requirements) {
+  std::vector<ir::SymbolId> with_scalars = plan.symbols_;
+  for (const ir::Parameter& q : program.parameters)
+    if (q.scalar.known()) with_scalars.push_back(q.scalar);
+  auto requirement = [&](const Expr& condition, std::string text) {
     RequirementRow row;
-    row.text = r.text;
-    if (!code(r.condition, row.condition)) return refuse("requirement \"" + r.text + "\"");
+    row.text = std::move(text);
+    row.of_scalars = !row.condition.compile(condition, plan.symbols_);
+    if (row.of_scalars && !row.condition.compile(condition, with_scalars)) return false;
     plan.requirements_.push_back(std::move(row));
-  }
+    return true;
+  };
+  for (const ir::Requirement& r : program.requirements)
+    if (!requirement(r.condition, r.text)) return refuse("requirement \"" + r.text + "\"");
   // What the program takes for granted beyond its text's requirements (a schedule's `where`, a fixed dim) holds for these calls only.
   for (const Expr& fact : program.facts) {
     if (goes_without_saying(program, fact)) continue;
-    RequirementRow row;
-    row.text = "this kernel is made for calls with `" + ir::print(program, fact) + "`";
-    if (!code(fact, row.condition)) return refuse("fact `" + ir::print(program, fact) + "`");
-    plan.requirements_.push_back(std::move(row));
+    const std::string text = "`" + ir::print(program, fact) + "`";
+    if (!requirement(fact, "this kernel is made for calls with " + text)) return refuse("fact " + text);
   }
   const ir::Magnitude magnitude = ir::index_magnitude(program);
   if (!magnitude.fits)
@@ -234,6 +263,15 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
   }
   return plan;
 }
+
+namespace {
+
+// A scalar as the kernel will see it: rounded or wrapped to its type.
+int64_t scalar_value(ir::ScalarType type, const ScalarArg& s) {
+  return ir::is_float(type) ? std::bit_cast<int64_t>(ir::round_to(type, s.real)) : ir::wrap_integer(type, s.integer);
+}
+
+}  // namespace
 
 CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
   for (size_t i = 0; i < arrays_.size(); ++i) {
@@ -269,14 +307,21 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
   }
   if (negative < 0) return {};
   // The op's own words say better why the call cannot be.
-  if (CallError e = unmet(dims); e.kind) return e;
+  if (CallError e = unmet(dims, nullptr); e.kind) return e;
   return {CallError::unsolvable, -1, -1, negative, dims[negative], 0};
 }
 
-CallError CallPlan::unmet(const int64_t* dims) const {
+CallError CallPlan::unmet(const int64_t* dims, const ScalarArg* scalars) const {
+  std::vector<int64_t> all;  // made for the few ops that require something of a scalar
   for (size_t r = 0; r < requirements_.size(); ++r) {
+    const bool of_scalars = requirements_[r].of_scalars;
+    if (of_scalars && !scalars) continue;
+    if (of_scalars && all.empty()) {
+      all.assign(dims, dims + dims_.size());
+      for (size_t s = 0; s < scalars_.size(); ++s) all.push_back(scalar_value(scalars_[s].type, scalars[s]));
+    }
     int64_t holds = 0;
-    if (!requirements_[r].condition.run(dims, holds) || !holds)
+    if (!requirements_[r].condition.run(of_scalars ? all.data() : dims, holds) || !holds)
       return {CallError::requirement, -1, -1, static_cast<int>(r), 0, 0};
   }
   return {};
@@ -378,7 +423,7 @@ CallError CallPlan::bind(const ArrayArg* arrays, const ScalarArg* scalars, int64
     if (reinterpret_cast<uintptr_t>(a.data) % ir::scalar_bytes(row.type) != 0)
       return {CallError::misaligned, index, -1, -1, 0, ir::scalar_bytes(row.type)};
   }
-  if (CallError e = unmet(dims); e.kind) return e;
+  if (CallError e = unmet(dims, scalars); e.kind) return e;
   if (CallError e = overlaps(arrays); e.kind) return e;
   for (size_t d = 0; d < dims_.size(); ++d)
     if (dim_words_[d] >= 0) words[dim_words_[d]] = static_cast<uint64_t>(dims[d]);

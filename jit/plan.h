@@ -33,11 +33,12 @@ struct ScalarArg {
   int64_t integer = 0;
 };
 
-/// Index expressions over dims, flattened: evaluated on a small stack. Overflow is an error, as everywhere in shapes.
+/// Expressions over dims and scalars, flattened: evaluated on a small stack, floats as the bits of a double. Overflow of an index is an
+/// error, as everywhere in shapes.
 class IndexCode {
  public:
   static constexpr int max_stack = 64;
-  /// Symbols become positions in `symbols`. False when the expression is not made of dims and index operations, or too deep.
+  /// Symbols become positions in `symbols`. False when the expression holds another symbol, a function or a read, or is too deep.
   bool compile(const ir::Expr& e, const std::vector<ir::SymbolId>& symbols);
   /// False on overflow.
   bool run(const int64_t* values, int64_t& out) const;
@@ -50,10 +51,12 @@ class IndexCode {
 
  private:
   struct Step {
-    enum Kind : uint8_t { push_constant, push_symbol, binary, unary, select } kind;
+    enum Kind : uint8_t { push_constant, push_symbol, binary, unary, select, convert } kind;
     uint8_t op;
-    int64_t value;
+    ir::ScalarType type;  ///< of the operands
+    int64_t value;        ///< convert: the type it gives, and 256 where it saturates
   };
+  static bool step(const Step& s, int64_t a, int64_t b, int64_t& out);
   bool emit(const ir::Expr& e, const std::vector<ir::SymbolId>& symbols, int depth);
   std::vector<Step> steps_;
 };
@@ -139,6 +142,7 @@ class CallPlan {
   struct RequirementRow {
     IndexCode condition;
     std::string text;
+    bool of_scalars = false;  ///< its symbols are the dims, then the scalars
   };
   /// One term of a bound on the program's index values (ir/magnitude.h).
   struct MagnitudeRow {
@@ -146,7 +150,8 @@ class CallPlan {
     std::vector<int> dims;
   };
   bool indices_fit(const int64_t* dims) const;
-  CallError unmet(const int64_t* dims) const;  ///< the first requirement that does not hold
+  /// The first requirement that does not hold; without scalars those that speak of them are left out.
+  CallError unmet(const int64_t* dims, const ScalarArg* scalars) const;
   CallError overlaps(const ArrayArg* arrays) const;
   std::vector<ArrayRow> arrays_;
   std::vector<ScalarRow> scalars_;

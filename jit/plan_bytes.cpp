@@ -14,6 +14,7 @@ void IndexCode::write(ByteWriter& out) const {
   out.list(steps_, [&](const Step& s) {
     out.put(s.kind);
     out.put(s.op);
+    out.put(s.type);
     out.put(s.value);
   });
 }
@@ -23,7 +24,8 @@ bool IndexCode::read(ByteReader& in, int symbols) {
   int depth = 0;
   bool good = true;
   in.list([&] {
-    Step s{in.get<Step::Kind>(), in.get<uint8_t>(), in.get<int64_t>()};
+    Step s{in.get<Step::Kind>(), in.get<uint8_t>(), in.get<ir::ScalarType>(), in.get<int64_t>()};
+    good &= s.type <= ir::ScalarType::index;
     switch (s.kind) {
       case Step::push_constant: ++depth; break;
       case Step::push_symbol:
@@ -31,6 +33,9 @@ bool IndexCode::read(ByteReader& in, int symbols) {
         good &= s.value >= 0 && s.value < symbols;
         break;
       case Step::unary: good &= depth >= 1; break;
+      case Step::convert:
+        good &= depth >= 1 && s.value >= 0 && (s.value & 255) <= int64_t(ir::ScalarType::index);
+        break;
       case Step::binary:
         good &= depth >= 2;
         --depth;
@@ -79,6 +84,7 @@ void CallPlan::write(ByteWriter& out) const {
   });
   out.list(dim_words_, [&](int i) { out.put(i); });
   out.list(requirements_, [&](const RequirementRow& r) {
+    out.put(r.of_scalars);
     r.condition.write(out);
     out.text(r.text);
   });
@@ -139,7 +145,8 @@ std::optional<CallPlan> CallPlan::read(ByteReader& in) {
   in.list([&] { p.dim_words_.push_back(in.get<int>()); });
   in.list([&] {
     RequirementRow& r = p.requirements_.emplace_back();
-    code(r.condition);
+    r.of_scalars = in.get<bool>();
+    good &= r.condition.read(in, symbols + (r.of_scalars ? p.scalar_count() : 0));
     r.text = in.text();
   });
   in.list([&] {

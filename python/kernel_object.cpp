@@ -62,9 +62,15 @@ bool read_scalar(PyObject* object, const jit::CallPlan::ScalarRow& row, jit::Sca
   if (!number) return false;
   int overflow = 0;
   out.integer = PyLong_AsLongLongAndOverflow(number, &overflow);
+  bool fits = !overflow && out.integer >= ir::integer_min(row.type) && out.integer <= ir::integer_max(row.type);
+  if (row.type == ScalarType::u64) {
+    fits = overflow > 0 || (!overflow && out.integer >= 0);
+    if (overflow > 0) {
+      out.integer = static_cast<int64_t>(PyLong_AsUnsignedLongLong(number));
+      if (PyErr_Occurred()) PyErr_Clear(), fits = false;
+    }
+  }
   Py_DECREF(number);
-  bool fits = !overflow && (row.type == ScalarType::u64 ||
-                            (out.integer >= ir::integer_min(row.type) && out.integer <= ir::integer_max(row.type)));
   if (!fits && !PyErr_Occurred())
     set_error(
         wrong("the scalar `" + row.name + "` does not fit into `" + std::string(ir::scalar_type_name(row.type)) + "`"));

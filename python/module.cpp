@@ -134,9 +134,12 @@ struct Buffers {
   }
 };
 
-std::vector<Scalar> scalars_of(const std::vector<double>& values) {
+// Integers by their bits: a seed has 64 of them.
+std::vector<Scalar> scalars_of(const py::list& values) {
   std::vector<Scalar> out;
-  for (double v : values) out.push_back(Scalar::of(v));
+  for (py::handle v : values)
+    out.push_back(PyLong_Check(v.ptr()) ? Scalar::of(static_cast<int64_t>(PyLong_AsUnsignedLongLongMask(v.ptr())))
+                                        : Scalar::of(v.cast<double>()));
   return out;
 }
 
@@ -251,19 +254,19 @@ void add_op(py::module_& m) {
              return py::make_tuple(states, refusal, render(s.refusal));
            })
       .def("interpret",
-           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars,
+           [](const Op& op, const CompileOptions& options, const py::list& arrays, const py::list& scalars,
               uint64_t seed) {
              Buffers buffers(arrays);
-             long_work(options, [&](const CompileOptions& o) {
-               return op.interpret(o, buffers.list, scalars_of(scalars), seed);
-             });
+             const std::vector<Scalar> values = scalars_of(scalars);
+             long_work(options, [&](const CompileOptions& o) { return op.interpret(o, buffers.list, values, seed); });
            })
       .def("reference",
-           [](const Op& op, const CompileOptions& options, const py::list& arrays, const std::vector<double>& scalars) {
+           [](const Op& op, const CompileOptions& options, const py::list& arrays, const py::list& scalars) {
              py::list out;
              Buffers buffers(arrays);
-             std::vector<Op::Bounded> bounded = long_work(
-                 options, [&](const CompileOptions& o) { return op.reference(o, buffers.list, scalars_of(scalars)); });
+             const std::vector<Scalar> values = scalars_of(scalars);
+             std::vector<Op::Bounded> bounded =
+                 long_work(options, [&](const CompileOptions& o) { return op.reference(o, buffers.list, values); });
              for (Op::Bounded& b : bounded)
                out.append(py::make_tuple(py::array_t<double>(b.value.size(), b.value.data()),
                                          py::array_t<double>(b.bound.size(), b.bound.data())));
@@ -320,10 +323,10 @@ PYBIND11_MODULE(_heddle, m) {
           py::arg("target") = "auto", py::arg("threads") = 0, "A Kernel of this very program.")
       .def(
           "interpret",
-          [](const Program& p, const py::list& arrays, const std::vector<double>& scalars, uint64_t seed) {
+          [](const Program& p, const py::list& arrays, const py::list& scalars, uint64_t seed) {
             value_or_raise(p.interpret(Buffers(arrays).list, scalars_of(scalars), seed));
           },
-          py::arg("arrays"), py::arg("scalars") = std::vector<double>{}, py::arg("seed") = 1,
+          py::arg("arrays"), py::arg("scalars") = py::list(), py::arg("seed") = 1,
           "Runs the reference interpreter on all array parameters, inputs and then outputs.");
   py::class_<Module>(m, "Module")
       .def_property_readonly("programs", &Module::programs)

@@ -276,7 +276,8 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
 Result<SymbolId> split_off(Step& step, SymbolId loop, int64_t n, const std::string& suffix) {
   if (n == 0) return loop;
   const std::string base = step.program.symbol(loop).name;
-  Result<SplitLoops> made = split_loop(step, loop, n, base + "o", base + suffix, Tail::guard);
+  Result<SplitLoops> made = split_loop(step, loop, n, default_name(step.call, base + "o"),
+                                       default_name(step.call, base + suffix), Tail::guard);
   if (!made) return made.errors();
   return made->inner;
 }

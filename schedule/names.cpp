@@ -300,9 +300,16 @@ Result<std::string> name_of(const Step& step, const Term& term) {
   return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a new name here, without dots");
 }
 
+std::string default_name(const StepCall& call, const std::string& name) {
+  return name.rfind(call.own, 0) == 0 ? name : call.own + name;
+}
+
 Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition,
                                              std::vector<std::string> defaults) {
-  if (!has(step.call, preposition)) return defaults;
+  if (!has(step.call, preposition)) {
+    for (std::string& name : defaults) name = default_name(step.call, name);
+    return defaults;
+  }
   const std::vector<Term>& terms = step.call.with.at(preposition);
   if (terms.size() != defaults.size())
     return Diagnostic(codes::wrong_operands, terms[0].place,

@@ -33,6 +33,8 @@ Result<int64_t> integer_of(const Step& step, const ir::Term& term);
 Result<int64_t> integer_after(const Step& step, const std::string& preposition, int64_t least, int64_t fallback = 0);
 /// A plain name as a term.
 Result<std::string> name_of(const Step& step, const ir::Term& term);
+/// A name that a step makes by default: inside a derived step it is that step's own.
+std::string default_name(const ir::StepCall& call, const std::string& name);
 /// `into a, b`: exactly as many names as there are defaults, or the defaults.
 Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition,
                                              std::vector<std::string> defaults);

@@ -270,6 +270,7 @@ class Resolver {
         if (!makes_names || is_parameter(t, names)) t = fold(t, names);
     }
     if (call.name == "apply") return apply(folded);
+    if (call.name != "fuse") folded.own = own_;  // fused loops keep the name of the first
     for (const std::string& name : {home_ + call.name, call.name})
       for (const DerivedStep& d : derived_)
         if (d.name == name) return expand(d, folded);
@@ -290,14 +291,38 @@ class Resolver {
       if (line.kind != ScheduleLine::Kind::step) continue;
       for (const auto& [preposition, terms] : line.step.with) {
         if (preposition != "into" && preposition != "as") continue;
-        for (const Term& t : terms) {
-          if (t.kind != Term::Kind::path || names.count(t.text)) continue;
-          Term renamed = t;
-          renamed.text = own + t.text;
-          names[t.text] = renamed;
-        }
+        for (const Term& t : terms)
+          if (t.kind == Term::Kind::path) rename(t.text, own + t.text, t.place, names);
       }
+      for (const Term& t : line.step.operands) defaults_private(line.step, t, own, names);
     }
+  }
+
+  static void rename(const std::string& from, const std::string& to, const Place& place, Names& names) {
+    Term renamed;
+    renamed.text = to;
+    renamed.place = place;
+    names.try_emplace(from, std::move(renamed));
+  }
+
+  // The names that a step makes where none are written, as far as they follow from its text: `po` of `split s.p by 4`.
+  static void defaults_private(const StepCall& call, const Term& operand, const std::string& own, Names& names) {
+    static const std::map<std::string, const char*> suffixes = {
+        {"split", "oi"}, {"vectorize", "ov"}, {"unroll", "ou"}, {"rfactor", "ov"}};
+    auto made = suffixes.find(call.name);
+    if (operand.kind != Term::Kind::path || made == suffixes.end() || !call.with.count("by")) return;
+    std::string path = operand.text;
+    if (auto parameter = names.find(path); parameter != names.end()) path = parameter->second.text;
+    const size_t dot = path.rfind('.');
+    const std::string written = path.substr(dot == std::string::npos ? 0 : dot + 1);
+    if (path.find('#') != std::string::npos) return;  // of a contraction
+    auto own_loop = names.find(written);
+    const bool is_own = own_loop != names.end() && own_loop->second.text == own + written;
+    for (const char* suffix = made->second; *suffix; ++suffix)
+      rename(written + *suffix, (is_own || written.rfind(own, 0) != 0 ? own : "") + written + *suffix, operand.place,
+             names);
+    if (call.name == "rfactor" && dot != std::string::npos)
+      rename(path.substr(0, dot) + "_part", own + path.substr(0, dot) + "_part", operand.place, names);
   }
 
   Result<Done> expand(const DerivedStep& d, const StepCall& call) {
@@ -320,11 +345,13 @@ class Resolver {
     const int made = ++expansions_[d.name];
     const std::string own = d.name.substr(d.name.rfind('.') + 1) + (made > 1 ? std::to_string(made) : "") + "_";
     make_private(d.lines, own, inner);
+    const std::string outer_own = std::exchange(own_, own);
     expanded_from_.emplace_back(call.place, d.name);
     // Steps that it calls are those of its own module.
     const std::string home = std::exchange(home_, d.name.substr(0, d.name.rfind('.') + 1));
     Result<Done> done = lines(d.lines, inner);
     home_ = home;
+    own_ = outer_own;
     expanded_from_.pop_back();
     return done;
   }
@@ -392,7 +419,7 @@ class Resolver {
                    "`" + call.operands[0].text + "` needs the leave `" + word + "`, which this schedule does not give")
             .label(place, "allowed here")
             .with_help("write `allow " + word + "` in the schedule's header");
-    const std::string outer = prefix_, outer_home = home_;
+    const std::string outer = prefix_, outer_home = home_, outer_own = std::exchange(own_, "");
     const size_t module = text.op.rfind('.');
     home_ = module == std::string::npos ? "" : text.op.substr(0, module + 1);
     prefix_ = (*record)->prefix + ".";
@@ -412,6 +439,7 @@ class Resolver {
     expanded_from_.pop_back();
     prefix_ = outer;
     home_ = outer_home;
+    own_ = outer_own;
     return done;
   }
 
@@ -473,6 +501,7 @@ class Resolver {
   const std::vector<DerivedStep>& derived_;
   const Called& called_;
   std::string home_;    ///< of the module whose schedule is applied: "nn."
+  std::string own_;     ///< in front of the names that the derived step being expanded makes: "tile_"
   std::string prefix_;  ///< of the call whose schedule is applied: "p."
   std::vector<std::pair<Place, std::string>> expanded_from_;
   std::map<std::string, int> expansions_;  // of each derived step, so far

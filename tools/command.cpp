@@ -142,21 +142,33 @@ Result<Op> choose_op(const Module& module, const Options& o) {
       .with_help("its ops: " + list);
 }
 
+// An integer keeps its 64 bits, a seed among them.
+std::optional<Scalar> scalar_of(const std::string& text) {
+  if (text.empty()) return {};
+  char* end = nullptr;
+  const bool whole = text.find_first_not_of("+-0123456789") == std::string::npos;
+  if (whole) {
+    const Scalar s = Scalar::of(text[0] == '-' ? int64_t{std::strtoll(text.c_str(), &end, 10)}
+                                               : static_cast<int64_t>(std::strtoull(text.c_str(), &end, 10)));
+    if (!*end) return s;
+  }
+  const double value = std::strtod(text.c_str(), &end);
+  return *end ? std::optional<Scalar>() : Scalar::of(value);
+}
+
 Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
-  std::map<std::string, double> given;
+  std::map<std::string, Scalar> given;
   for (const std::string& pair : o.scalars) {
-    size_t equals = pair.find('=');
-    char* end = nullptr;
-    double value = equals == std::string::npos ? 0 : std::strtod(pair.c_str() + equals + 1, &end);
-    if (equals == std::string::npos || *end || end == pair.c_str() + equals + 1)
-      return wrong("`--scalar " + pair + "` is not NAME=VALUE");
-    given[pair.substr(0, equals)] = value;
+    const size_t equals = pair.find('=');
+    const std::optional<Scalar> value = equals == std::string::npos ? std::nullopt : scalar_of(pair.substr(equals + 1));
+    if (!value) return wrong("`--scalar " + pair + "` is not NAME=VALUE");
+    given[pair.substr(0, equals)] = *value;
   }
   std::vector<Scalar> out;
   for (const ParameterInfo& p : op.parameters()) {
     if (p.kind != ParameterInfo::Kind::scalar) continue;
     auto at = given.find(p.name);
-    if (at != given.end()) out.push_back(Scalar::of(at->second));
+    if (at != given.end()) out.push_back(at->second);
     else if (p.default_value) out.push_back(Scalar::of(*p.default_value));
     else return wrong("the scalar `" + p.name + "` is not given: --scalar " + p.name + "=VALUE");
     given.erase(p.name);

@@ -99,7 +99,10 @@ struct Spec {
 struct Scalar {
   double real = 0;
   int64_t integer = 0;
-  static Scalar of(double value) { return {value, static_cast<int64_t>(value)}; }
+  static Scalar of(double value) {
+    const bool fits = value > -0x1p63 && value < 0x1p63;  // else, and for NaN, there is no such integer
+    return {value, fits ? static_cast<int64_t>(value) : 0};
+  }
   static Scalar of(int64_t value) { return {static_cast<double>(value), value}; }
 };
 

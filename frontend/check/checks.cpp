@@ -65,6 +65,63 @@ ir::Expr OpChecker::inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, b
   return ir::binary(ir::BinaryOp::logical_or, empty, inside);
 }
 
+namespace {
+
+constexpr int64_t most_counted = int64_t{1} << 40;  // no tensor has as many elements
+
+// Integers of 64 bits that are added to, or multiplied with, something in an index expression.
+void wide_operands(const ir::Expr& e, bool inside, std::vector<ir::Expr>& out) {
+  if (const auto* c = e.as<ir::Convert>()) {
+    if (inside && e.type() == ir::ScalarType::index && ir::scalar_bytes(c->value.type()) == 8) out.push_back(e);
+    return;
+  }
+  if (const auto* u = e.as<ir::Unary>()) return wide_operands(u->value, true, out);
+  if (const auto* s = e.as<ir::Select>()) return wide_operands(s->yes, inside, out), wide_operands(s->no, inside, out);
+  const auto* b = e.as<ir::Binary>();
+  if (!b) return;
+  inside |= b->op == ir::BinaryOp::add || b->op == ir::BinaryOp::sub || b->op == ir::BinaryOp::mul;
+  wide_operands(b->left, inside, out);
+  wide_operands(b->right, inside, out);
+}
+
+}  // namespace
+
+// The condition under which an access takes place.
+ir::Expr OpChecker::guard_of(const Access& access) const {
+  ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
+  for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
+  return guard;
+}
+
+// A read with `or` may be anywhere, but its subscript does not wrap around into the tensor.
+void OpChecker::check_arithmetic(const Access& access, size_t k) {
+  std::vector<ir::Expr> wide;
+  wide_operands(access.subs[k], false, wide);
+  const ir::Expr guard = guard_of(access);
+  for (const ir::Expr& data : wide) {
+    ir::Expr counts = ends_inside(data, ir::index_constant(-most_counted), ir::index_constant(most_counted));
+    if (ir::prove(facts_at(access), counts)) continue;
+    if (guard.known()) counts = ir::binary(ir::BinaryOp::logical_or, negation(guard), counts);
+    add_check(tried(counts), "`" + excerpt(access.sub_places[k]) + "` is computed of numbers below 2^40", access.place);
+  }
+}
+
+// A scalar of 64 bits whose sums or products a requirement speaks of is small enough for them.
+void OpChecker::bound_operands(const ir::Expr& condition, const Place& place) {
+  std::vector<ir::Expr> wide;
+  ir::walk(condition, [&](const ir::Expr& node) {
+    if (node.type() != ir::ScalarType::index) return true;
+    wide_operands(node, false, wide);
+    return false;
+  });
+  for (const ir::Expr& scalar : wide) {
+    const ir::Expr counts = ends_inside(scalar, ir::index_constant(-most_counted), ir::index_constant(most_counted));
+    for (const ir::Requirement& r : frame_.requirements)
+      if (ir::same(r.condition, counts)) return;
+    frame_.requirements.push_back({counts, "`" + text(scalar) + "` is a number below 2^40", place});
+  }
+}
+
 bool OpChecker::depends_on_data(const ir::Expr& e) const {
   if (!e.known()) return false;
   if (ir::mentions_load(e)) return true;
@@ -95,8 +152,7 @@ void OpChecker::check_data(const Access& access, size_t k) {
   const ir::BoxDim& box = frame_.buffer(access.buffer).box[k];
   const Index* whole = ir::mentions_load(sub) ? nullptr : index_of(sub);
   bool by_range = whole && access.path.empty() && !scope_.where.known();
-  ir::Expr guard = access.visible == SIZE_MAX ? scope_.where : ir::Expr();
-  for (const ir::Expr& c : access.path) guard = ir::both(guard, c);
+  const ir::Expr guard = guard_of(access);
   ir::Expr inside = inside_by_data(sub, box, guard.known());
   if (by_range) {
     // Both ends, also of an empty range: then no arithmetic on them wraps.

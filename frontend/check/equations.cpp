@@ -351,7 +351,8 @@ ir::Expr OpChecker::right_side(const ast::Right& right, const Tensor& target, st
     std::string name = r.reducer.text();
     if (!is_builtin_reducer(name)) {
       const ast::ReducerItem* item = module_.reducer(name);
-      if (!item)
+      if (module_.broken_reducers.count(name)) result_.broken = true;
+      else if (!item)
         report(unknown(name, r.reducer.place).with_help("the reducers are `sum prod max min argmax argmin any all`"));
       else if (target.result)
         report(Diagnostic(codes::left_side, target.defined, "a result holds numbers, and `" + name + "` gives a state")

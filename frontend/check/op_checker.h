@@ -107,11 +107,12 @@ class OpChecker : public Typing {
     std::vector<Index> indices;
     std::map<std::string, std::vector<int>> packs;  ///< positions of the indices of a pack
     std::vector<Access> accesses;
-    std::set<ir::SymbolId> bounded;           ///< indices over ranges of data whose ends are checked
-    std::vector<Access> guarded;              ///< reads checked on data under a condition: see `add_equation`
-    std::vector<FieldValue> fields;           ///< of a state, in the order of its reducer
-    std::string extremum;                     ///< "argmax" or "argmin" of the right side, else empty
-    std::map<std::string, ir::Expr> extents;  ///< of a state: what the dims in the reducer's shapes stand for
+    std::set<ir::SymbolId> bounded;               ///< indices over ranges of data whose ends are checked
+    std::vector<Access> guarded;                  ///< reads checked on data under a condition: see `add_equation`
+    std::vector<FieldValue> fields;               ///< of a state, in the order of its reducer
+    std::string extremum;                         ///< "argmax" or "argmin" of the right side, else empty
+    std::map<std::string, ir::Expr> extents;      ///< of a state: what the dims in the reducer's shapes stand for
+    std::map<std::string, ir::ScalarType> types;  ///< and its generic types
     ir::Expr where;
     size_t visible = SIZE_MAX;  ///< while binders are read: the indices before them
   };
@@ -162,6 +163,7 @@ class OpChecker : public Typing {
   std::optional<ir::ScalarType> type_word(const std::string& word) const override;
   bool only_at_root(const std::string& name) const override;
   std::vector<std::string> callables() const override;
+  bool of_indices() const override { return in_requirement_; }
 
   // --- equations.cpp -------------------------------------------------------------------------------------------------
   void block(const ast::Block& block);
@@ -179,7 +181,8 @@ class OpChecker : public Typing {
   int new_index(const std::string& name, const Place& place, ir::AxisClass cls);
   // --- states.cpp: reducers of the user ------------------------------------------------------------------------------
   bool fields(const ast::Reduction& r, const ast::ReducerItem& item);
-  bool field(const ast::Entry& entry, const ast::Param& row, FieldValue& out);
+  bool field(const ast::ReducerItem& item, const ast::Entry& entry, const ast::Param& row, FieldValue& out);
+  ir::Expr field_value(const ast::ReducerItem& item, const ast::Entry& entry, const ast::Param& row);
   bool finish_state(int target, const ast::Equation& eq, const std::vector<ir::Expr>& subs,
                     const std::vector<int>& groups);
   bool field_extents(const ast::ReducerItem& item);
@@ -277,6 +280,9 @@ class OpChecker : public Typing {
   void check_ranges_of_data();
   ir::Expr inside_by_data(const ir::Expr& sub, const ir::BoxDim& box, bool guarded) const;
   void add_check(const ir::Expr& condition, const std::string& text, const Place& place);
+  ir::Expr guard_of(const Access& access) const;
+  void check_arithmetic(const Access& access, size_t k);
+  void bound_operands(const ir::Expr& condition, const Place& place);
   ir::Expr tried(const ir::Expr& e) const;
   void add_equation(ir::Equation equation);
 
@@ -297,6 +303,7 @@ class OpChecker : public Typing {
   std::vector<std::pair<ir::SymbolId, Place>> dim_uses_;
   bool makes_dims_ = false;  ///< reading the shape of an input: an unknown bare name is a new dim
   bool in_body_ = false;
+  bool in_requirement_ = false;
   std::map<std::pair<bool, ir::ScalarType>, std::string> extrema_;  ///< reducers of argmax (true) and argmin by type
   ir::Facts facts_;
   Scope scope_;

@@ -4,6 +4,7 @@
 // whole subscript gives it: nothing is solved for. Every other subscript is shown inside by the prover, or refused with
 // the `require` that would show it.
 #include <algorithm>
+#include <cctype>
 
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
@@ -12,7 +13,21 @@
 
 namespace heddle::frontend {
 
-std::string OpChecker::text(const ir::Expr& e) const { return ir::print(frame_, e); }
+// As a text may write it: `index(lo)` of a program is `lo` there.
+std::string OpChecker::text(const ir::Expr& e) const {
+  static constexpr std::string_view word = "index(";
+  std::string out = ir::print(frame_, e);
+  for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + 1)) {
+    if (at > 0 && (std::isalnum(static_cast<unsigned char>(out[at - 1])) || out[at - 1] == '_')) continue;
+    const size_t first = at + word.size();
+    size_t end = first;
+    for (int open = 1; end < out.size() && open > 0; ++end) open += out[end] == '(' ? 1 : out[end] == ')' ? -1 : 0;
+    const std::string inner = out.substr(first, end - 1 - first);
+    const bool plain = inner.find(' ') == std::string::npos;
+    out = out.substr(0, at) + (plain ? inner : "(" + inner + ")") + out.substr(end);
+  }
+  return out;
+}
 
 const OpChecker::Index* OpChecker::index_of(const ir::Expr& e) const {
   const auto* v = e.as<ir::Var>();
@@ -71,6 +86,7 @@ bool OpChecker::show_reads() {
   for (size_t i = 0; i < scope_.accesses.size(); ++i) {
     const Access& a = scope_.accesses[i];
     ok &= in_scan_order(a);
+    for (size_t k = 0; a.tried && k < a.subs.size(); ++k) check_arithmetic(a, k);
     if (a.tried) continue;
     if (!shape_known(a)) {
       scan_.later.push_back({scope_, i, result_.op.equations.size()});

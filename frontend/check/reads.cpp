@@ -113,9 +113,12 @@ ir::Expr OpChecker::tensor_read(int tensor, const ast::Read& read, const Place& 
   access.tried = read.otherwise != nullptr;
   access.finished = t.state == Tensor::State::readable;
   access.visible = scope_.visible;
-  if (!subscripts(t, t.groups, read.ref.subs, place, access)) return {};
-  if (read.ref.field_subscripted)
-    for (const ast::Entry& e : read.ref.field_subs)
+  // Of `st.o[e]` the subscripts are the field's: the state has none of its own.
+  const bool of_field = t.reducer && !read.ref.field && read.ref.subscripted;
+  static const ast::Entries none;
+  if (!subscripts(t, t.groups, of_field ? none : read.ref.subs, place, access)) return {};
+  if (of_field || read.ref.field_subscripted)
+    for (const ast::Entry& e : of_field ? read.ref.subs : read.ref.field_subs)
       if (!subscript(e, access)) return {};
   const ir::Buffer& buffer = frame_.buffer(access.buffer);
   if (access.subs.size() != buffer.box.size()) {

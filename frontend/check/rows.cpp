@@ -46,17 +46,15 @@ class LocalTyping : public Typing {
 
 class ReducerReader : public LocalTyping {
  public:
-  ReducerReader(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of, Diagnostics& out)
-      : LocalTyping(program, out), item_(item), extent_of_(extent_of), found_(out) {}
+  ReducerReader(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of, const TypeChoice& types,
+                Diagnostics& out)
+      : LocalTyping(program, out), item_(item), extent_of_(extent_of), types_(types), found_(out) {}
 
   ir::Reducer run() {
     row_.name = item_.name.text;
     row_.commutes = item_.commutes;
     row_.exact = item_.exactly;
     row_.place = item_.name.place;
-    if (!item_.generics.empty())
-      report(Diagnostic(codes::not_supported, item_.generics[0].name.place,
-                        "a reducer with generic types is not supported yet"));
     for (const ast::Param& p : item_.fields) field(p);
     if (!found_.empty()) return row_;
     block(item_.identity, row_.identity, false);
@@ -69,7 +67,7 @@ class ReducerReader : public LocalTyping {
   void field(const ast::Param& p) {
     ir::ReducerField f;
     f.name = p.name.text;
-    auto type = ir::parse_scalar_type(p.type.name.text);
+    auto type = type_word(p.type.name.text);
     if (!type) report(Diagnostic(codes::unknown_type, p.type.place, "there is no type `" + p.type.name.text + "`"));
     f.type = type.value_or(ScalarType::f32);
     for (const ast::Entry& d : p.type.dims) {
@@ -320,6 +318,11 @@ class ReducerReader : public LocalTyping {
     return ir::make_expr(row.type, std::move(s));
   }
 
+  std::optional<ScalarType> type_word(const std::string& word) const override {
+    auto generic = types_.find(word);
+    return generic != types_.end() ? generic->second : ir::parse_scalar_type(word);
+  }
+
   // Axis by axis the line's own index, whose extent is the same: nothing is read outside.
   bool inside(const ir::StateField& s, const ir::ReducerField& row) const {
     for (size_t i = 0; i < s.subs.size(); ++i) {
@@ -334,6 +337,7 @@ class ReducerReader : public LocalTyping {
 
   const ast::ReducerItem& item_;
   const ExtentOf& extent_of_;
+  const TypeChoice& types_;
   Diagnostics& found_;
   ir::Reducer row_;
   std::vector<bool> done_;
@@ -516,9 +520,10 @@ class LayoutReader : public LocalTyping {
 
 }  // namespace
 
-Result<ir::Reducer> reducer_row(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of) {
+Result<ir::Reducer> reducer_row(const ast::ReducerItem& item, ir::Program& program, const ExtentOf& extent_of,
+                                const TypeChoice& types) {
   Diagnostics found;
-  ir::Reducer row = ReducerReader(item, program, extent_of, found).run();
+  ir::Reducer row = ReducerReader(item, program, extent_of, types, found).run();
   if (!found.empty()) return std::move(found);
   return row;
 }

@@ -364,7 +364,9 @@ void OpChecker::add_facts() {
 }
 
 void OpChecker::require(const ast::Require& r) {
+  in_requirement_ = true;
   ir::Expr c = condition(*r.condition);
+  in_requirement_ = false;
   if (!c.known()) return;
   if (const int64_t* value = ir::constant_value(c)) {
     if (!*value)
@@ -372,6 +374,7 @@ void OpChecker::require(const ast::Require& r) {
                         "`" + excerpt(r.condition->place) + "` does not hold: " + r.text));
     return;
   }
+  bound_operands(c, r.condition->place);
   frame_.facts.push_back(c);
   frame_.requirements.push_back({c, r.text, r.place});
 }

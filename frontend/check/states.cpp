@@ -16,8 +16,9 @@ bool OpChecker::fields(const ast::Reduction& r, const ast::ReducerItem& item) {
     return false;
   }
   bool ok = true;
+  scope_.fields.resize(item.fields.size());
+  std::vector<const ast::Entry*> entries;
   for (const ast::Param& row : item.fields) {
-    FieldValue value;
     const ast::Entry* given = nullptr;
     for (const ast::Entry& e : r.fields) {
       if (!e.target || e.target->path.text() != row.name.text) continue;
@@ -28,11 +29,15 @@ bool OpChecker::fields(const ast::Reduction& r, const ast::ReducerItem& item) {
     if (!given) {
       report(Diagnostic(codes::bad_reducer, r.place,
                         "the field `" + row.name.text + "` of `" + item.name.text + "` has no value"));
+      scope_.fields.clear();
       return false;
     }
-    ok &= field(*given, row, value);
-    scope_.fields.push_back(std::move(value));
+    entries.push_back(given);
   }
+  // Values that have a type of their own say what a generic type stands for; then literals take it.
+  for (bool literals : {false, true})
+    for (size_t f = 0; ok && f < entries.size(); ++f)
+      if (untyped(*entries[f]->value) == literals) ok &= field(item, *entries[f], item.fields[f], scope_.fields[f]);
   for (const ast::Entry& e : r.fields) {
     auto named = [&](const ast::Param& row) { return e.target && e.target->path.text() == row.name.text; };
     if (std::any_of(item.fields.begin(), item.fields.end(), named)) continue;
@@ -44,8 +49,7 @@ bool OpChecker::fields(const ast::Reduction& r, const ast::ReducerItem& item) {
 }
 
 // `o[e] = v[j, e]`: `e` is an index of this field alone.
-bool OpChecker::field(const ast::Entry& entry, const ast::Param& row, FieldValue& out) {
-  auto type = ir::parse_scalar_type(row.type.name.text);
+bool OpChecker::field(const ast::ReducerItem& item, const ast::Entry& entry, const ast::Param& row, FieldValue& out) {
   if (entry.target->subs.size() != row.type.dims.size()) {
     report(Diagnostic(codes::wrong_rank, entry.target->place,
                       "the field `" + row.name.text + "` has " + std::to_string(row.type.dims.size()) + " axes")
@@ -62,11 +66,36 @@ bool OpChecker::field(const ast::Entry& entry, const ast::Param& row, FieldValue
     scope_.indices[at].own = true;
     out.own.push_back(at);
   }
-  if (ok)
-    out.value =
-        value_of_type(*entry.value, type.value_or(ir::ScalarType::f32), "`" + row.name.text + "`", row.name.place);
+  if (ok) out.value = field_value(item, entry, row);
   for (size_t i : out.own) scope_.indices[i].active = false;
   return ok && out.value.known();
+}
+
+ir::Expr OpChecker::field_value(const ast::ReducerItem& item, const ast::Entry& entry, const ast::Param& row) {
+  const std::string& word = row.type.name.text;
+  auto is_type = [&](const ast::Generic& g) { return g.name.text == word; };
+  auto generic = std::find_if(item.generics.begin(), item.generics.end(), is_type);
+  auto chosen = scope_.types.find(word);
+  if (generic == item.generics.end() || chosen != scope_.types.end()) {
+    const auto type = chosen != scope_.types.end() ? chosen->second : ir::parse_scalar_type(word);
+    return value_of_type(*entry.value, type.value_or(ir::ScalarType::f32), "`" + row.name.text + "`", row.name.place);
+  }
+  ir::Expr v = value(*entry.value);
+  if (!v.known()) return v;
+  const std::string cls = generic->cls.text.empty() ? "any" : generic->cls.text;
+  const auto members = ir::class_members(cls);
+  if (std::find(members.begin(), members.end(), v.type()) == members.end()) {
+    const bool index = v.type() == ir::ScalarType::index;
+    Diagnostic d(codes::silent_conversion, entry.value->place,
+                 index ? "`" + excerpt(entry.value->place) + "` is an index, and a field holds data"
+                       : "`" + std::string(ir::scalar_type_name(v.type())) + "` is no `" + cls + "`, as `" + word +
+                             "` of `" + item.name.text + "` must be");
+    if (index) d.help = "convert it: `i64(" + excerpt(entry.value->place) + ")`";
+    report(std::move(d).label(row.name.place, "the field is declared here"));
+    return {};
+  }
+  scope_.types[word] = v.type();
+  return v;
 }
 
 bool OpChecker::bind_extent(const std::string& dim, const ir::Expr& extent, const Place& place) {
@@ -95,18 +124,20 @@ bool OpChecker::field_extents(const ast::ReducerItem& item) {
   return true;
 }
 
-// The row of the reducer for these extents: one row for each choice of extents.
+// The row of the reducer for these types and extents: one row for each choice of them.
 std::string OpChecker::state_reducer(const ast::ReducerItem& item) {
   auto extent_of = [&](const std::string& dim) {
     auto bound = scope_.extents.find(dim);
     return bound == scope_.extents.end() ? ir::Expr() : bound->second;
   };
-  Result<ir::Reducer> row = reducer_row(item, frame_, extent_of);
+  Result<ir::Reducer> row = reducer_row(item, frame_, extent_of, scope_.types);
   if (!row.ok()) {
     report_all(row.errors());
     return "";
   }
-  auto same_extents = [&](const ir::Reducer& other) {
+  auto same_fields = [&](const ir::Reducer& other) {
+    for (size_t f = 0; f < row->fields.size(); ++f)
+      if (other.fields[f].type != row->fields[f].type) return false;
     for (size_t f = 0; f < row->fields.size(); ++f)
       for (size_t k = 0; k < row->fields[f].extents.size(); ++k)
         if (!ir::same(other.fields[f].extents[k], row->fields[f].extents[k])) return false;
@@ -114,7 +145,7 @@ std::string OpChecker::state_reducer(const ast::ReducerItem& item) {
   };
   std::string name = item.name.text;
   for (int copy = 2; frame_.reducer(name); ++copy) {
-    if (same_extents(*frame_.reducer(name))) return name;
+    if (same_fields(*frame_.reducer(name))) return name;
     name = item.name.text + std::to_string(copy);
   }
   row->name = name;

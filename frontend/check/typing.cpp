@@ -125,7 +125,8 @@ Diagnostic Typing::not_at_root(const std::string& name, const Place& place) cons
   return Diagnostic(
              codes::not_at_root, place,
              (reduction ? "the reduction `" : "the call of `") + name + "` stands only at the root of a right side")
-      .with_help("split it in two lines: `t[..] = " + excerpt(place) + "`, then use `t[..]` here");
+      .with_help(std::string("split it in two lines: `t") + (reduction ? "[..]" : "") + " = " + excerpt(place) +
+                 "`, then use `t[..]` here");
 }
 
 ir::Expr Typing::index(const ast::Expr& e) {
@@ -243,8 +244,14 @@ Typing::Pair Typing::pair(const ast::Expr& l, const ast::Expr& r, Hint hint, boo
     if (right_free && !left_free) p.right = p.left.known() ? value(r, p.left.type()) : ir::Expr();
     else p.right = value(r, hint);
   }
-  if (!p.ok() || p.left.type() == p.right.type()) return p;
-  if (comparison && p.left.type() == ScalarType::index && ir::is_integer(p.right.type())) {
+  if (!p.ok()) return p;
+  if (comparison && of_indices() && p.left.type() == p.right.type() && ir::is_integer(p.left.type()) &&
+      p.left.type() != ScalarType::u64)
+    return {index(l), index(r)};
+  if (p.left.type() == p.right.type()) return p;
+  if (of_indices() && p.left.type() == ScalarType::index && ir::is_integer(p.right.type())) p.right = index(r);
+  else if (of_indices() && p.right.type() == ScalarType::index && ir::is_integer(p.left.type())) p.left = index(l);
+  else if (comparison && p.left.type() == ScalarType::index && ir::is_integer(p.right.type())) {
     p.right = ir::convert(ScalarType::index, p.right);
   } else if (comparison && p.right.type() == ScalarType::index && ir::is_integer(p.left.type())) {
     p.left = ir::convert(ScalarType::index, p.left);
@@ -369,8 +376,8 @@ ir::Expr Typing::saturation(const ast::Call& c, const Place& place) {
   if (!argument_count(c, 2, place)) return {};
   const std::string* word = c.args[0].value->as_name();
   std::optional<ScalarType> to = word ? type_word(*word) : std::nullopt;
-  if (!to || !ir::is_integer(*to)) {
-    report(Diagnostic(codes::wrong_arguments, c.args[0].place, "`saturate` takes an integer type first")
+  if (!to || *to == ScalarType::boolean) {
+    report(Diagnostic(codes::wrong_arguments, c.args[0].place, "`saturate` takes a type of numbers first")
                .with_help("such as `saturate(i8, x)`"));
     return {};
   }

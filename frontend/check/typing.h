@@ -34,6 +34,8 @@ class Typing {
   ir::Expr value_of_type(const ast::Expr& e, ir::ScalarType type, const std::string& what, const Place& declared,
                          const std::string& spelled = "");
 
+  static bool is_builtin_reducer(const std::string& name);
+
  protected:
   /// What a read, a bare name included, stands for; `hint` is for the value after `or`.
   virtual ir::Expr read(const ast::Read& read, const Place& place, Hint hint) = 0;
@@ -43,10 +45,10 @@ class Typing {
   virtual bool only_at_root(const std::string& name) const { return is_builtin_reducer(name); }
   /// More names that may be called, for suggestions.
   virtual std::vector<std::string> callables() const { return {}; }
+  /// Whether integers that are compared, or stand beside an index, are indices with their arithmetic: in what an op requires.
+  virtual bool of_indices() const { return false; }
   /// `index(x)` is a conversion of printed programs only.
   virtual bool allows_index_conversion() const { return false; }
-
-  static bool is_builtin_reducer(const std::string& name);
 
   void report(Diagnostic&& d) { out_.push_back(std::move(d)); }
   void report_all(const Diagnostics& d) { out_.insert(out_.end(), d.begin(), d.end()); }

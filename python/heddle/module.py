@@ -352,7 +352,8 @@ class Op:
         out = []
         for p in self._inputs:
             if p["kind"] == "scalar":
-                out.append(float(scalars.get(p["name"], p["default"])))
+                value = scalars.get(p["name"], p["default"])
+                out.append(int(value) if str(p["type"])[0] in "iu" else float(value))
         return out
 
 

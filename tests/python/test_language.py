@@ -413,3 +413,152 @@ def test_states_that_stay_infinite_are_known():
     op = hd.parse(ORDERS).partition
     (m, bm), (l, bl) = op.reference(np.full(9, -np.inf, np.float32), out=(np.zeros((), np.float32),) * 2, schedule="turn")
     assert (float(m), float(bm), float(l), float(bl)) == (-np.inf, 0, 0, 0)
+
+
+# --- what an op requires of run-time scalars ---------------------------------------------------------------------------------------
+
+REQUIRES = """
+op piece(x: f32[n], lo: i64, const m: int = 2) -> y: f32[m] {
+  require 0 <= lo && lo + m <= n, "the piece lies in the array"
+  y[i] = x[lo + i]
+}
+op narrow(x: f32[n], lo: i32, step: i32) -> y: f32[] {
+  require lo >= 0 && step >= 1 && lo + step <= n, "inside"
+  y = x[lo + step - 1]
+}
+op keep(x: f32[n], p: f32, on: bool = true) -> y: f32[n] {
+  require on && p >= 0 && p / 2 < 0.5, "a probability"
+  y[i] = x[i] * p
+}
+schedule piece.four on cpu { split y.i by 4 }
+"""
+
+
+def test_requirements_of_scalars_are_facts_and_checks():
+    m = hd.parse(REQUIRES)
+    x = np.arange(7, dtype=np.float32)
+    for lo in range(6):
+        for s in ("", "four"):
+            np.testing.assert_array_equal(m.piece(x, lo, schedule=s), x[lo:lo + 2])
+        y = np.zeros(2, np.float32)
+        m.piece.interpret(x, lo, out=y)
+        np.testing.assert_array_equal(y, x[lo:lo + 2])
+    for lo in (-1, 6, 2**40 + 1, 2**62, 2**63 - 1, -2**63):
+        with pytest.raises(hd.Error) as e:
+            m.piece(x, lo)
+        assert e.value.code == "HD0504" and ("the piece lies in" in str(e.value) or "below 2^40" in str(e.value))
+        with pytest.raises(hd.Error):
+            m.piece.interpret(x, lo, out=np.zeros(2, np.float32))
+    assert m.narrow(x, 3, 4) == 6
+    for args in ((3, 5), (-1, 3), (2**31 - 1, 1), (2**31 - 1, 2**31 - 1)):  # sums of indices do not wrap at 32 bits
+        with pytest.raises(hd.Error, match="inside"):
+            m.narrow(x, *args)
+    np.testing.assert_array_equal(m.keep(x, 0.5), x / 2)
+    for args in ((1.0,), (-1e-45,), (float("nan"),), (0.5, False)):
+        with pytest.raises(hd.Error, match="a probability"):
+            m.keep(x, *args)
+
+
+def test_a_tried_read_does_not_wrap_around_into_its_tensor():
+    m = hd.parse("""
+op scaled(x: f32[n], q: i64) -> y: f32[n] { y[i] = x[q*2 + i] or -1 }
+op twice(x: f32[n], id: i64[n]) -> y: f32[n] { y[i] = if i < 3 then x[id[i] + id[i]] or -1 else 0 }
+op bare(x: f32[n], id: i64[n]) -> y: f32[n] { y[i] = x[id[i]] or -1 }
+""")
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_array_equal(m.scaled(x, 1), [2, 3, 4, -1, -1])
+    np.testing.assert_array_equal(m.scaled(x, -2), [-1, -1, -1, -1, 0])
+    for at in (2**63 - 1, -2**63, 2**62):
+        with pytest.raises(hd.Error, match="2\\^40"):
+            m.scaled(x, at)
+    far = np.array([1, 7, 2, -2**63, -2**63])
+    np.testing.assert_array_equal(m.twice(x, far), [2, -1, 4, 0, 0])
+    with pytest.raises(hd.Error, match="2\\^40"):
+        m.twice(x, far[::-1].copy())
+    np.testing.assert_array_equal(m.bare(x, np.array([4, -1, -2**63, 2**63 - 1, 0])), [4, -1, -1, -1, 0])
+
+
+def test_seeds_of_64_bits_reach_the_interpreter_whole():
+    op = hd.parse("op f(x: u64[n], seed: u64) -> y: u64[n] { y[i] = random_bits(seed, x[i]) ^ seed }").f
+    x, seed = np.arange(5, dtype=np.uint64), 2**64 - 3
+    y = np.zeros_like(x)
+    op.interpret(x, seed, out=y)
+    np.testing.assert_array_equal(op(x, seed), y)
+    for wrong in (-1, 2**64):
+        with pytest.raises(hd.Error, match="does not fit"):
+            op(x, wrong)
+
+
+# --- reducers with generic types ---------------------------------------------------------------------------------------------------
+
+GENERIC = """
+reducer span<T: float>(low: T, high: T, o: T[d], n: i32) commutes exactly {
+  identity { low = T(64); high = T(-64); o[e] = T(-64); n = 0 }
+  combine(a, b) { low = min(a.low, b.low); high = max(a.high, b.high); o[e] = max(a.o[e], b.o[e]); n = a.n + b.n }
+}
+reducer tally<T: int, U: number>(sum: T, bits: T, last: U, some: bool) {
+  identity { sum = 0; bits = 0; last = U(0); some = false }
+  combine(a, b) { sum = a.sum + b.sum; bits = a.bits ^ b.bits; last = if b.some then b.last else a.last; some = a.some || b.some }
+}
+op both(x: f32[m, k], w: f64[m, k]) -> (y: f32[m], z: f64[m], c: i32[m], t: f32[m, 3]) {
+  s[i] = span[j] (low = x[i, j], high = x[i, j], o[e in 0 .. 3] = x[i, j] * f32(e), n = 1)
+  u[i] = span[j] (n = 1, low = 0, high = w[i, j], o[e in 0 .. 2] = 0)
+  y[i] = s[i].high - s[i].low
+  z[i] = u[i].high - u[i].low
+  c[i] = s[i].n + u[i].n
+  t[i, e] = s[i].o[e]
+}
+op spread<T: float>(x: T[m, k]) -> y: T[m] {
+  s[i] = span[j] (low = x[i, j], high = x[i, j], o[e in 0 .. 1] = 0, n = 0)
+  y[i] = s[i].high - s[i].low
+}
+op count<T: int>(x: T[m, k], w: f32[m, k]) -> (a: T[m], b: T[m], c: f32[m]) {
+  s[i] = tally[j] (sum = x[i, j], bits = x[i, j], last = w[i, j], some = true)
+  a[i] = s[i].sum
+  b[i] = s[i].bits
+  c[i] = s[i].last
+}
+schedule both.lanes on cpu { rfactor s.j by 4; rfactor u.j by 4 }
+schedule spread.rows on cpu { compute_at s at y.i; parallel y.i }
+schedule count.halves on cpu allow reassociate { split s.j by 4; rfactor s.jo as blk; parallel blk.jo }
+"""
+
+
+@pytest.mark.parametrize("m, k", [(1, 1), (3, 7), (5, 13)])
+def test_generic_reducers(m, k, rng):
+    ops = hd.parse(GENERIC)
+    ops.check()
+    x, w = rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((m, k))
+    outs = (np.zeros(m, np.float32), np.zeros(m), np.zeros(m, np.int32), np.zeros((m, 3), np.float32))
+    want = (x.max(1) - x.min(1), w.max(1), np.full(m, 2 * k, np.int32), (x[:, :, None] * np.arange(3, dtype=np.float32)).max(1))
+    everywhere(ops.both, x, w, out=outs, expected=want)
+    for dtype in (np.float64, np.float16, ml_dtypes.bfloat16):
+        v = x.astype(dtype)
+        everywhere(ops.spread, v, out=np.zeros(m, dtype), expected=v.max(1) - v.min(1))
+    for dtype in (np.int8, np.uint64):
+        v = rng.integers(0, 100, (m, k)).astype(dtype)
+        want = (v.sum(1, dtype=dtype), np.bitwise_xor.reduce(v, axis=1), x[:, -1])
+        everywhere(ops.count, v, x, out=(np.zeros(m, dtype), np.zeros(m, dtype), np.zeros(m, np.float32)), expected=want)
+
+
+def test_states_without_axes_have_fields_with_axes():
+    op = hd.parse("""
+reducer outer(o: f32[d, e], n: i32) commutes { identity { o[i, j] = 0; n = 0 } combine(a, b) { o[i, j] = a.o[i, j] + b.o[i, j]; n = a.n + b.n } }
+op covariance(x: f32[n, d], z: f32[n, e]) -> y: f32[d, e] {
+  s = outer[q] (o[i, j] = x[q, i] * z[q, j], n = 1)
+  y[i, j] = s.o[i, j] / f32(max(s.n, 1))
+}
+schedule covariance.blocks on cpu allow reassociate { rfactor s.q by 4 }
+""").covariance
+    x, z = np.arange(15, dtype=np.float32).reshape(5, 3), np.ones((5, 2), np.float32)
+    everywhere(op, x, z, out=np.zeros((3, 2), np.float32), expected=x.T @ z / 5)
+
+
+def test_saturating_conversions_to_floats():
+    for name, dtype in [("f8e4m3fn", ml_dtypes.float8_e4m3fn), ("f8e5m2", ml_dtypes.float8_e5m2), ("f16", np.float16), ("bf16", ml_dtypes.bfloat16)]:
+        op = hd.parse(f"op f(x: f32[n]) -> y: {name}[n] {{ y[i] = saturate({name}, x[i]) }}").f
+        most = float(ml_dtypes.finfo(dtype).max)
+        x = np.array([0, 1.06, -2, 447, 449, 1e30, -1e30, np.inf, -np.inf, np.nan, most, -most, most * 1.001], np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            want = np.where(np.isnan(x), x, np.clip(x, -most, most)).astype(dtype)
+        everywhere(op, x, out=np.zeros(len(x), dtype), expected=want)

@@ -273,7 +273,7 @@ TEST(Check, scalars_and_defaults) {
       "\"inside\"\n"
       "  y[i] = x[pos] + eps + f32(k) * f32(i)\n}",
       {});
-  expect_has(p, {"k: i32, pos: i64 = 0", "require pos >= 0 && index(pos) < n, \"inside\"",
+  expect_has(p, {"k: i32, pos: i64 = 0", "require index(pos) >= 0 && index(pos) < n, \"inside\"",
                  "x[index(pos)] + eps + f32(k) * f32(i)"});
 }
 

@@ -39,11 +39,14 @@ TEST(Safety, the_domain_is_no_gift) {
   EXPECT_EQ(c.code(n(0), c.size + 1, n(0)), "HD0231");
 }
 
-TEST(Safety, facts_of_scalars_are_not_taken) {
-  Copy c;
-  const Expr k = convert(ScalarType::index, c.scalar("k", ScalarType::i64));
-  c.program.facts.push_back(both(less_equal(n(0), k), less(k, c.size)));
-  EXPECT_EQ(c.code(n(0), c.size, k), "HD0230") << "no call checks them";
+TEST(Safety, facts_of_scalars_hold_as_far_as_nothing_wraps) {
+  Copy bounded, sum;
+  const Expr k = convert(ScalarType::index, bounded.scalar("k", ScalarType::i64));
+  bounded.program.facts.push_back(both(less_equal(n(0), k), less(k, bounded.size)));
+  EXPECT_EQ(bounded.code(n(0), bounded.size, k), "") << "every call checks it";
+  const Expr l = convert(ScalarType::index, sum.scalar("l", ScalarType::i64));
+  sum.program.facts.push_back(both(less_equal(n(0), l), less(l + l, sum.size)));
+  EXPECT_EQ(sum.code(n(0), sum.size, l + l), "HD0230") << "2^63 + 2^63 is 0";
 }
 
 TEST(Safety, parallel_iterations_write_cells_of_their_own) {
