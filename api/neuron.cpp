@@ -6,7 +6,9 @@
 #include "api/impl.h"
 #include "backend/neuron/codes.h"
 #include "backend/neuron/emit.h"
+#include "ir/digits.h"
 #include "ir/print.h"
+#include "ir/prove.h"
 #include "ir/safety.h"
 #include "jit/plan.h"
 
@@ -75,6 +77,44 @@ const schedule::State* cause(const std::vector<schedule::State>& states, const s
 
 }  // namespace
 
+namespace {
+
+// How the arrays of inputs with a layout are brought into it.
+Result<std::vector<NeuronText::Packing>> packings_of(const ir::Program& program) {
+  std::vector<NeuronText::Packing> out;
+  size_t input = 0;
+  for (const ir::Parameter& parameter : program.parameters) {
+    if (parameter.scalar.known()) continue;
+    const ir::Buffer& b = program.buffer(parameter.buffer);
+    if (b.role == ir::Role::out) continue;
+    const size_t index = input++;
+    if (!b.layout) continue;
+    Result<jit::Packing> packing = jit::Packing::make(program, b);
+    if (!packing) return packing.errors();
+    std::vector<int64_t> dims, axes;
+    for (const ir::BoxDim& d : b.box) dims.push_back(*ir::constant_value(ir::simplify(d.hi - d.lo)));
+    size_t dim = 0;
+    for (int parts : b.groups.empty() ? std::vector<int>(dims.size(), 1) : b.groups) {
+      axes.push_back(1);
+      for (int i = 0; i < parts; ++i) axes.back() *= dims[dim++];
+    }
+    NeuronText::Packing row{index, b.name, {}, {}};
+    const std::vector<ir::Digit> digits = *ir::digits_of(*b.layout);
+    for (const ir::Digit& d : digits)
+      row.shape.push_back(*ir::constant_value(ir::extent_of(d, ir::index_constant(dims[d.index]))));
+    row.pack = [packing = *packing, axes, type = b.type](const void* from, void* to) {
+      std::vector<int64_t> strides(axes.size(), 1);
+      for (size_t i = axes.size(); i-- > 1;) strides[i - 1] = strides[i] * axes[i];
+      const jit::ArrayArg array{type, static_cast<int>(axes.size()), axes.data(), strides.data(), const_cast<void*>(from), false};
+      packing.pack(array, to, [](int64_t n, const std::function<void(int64_t, int64_t)>& work) { work(0, n); });
+    };
+    out.push_back(std::move(row));
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<NeuronText> neuron_text(const OpImpl& op, const CompileOptions& request, const NeuronOptions& wanted) {
   Result<const neuron::Core*> core = neuron::core_named(request.target);
   if (!core) return core.errors();
@@ -112,6 +152,9 @@ Result<NeuronText> neuron_text(const OpImpl& op, const CompileOptions& request, 
     return refusal;
   }
   NeuronText out;
+  Result<std::vector<NeuronText::Packing>> packings = packings_of(program);
+  if (!packings) return packings.errors();
+  out.packings = std::move(*packings);
   out.nki = std::move(emission->text);
   out.program = ir::print(program);
   out.schedule = lowered->schedule;

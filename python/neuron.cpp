@@ -25,6 +25,14 @@ py::dict text_of(const Op& op, const CompileOptions& options, const std::string&
   out["schedule"] = text->schedule;
   out["target"] = text->target;
   out["tables"] = tables;
+  py::dict packings;
+  for (const NeuronText::Packing& p : text->packings)
+    packings[p.name.c_str()] = py::make_tuple(
+        py::tuple(py::cast(p.shape)),
+        py::cpp_function([pack = p.pack](const py::buffer& from, const py::buffer& to) {
+          pack(from.request().ptr, to.request(true).ptr);
+        }));
+  out["packings"] = packings;
   out["instructions"] = text->instructions;
   out["sbuf_bytes"] = text->sbuf_bytes;
   out["psum_banks"] = text->psum_banks;

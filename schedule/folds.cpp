@@ -28,6 +28,17 @@ Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<Buff
   bool plain = false;  // the last one found is a loop that stands in no case
   for (const StmtRef& s : body) {
     if (!touches(p, {s}, buffers)) continue;
+    // A reduction of something else is no loop: the one inside counts.
+    const Reduce* r = as<Reduce>(s);
+    if (r && !plain && std::none_of(r->windows.begin(), r->windows.end(), [&](const Window& w) {
+          return std::find(buffers.begin(), buffers.end(), w.buffer) != buffers.end();
+        })) {
+      Result<std::vector<StmtRef>> inside = loops_over(step, buffers, r->body);
+      if (!inside) return inside.errors();
+      found.insert(found.end(), inside->begin(), inside->end());
+      plain = !inside->empty();
+      continue;
+    }
     const For* l = as<For>(s);
     const bool a_case = l && is_case_loop(*l);
     if (!l || plain || !(a_case || (found.empty() && in_turn(*l))))

@@ -120,6 +120,14 @@ Result<Run> run_of_op(const Options& o) {
   if (!made) return made.errors();
   Run run{.text = made->nki, .name = op->name() + ".nki.py"};
   for (const Array& a : *arrays) run.arguments.push_back(for_the_text(row_major(a)));
+  for (const NeuronText::Packing& p : made->packings) {
+    neuron::sim::SimArray from = row_major((*arrays)[p.input]), to{from.type, p.shape, {}};
+    size_t bytes = static_cast<size_t>(scalar_bytes(from.type));
+    for (int64_t n : p.shape) bytes *= static_cast<size_t>(n);
+    to.bytes.resize(bytes);
+    if (bytes) p.pack(from.bytes.data(), to.bytes.data());
+    run.arguments[p.input] = for_the_text(std::move(to));
+  }
   size_t next = 0;
   for (const ParameterInfo& p : op->parameters()) {
     if (p.kind == ParameterInfo::Kind::scalar && !p.output && next < scalars->size()) {

@@ -131,11 +131,19 @@ struct NeuronText {
     std::vector<int64_t> shape;
     std::vector<float> data;
   };
+  /// An input with a `layout`: the text takes an array of `shape`, which `pack` makes of the op's own, dense one.
+  struct Packing {
+    size_t input = 0;  ///< which array input
+    std::string name;
+    std::vector<int64_t> shape;
+    std::function<void(const void* from, void* to)> pack;
+  };
   std::string nki;       ///< Python source
   std::string program;   ///< printed, after all steps
   std::string schedule;  ///< its name, empty when none was chosen
   std::string target;    ///< "neuron/trn2"
   std::vector<Table> tables;
+  std::vector<Packing> packings;
   int64_t instructions = 0;  ///< once its loops are unrolled
   int64_t sbuf_bytes = 0;    ///< of a partition, at the worst moment
   int psum_banks = 0;

@@ -11,6 +11,12 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
   Reach out;
   std::vector<Expr> at;
   for (size_t d = 0; d < subs.size(); ++d) at.push_back(subs[d] - b.box[d].lo);
+  if (!p.on_chip && b.layout) {  // packed: an axis for each coordinate of the layout
+    Substitution coordinates;
+    for (size_t d = 0; d < at.size(); ++d) coordinates.push_back({b.layout->from[d], at[d]});
+    for (const Expr& e : b.layout->to) out.index.push_back(simple(substitute(e, coordinates)));
+    return out;
+  }
   if (!p.on_chip) {
     std::vector<int> groups = b.groups.empty() ? std::vector<int>(at.size(), 1) : b.groups;
     size_t next = 0;
@@ -23,12 +29,20 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
     return out;
   }
   // A bound loop stays within a block of 128 partitions and within a tile, so its first iteration names them.
-  auto number_of = [&](Expr first, int64_t length) {
+  auto first_of = [&](Expr first) {
     for (const For* f : bound_) first = substitute(first, {{f->loop, f->lo}});
     for (const std::optional<BoundLoop>* l : {&axes.partition, &axes.free})
       if (*l) first = substitute(first, {{(*l)->loop, (*l)->lo}});
-    return simple(binary(BinaryOp::div, simple(first), index_constant(length)));
+    return simple(first);
   };
+  auto number_of = [&](const Expr& at_dim, int64_t length) {
+    return simple(binary(BinaryOp::div, first_of(at_dim), index_constant(length)));
+  };
+  for (size_t d = 0; d < at.size(); ++d)
+    if (p.folds[d]) {
+      Expr first = first_of(at[d]);
+      at[d] = simplify(simple(binary(BinaryOp::mod, first, index_constant(p.folds[d]))) + simplify(at[d] - first));
+    }
   Expr partition = index_constant(0), free = index_constant(0), which = index_constant(0), block;
   for (size_t d = 0; d < at.size(); ++d) {
     if (static_cast<int>(d) == p.partition_dim) {

@@ -34,7 +34,7 @@ Value Lowering::operand(const std::vector<Expr>& factors, const Axes& axes, cons
 }
 
 void Lowering::contract(const Leaf& l, const Expr& value, const Axes& axes, const BoundLoop& k, const View& psum,
-                        const std::vector<Expr>& mask) {
+                        const std::vector<Expr>& mask, const Region& region) {
   const Stage& stage = p_.stage(l.stage);
   std::vector<Expr> factors, stationary, moving;
   factors_of(value, factors);
@@ -95,7 +95,17 @@ void Lowering::contract(const Leaf& l, const Expr& value, const Axes& axes, cons
     a = converted(a, ScalarType::f32, left);
     b = converted(b, ScalarType::f32, right);
   }
-  emit("nc_matmul", {{"dst", psum}, {"stationary", a.view}, {"moving", b.view}});
+  std::vector<Argument> arguments = {{"dst", psum}, {"stationary", a.view}, {"moving", b.view}};
+  if (region.iterations) {
+    Expr past = index_constant(0);
+    for (const Expr& e : *region.iterations) past = past + e;
+    past = counted(simple(past));
+    index_texts_.push_back(past);
+    arguments.push_back(
+        {"accumulate",
+         is_constant(past, 0) ? std::string("False") : "(@" + std::to_string(index_texts_.size() - 1) + "@ > 0)"});
+  }
+  emit("nc_matmul", std::move(arguments));
 }
 
 }  // namespace heddle::neuron

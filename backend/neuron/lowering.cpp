@@ -149,6 +149,8 @@ void Lowering::emit_engine(std::string name, std::vector<Argument> arguments) {
           fail(codes::engine_reach, "`" + t.name + "` is in PSUM, which GpSimd cannot reach",
                "copy it to SBUF by another engine first, or leave the engine to the compiler");
         }
+    // `basic` leaves engines to the vendor's compiler: the keyword is none of its words.
+    if (basic()) return emit(std::move(name), std::move(arguments));
     if (name == "tensor_tensor" || name == "tensor_scalar" || name == "tensor_copy" || name == "memset" ||
         name == "tensor_reduce")
       arguments.push_back({"engine", "nisa.engine." + engine_});

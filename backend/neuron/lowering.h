@@ -67,6 +67,7 @@ struct Placed {
   bool packed = false;           ///< blocks of partitions lie behind each other in a tile
   int64_t slots = 1;             ///< of a pipelined buffer: tiles that iterations of `slot` use in turns
   SymbolId slot = {};
+  std::vector<int64_t> folds;  ///< on chip, of a folded dim: slices that it keeps; 0: all
   int64_t piece = 0;  ///< elements of the last dim in one tile, 0: all
   int last = -1;      ///< the last dim along the partition
 };
@@ -88,6 +89,8 @@ class Lowering {
     std::optional<Value> accumulator;  // of `accumulate` into a result in HBM
     Axes group_axes;                   // of a group, and the leaf that it belongs to
     const ir::Leaf* group_leaf = nullptr;
+    // PSUM tiles that earlier groups have used: the first product of a group, where all of these are 0, overwrites.
+    std::optional<std::vector<Expr>> iterations;
   };
 
   // statements.cpp
@@ -112,6 +115,8 @@ class Lowering {
   // placement.cpp
   void find_partition_dims();
   void find_walked_dims();
+  std::vector<int64_t> shape_of(const ir::Buffer& b, const std::vector<int64_t>& extents, const Place& place);
+  bool fold(const ir::Buffer& b, Placed& p, const Place& place);
   void arrange(const ir::Buffer& b, ir::BufferId id, Placed& p, const Place& place);
   void alloc(ir::BufferId id, const Place& place);
 
@@ -126,7 +131,7 @@ class Lowering {
 
   // contract.cpp
   void contract(const ir::Leaf& l, const Expr& value, const Axes& axes, const BoundLoop& k, const View& psum,
-                const std::vector<Expr>& mask);
+                const std::vector<Expr>& mask, const Region& region);
   Value operand(const std::vector<Expr>& factors, const Axes& axes, const std::vector<Expr>& mask);
 
   // access.cpp

@@ -1,6 +1,7 @@
 // How the buffers of a program lie on chip: which dim over partitions, which along them, and which choose among tiles.
 #include "backend/neuron/lowering.h"
 #include "ir/bound.h"
+#include "ir/digits.h"
 
 namespace heddle::neuron {
 
@@ -107,15 +108,53 @@ void Lowering::alloc(BufferId id, const Place& place) {
   p.extents.clear();
   for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
   if (b.memory == Memory::dram) {
+    std::vector<int64_t> shape = shape_of(b, p.extents, place);
     if (p.tile == UINT32_MAX)
-      p.tile = make_tile(b.name, b.type, Space::hbm, p.extents.empty() ? std::vector<int64_t>{1} : p.extents,
+      p.tile = make_tile(b.name, b.type, Space::hbm, shape.empty() ? std::vector<int64_t>{1} : shape,
                          "`" + b.name + "`");
-  } else {
+  } else if (fold(b, p, place)) {
     arrange(b, id, p, place);
     if (!failure_.empty()) return;
   }
   alloc_depth_[id.value] = serial_.size();
   out_->push_back({Make{p.tile}, place_});
+}
+
+// The array of a buffer in HBM: its dims, or the coordinates of its layout.
+std::vector<int64_t> Lowering::shape_of(const Buffer& b, const std::vector<int64_t>& extents, const Place& place) {
+  if (!b.layout) return extents;
+  std::optional<std::vector<Digit>> digits = digits_of(*b.layout);
+  std::vector<int64_t> shape;
+  if (digits) {
+    for (const Digit& d : *digits) shape.push_back(bound_of(extent_of(d, index_constant(extents[d.index]))));
+    return shape;
+  }
+  for (const Expr& e : b.layout->to) {  // a fold: the modulus bounds it
+    std::optional<Digit> d = digit_of(e, b.layout->from);
+    if (!d || d->low != 1) {
+      fail(codes::no_form, "the layout of `" + b.name + "` has no form in HBM", "blocks of the form `i/n` and `i%n` do", place);
+      return extents;
+    }
+    shape.push_back(d->size ? std::min(d->size, extents[d->index]) : extents[d->index]);
+  }
+  return shape;
+}
+
+// On chip a layout keeps a few slices of a dim (`fold_storage`); which dim lies where is said by `bind`.
+bool Lowering::fold(const Buffer& b, Placed& p, const Place& place) {
+  p.folds.assign(p.extents.size(), 0);
+  if (!b.layout) return true;
+  std::vector<int> seen(p.extents.size(), 0);
+  for (const Expr& e : b.layout->to) {
+    std::optional<Digit> d = digit_of(e, b.layout->from);
+    if (!d || d->low != 1 || seen[d->index]++) {
+      fail(codes::no_form, "`" + b.name + "` is on chip, where a layout has no effect but to fold a dim",
+           "`bind` says which dim lies over partitions; `layout` is for what lies in HBM", place);
+      return false;
+    }
+    if (d->size && d->size < p.extents[d->index]) p.folds[d->index] = p.extents[d->index] = d->size;
+  }
+  return true;
 }
 
 // Which dims lie over partitions, along them, and in tiles of their own.

@@ -65,12 +65,9 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   survey(r.body, buffer, path, found);
   Region region;
   region.reduce = &r;
-  if (!found.calls.empty() || b.memory == Memory::psum) {
-    // A fresh tile for each accumulation group.
-    auto at = alloc_depth_.find(buffer.value);
-    if (at != alloc_depth_.end() && at->second != serial_.size())
-      out_->push_back({Make{placed_[buffer.value].tile}, place_});
-  }
+  auto at = alloc_depth_.find(buffer.value);
+  const bool kept = at != alloc_depth_.end() && at->second != serial_.size();  // placed outside by `store_at`
+  if (!found.calls.empty() && kept) out_->push_back({Make{placed_[buffer.value].tile}, place_});
   if (!found.calls.empty() && found.sites.empty()) {
     regions_.push_back(region);
     body(r.body);
@@ -205,6 +202,19 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     else store(buffer, subs, axes, v);
     leaf_ = outer_leaf;
   };
+  // Groups in a tile that is placed outside: in `full` the same memory serves all of them, in `basic` each group has fresh memory.
+  auto again = [&] {
+    const Placed& p = placed_[buffer.value];
+    if (basic()) {  // of a list that is not folded each tile has one group
+      if (!p.list || std::any_of(p.folds.begin(), p.folds.end(), [](int64_t n) { return n > 0; }))
+        out_->push_back({Make{p.tile}, place_});
+      return;
+    }
+    region.iterations.emplace();
+    for (const StmtRef& s : site.path)
+      if (const For* f = std::get_if<For>(&s->form); f && is_reduce_loop(p_, l, f->loop) && f->kind != LoopKind::bound)
+        region.iterations->push_back(var(f->loop) - f->lo);
+  };
   if (!maps.empty()) outer.clear();  // conditions inside are met where the leaves are
   for (BoundLoop* loop : loops)
     if (maps.empty() && !prove(facts_, less_equal(index_constant(1), loop->count())))
@@ -221,6 +231,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       bool in_place = to && k_.tiles[to->view.tile].space == Space::psum;
       if (!failure_.empty()) return;
       region.group = in_place ? to->view : counts_of(Space::psum, ScalarType::f32, "psum");
+      if (in_place && kept) again();
       regions_.push_back(region);
       body(r.body);
       regions_.pop_back();
@@ -229,6 +240,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     }
     if (on_pe && in_banks && runs) {
       region.mode = Region::Mode::groups;
+      if (kept) again();
       regions_.push_back(region);
       body(r.body);
       regions_.pop_back();
@@ -316,7 +328,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
            "`" + loop_name(contracted->loop) + "` runs a reduction over partitions in several pieces at once");
       return;
     }
-    contract(l, value, axes, *contracted, *group, mask);
+    contract(l, value, axes, *contracted, *group, mask, *region);
     return;
   }
   bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);

@@ -102,6 +102,14 @@ void Lowering::parameters() {
       shape.push_back(e);
     }
     if (shape.empty()) shape.push_back(1);
+    if (b.layout) {
+      shape = shape_of(b, dims, b.place);
+      std::string lies;
+      for (const Expr& e : b.layout->to) lies += (lies.empty() ? "" : ", ") + ir::print(p_, e);
+      std::string of;
+      for (SymbolId i : b.layout->from) of += (of.empty() ? "" : ", ") + p_.symbol(i).name;
+      k_.header.push_back(b.name + ": packed outside of the call, its element [" + of + "] is at [" + lies + "]");
+    }
     ScalarType type = b.type;
     if (b.role == Role::in && (type == ScalarType::i64 || type == ScalarType::u64)) {
       type = ScalarType::i32;

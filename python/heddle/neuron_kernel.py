@@ -35,6 +35,16 @@ def _dtype(name):
         return np.dtype(getattr(ml_dtypes, name))
 
 
+class Packed:
+    """An operand as the text of a kernel takes it, by `NeuronKernel.pack`: made once, passed to many calls."""
+
+    def __init__(self, kernel, name, array, shape):
+        self.kernel, self.name, self.array, self.shape = kernel, name, array, shape
+
+    def __repr__(self):
+        return f"<heddle.neuron_kernel.Packed {self.name} {self.shape} as {self.array.shape}>"
+
+
 class NeuronKernel:
     """An op for a NeuronCore. `nki` is the text: a function of the inputs, the run-time scalars and then `tables`."""
 
@@ -44,6 +54,7 @@ class NeuronKernel:
         self.nki, self.tables, self.program = made["nki"], dict(made["tables"]), made["program"]
         self.schedule, self.target = made["schedule"], made["target"]
         self.instructions, self.sbuf_bytes, self.psum_banks = made["instructions"], made["sbuf_bytes"], made["psum_banks"]
+        self._packings = made["packings"]
         self.report = None
 
     def __repr__(self):
@@ -52,12 +63,34 @@ class NeuronKernel:
     def __reduce__(self):
         return self._recipe
 
+    def pack(self, **operands):
+        """Operands whose parameters have a `layout` in the order that the text takes them in; several as a tuple."""
+        for name in operands:
+            if name not in self._packings:
+                raise TypeError(f"`{name}` has no layout in the schedule `{self.schedule}`")
+        made = tuple(self._packed(name, np.asarray(_heddle.as_numpy(value, name))) for name, value in operands.items())
+        return made[0] if len(made) == 1 else made
+
+    def _packed(self, name, array):
+        shape, pack = self._packings[name]
+        out = np.empty(shape, array.dtype)
+        if out.size:
+            pack(np.ascontiguousarray(array).reshape(-1).view(np.uint8), out.reshape(-1).view(np.uint8))
+        return Packed(self, name, out, array.shape)
+
     def _arguments(self, args, named):
         """What the text takes, in its order."""
         arrays, scalars, _ = self._op._sort(args, named)
         given = []
         for name, value in arrays.items():
-            value = np.asarray(_heddle.as_numpy(value, name))
+            if isinstance(value, Packed):
+                if value.kernel is not self or value.name != name:
+                    raise TypeError(f"`{name}` is packed for another kernel or operand")
+                value = value.array
+            else:
+                value = np.asarray(_heddle.as_numpy(value, name))
+                if name in self._packings:
+                    value = self._packed(name, value).array
             if value.dtype in (np.int64, np.uint64):
                 value = value.astype(np.int32)  # as the text takes them
             given.append(np.ascontiguousarray(value).reshape(value.shape or (1,)))

@@ -1,5 +1,6 @@
 """Ops of the standard library as NKI text, both profiles: the simulator and the second interpreter of the text against NumPy."""
 
+import math
 import pathlib
 import sys
 
@@ -36,6 +37,9 @@ def agrees(op, *arrays, exact, tolerance, profiles=("full", "basic"), schedule=N
         out = k.simulate(*arrays, **named)
         given = [a.astype(np.int32) if a.dtype == np.int64 else a for a in arrays]
         values = [float(np.float32(v)) for v in op._scalar_list({n: v for n, v in named.items() if n in scalars})]
+        packed = {op.parameters[i]["name"]: i for i in range(len(given)) if op.parameters[i]["name"] in k._packings}
+        for name, i in packed.items():
+            given[i] = k.pack(**{name: given[i]}).array
         second = nki_interpreter.run(k.nki, *given, *values, *k.tables.values())
         for results in (out, second):
             results = results if isinstance(results, tuple) else (results,)
@@ -96,6 +100,50 @@ def test_transposed_matmuls(make):
     agrees(hd.std.linalg.matmul_tt, at, bt, exact=exact, tolerance=make.tolerance)
 
 
+PACKED = hd.parse("""op product<T: number>(a: T[m, k], b: T[k, n]) -> c: T[m, n] {
+  acc[i, j] = sum[p] widen(a[i, p]) * widen(b[p, j])
+  c[i, j] = T(acc[i, j])
+}
+schedule product.turned on neuron allow reassociate, contract {
+  layout a[i, p] to (p, i)
+  layout b[p, j] to (j/512, p, j%512) with 0
+  split c.i by 128 into io, ii
+  split c.j by 512 into jo, ji
+  reorder c.io, c.jo, c.ii, c.ji
+  compute_at acc at c.jo in psum
+  split acc.p by 128 into po, pi
+  reorder acc.po, acc.i, acc.j, acc.pi
+  bind c.ii, acc.i, acc.pi to partition
+  bind c.ji, acc.j to free
+}
+op heads(x: f32[n, (g, c)], w: f32[(g, c), k], const g: int = 3) -> y: f32[n, g, k] { y[i, q, j] = sum[u] x[i, (q, u)] * w[(q, u), j] }
+schedule heads.packed on neuron allow reassociate, contract {
+  layout w[q, u, j] to (u, q, j)
+  reorder y.q, y.i, y.j, y.u
+  split y.i by 128 into io, ii
+  split y.u by 128 into uo, ui
+  reorder y.q, y.io, y.uo, y.ii, y.j, y.ui
+  bind y.ii, y.ui to partition
+  bind y.j to free
+}""")
+
+
+def test_operands_packed_outside(make):
+    """A layout of an input: the text takes the array in that order and need not turn it."""
+    for m, k, n in [(1, 1, 1), (200, 300, 700), (129, 128, 513)]:
+        a, b = make(m, k), make(k, n)
+        kernel = agrees(PACKED.product, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance, schedule="turned")
+        assert "nc_transpose" not in kernel.nki and "b: packed outside of the call" in kernel.nki
+        packed = kernel.pack(a=a)
+        assert packed.array.shape == (k, m) and packed.shape == (m, k)
+        assert np.array_equal(kernel.simulate(packed, b), kernel.simulate(a, b))
+        with pytest.raises(TypeError):
+            kernel.pack(c=b)
+    x, w = np.float32(make(130, 21)), np.float32(make(21, 40))
+    exact = np.einsum("igc,gck->igk", wide(x).reshape(130, 3, 7), wide(w).reshape(3, 7, 40))
+    agrees(PACKED.heads, x, w, exact=exact, tolerance=3e-5, schedule="packed")
+
+
 LADDER = hd.load(pathlib.Path(__file__).resolve().parents[2] / "bench/nki_ladder.hd")
 STAGED = [(LADDER.matmul, name) for name in LADDER.matmul.schedules] + [(hd.std.linalg.matmul_tn, name) for name in ("neuron_strips", "neuron")]
 
@@ -135,6 +183,8 @@ def test_elementwise(make, shape):
     agrees(hd.std.nn.relu, x, exact=np.maximum(y, 0), tolerance=make.tolerance)
     agrees(hd.std.nn.swiglu, x, z, exact=y / (1 + np.exp(-y)) * wide(z), tolerance=make.tolerance)
     inner = 0.7978845608028654 * (y + 0.044715 * y**3)
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    agrees(hd.std.nn.gelu, x, exact=0.5 * y * (1 + erf(y / 2**0.5)), tolerance=make.tolerance)
     agrees(hd.std.nn.gelu_tanh, x, exact=0.5 * y * (1 + np.tanh(inner)), tolerance=make.tolerance)
 
 
@@ -212,6 +262,26 @@ def test_optimisers(shape):
     exact = (w - 0.01 * (m2 / 0.1) / (np.sqrt(v2 / 0.01) + 1e-8), m2, v2)
     agrees(hd.std.optim.adam, w, g, m, v, lr=0.01, correct1=0.1, correct2=0.01, exact=exact, tolerance=3e-5)
     agrees(hd.std.optim.sgd, w, g, m, lr=0.01, exact=(w - 0.01 * (0.9 * m + g), 0.9 * m + g), tolerance=3e-5)
+
+
+MLP = hd.parse("""import "std/linalg"
+import "std/nn"
+op mlp<T: float>(x: T[m, k], w1: T[h, k], b1: T[h], w2: T[n, h], b2: T[n]) -> y: T[m, n] {
+  u = linalg.linear(x, w1, b1)
+  g = nn.silu(u)
+  y = linalg.linear(g, w2, b2)
+}
+schedule mlp.layers on neuron allow reassociate, contract {
+  apply linalg.linear.neuron to u
+  apply nn.silu.neuron to g
+  apply linalg.linear.neuron to y
+}""")
+
+
+def test_layers_of_a_network(make):
+    x, w1, b1, w2, b2 = make(130, 70), make(200, 70, scale=0.1), make(200), make(60, 200, scale=0.1), make(60)
+    u = wide(x) @ wide(w1).T + wide(b1)
+    agrees(MLP.mlp, x, w1, b1, w2, b2, exact=u / (1 + np.exp(-u)) @ wide(w2).T + wide(b2), tolerance=make.tolerance)
 
 
 def test_kernels():
