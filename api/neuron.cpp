@@ -105,7 +105,8 @@ Result<std::vector<NeuronText::Packing>> packings_of(const ir::Program& program)
     row.pack = [packing = *packing, axes, type = b.type](const void* from, void* to) {
       std::vector<int64_t> strides(axes.size(), 1);
       for (size_t i = axes.size(); i-- > 1;) strides[i - 1] = strides[i] * axes[i];
-      const jit::ArrayArg array{type, static_cast<int>(axes.size()), axes.data(), strides.data(), const_cast<void*>(from), false};
+      const jit::ArrayArg array{type,           static_cast<int>(axes.size()), axes.data(),
+                                strides.data(), const_cast<void*>(from),       false};
       packing.pack(array, to, [](int64_t n, const std::function<void(int64_t, int64_t)>& work) { work(0, n); });
     };
     out.push_back(std::move(row));

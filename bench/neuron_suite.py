@@ -37,7 +37,7 @@ def emitted(op, schedule):
     def text(shapes):
         import heddle as hd
 
-        chosen = hd.load(SCHEDULES).matmul if op is None else getattr(hd.std.nn if op in ("attention", "conv2d") else hd.std.linalg, op)
+        chosen = hd.load(SCHEDULES).matmul if op is None else getattr(hd.std.nn if op.startswith(("attention", "conv2d")) else hd.std.linalg, op)
         arrays = [hd.spec(*(a[0], *a[1])) for a in shapes if isinstance(a, tuple)]
         return chosen.compile(*arrays, schedule=schedule, target="neuron/trn2").nki
 
@@ -61,11 +61,18 @@ def cases():
     for name, published, text, what in rungs:
         out.append(row(f"text/{name}", "matmul", square(2048), "bf16", what, published, PERCENT, text, square(1024), basis="fitted"))
     for op, schedule, what in [("matmul_tn", "neuron_strips", "blocks of 4 banks for all of K"), ("matmul_tn", "neuron", "blocks of 8 banks, operands stream by"),
-                               ("matmul", "neuron_strips", "as std.matmul_tn/strips, lhs[m, k] turned on the PE array")]:
-        out.append(row(f"std.{op}/{schedule[7:] or 'stream'}", op, square(2048), "bf16", what, None, PERCENT, emitted(op, schedule), square(1024), basis="emitted"))
+                               ("matmul", "neuron_strips", "as std.matmul_tn/strips, lhs[m, k] turned on the PE array"),
+                               ("matmul_tt", "neuron_panels", "rhs[n, k] turned once, panels of 512"),
+                               ("matmul_nt", "neuron_tall", "both turned once"), ("linear", "neuron_tall", "as std.matmul_nt/tall, with a bias"),
+                               ("bmm", "neuron_strips", "two products as std.matmul/strips")]:
+        shapes = {"bmm": [("bf16", (2, 2048, 2048))] * 2, "linear": [*square(2048), ("bf16", (2048,))]}.get(op, square(2048))
+        small = {"bmm": [("bf16", (2, 300, 500)), ("bf16", (2, 500, 700))], "linear": [*square(1024), ("bf16", (1024,))]}.get(op, square(1024))
+        out.append(row(f"std.{op}/{schedule[7:] or 'stream'}", op, shapes, "bf16", what, None, PERCENT, emitted(op, schedule), small, basis="emitted"))
     heads = [("bf16", (1, 1, 2048, 128))] * 3
     out.append(row("std.attention", "attention", [*heads, 128**-0.5], "bf16", "4 x 128 queries, products of weights overlap", None, PERCENT,
                    emitted("attention", "neuron_blocks"), [("bf16", (1, 2, 300, 64))] * 3 + [0.125], basis="emitted"))
+    out.append(row("std.attention_causal", "attention_causal", [*heads, 128**-0.5], "bf16", "the same, of what each query sees", None, PERCENT,
+                   emitted("attention_causal", "neuron_blocks"), [("bf16", (1, 2, 300, 64))] * 3 + [0.125], basis="emitted"))
     for t in ("f32", "f16"):
         out.append(row("std.conv2d", "conv2d", [(t, (1, 256, 224, 224)), (t, (256, 256, 3, 3))], t, "4 rows in SBUF, weights turned once", None, MS,
                        emitted("conv2d", "neuron_rows"), [(t, (1, 20, 9, 30)), (t, (140, 20, 3, 3))], basis="emitted"))
@@ -126,11 +133,15 @@ def exact(case, arguments):
     """NumPy's answer in f64."""
     op = case["op"]
     wide = [a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in arguments]
+    if op in ("matmul_nt", "linear"):
+        return (wide[0] @ wide[1].T + (wide[2] if op == "linear" else 0),)
+    if op == "matmul_tt":
+        return (wide[0].T @ wide[1].T,)
     if op in ("matmul", "matmul_tn"):
         product = (wide[0] if case["case"].startswith("std.matmul/") else wide[0].T) @ wide[1]
         return (np.exp(0.01 * product) if case["case"].startswith("kernels/") else product,)
     if op == "bmm":
-        return (np.swapaxes(wide[0], 1, 2) @ wide[1],)
+        return ((wide[0] if case["case"].startswith("std.") else np.swapaxes(wide[0], 1, 2)) @ wide[1],)
     if op == "softmax":
         e = np.exp(wide[0] - wide[0].max(axis=1, keepdims=True))
         return (e / e.sum(axis=1, keepdims=True),)
@@ -142,9 +153,11 @@ def exact(case, arguments):
     if op == "conv2d":
         windows = np.lib.stride_tricks.sliding_window_view(wide[0], wide[1].shape[2:], axis=(2, 3))
         return (np.einsum("nqijuv,oquv->noij", windows, wide[1]),)
-    if case["case"] == "std.attention":
+    if case["case"].startswith("std.attention"):
         q, k, v, scale = wide
         s = np.einsum("bhie,bhje->bhij", q, k) * scale
+        if op == "attention_causal":
+            s = np.where(np.tril(np.ones(s.shape[-2:], bool)), s, -np.inf)
         p = np.exp(s - s.max(-1, keepdims=True))
         return (p / p.sum(-1, keepdims=True) @ v,)
     if op == "attention":

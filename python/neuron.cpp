@@ -28,8 +28,7 @@ py::dict text_of(const Op& op, const CompileOptions& options, const std::string&
   py::dict packings;
   for (const NeuronText::Packing& p : text->packings)
     packings[p.name.c_str()] = py::make_tuple(
-        py::tuple(py::cast(p.shape)),
-        py::cpp_function([pack = p.pack](const py::buffer& from, const py::buffer& to) {
+        py::tuple(py::cast(p.shape)), py::cpp_function([pack = p.pack](const py::buffer& from, const py::buffer& to) {
           pack(from.request().ptr, to.request(true).ptr);
         }));
   out["packings"] = packings;

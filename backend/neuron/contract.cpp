@@ -101,9 +101,9 @@ void Lowering::contract(const Leaf& l, const Expr& value, const Axes& axes, cons
     for (const Expr& e : *region.iterations) past = past + e;
     past = counted(simple(past));
     index_texts_.push_back(past);
-    arguments.push_back(
-        {"accumulate",
-         is_constant(past, 0) ? std::string("False") : "(@" + std::to_string(index_texts_.size() - 1) + "@ > 0)"});
+    arguments.push_back({"accumulate", is_constant(past, 0)
+                                           ? std::string("False")
+                                           : "(@" + std::to_string(index_texts_.size() - 1) + "@ > 0)"});
   }
   emit("nc_matmul", std::move(arguments));
 }

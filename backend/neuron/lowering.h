@@ -68,8 +68,8 @@ struct Placed {
   int64_t slots = 1;             ///< of a pipelined buffer: tiles that iterations of `slot` use in turns
   SymbolId slot = {};
   std::vector<int64_t> folds;  ///< on chip, of a folded dim: slices that it keeps; 0: all
-  int64_t piece = 0;  ///< elements of the last dim in one tile, 0: all
-  int last = -1;      ///< the last dim along the partition
+  int64_t piece = 0;           ///< elements of the last dim in one tile, 0: all
+  int last = -1;               ///< the last dim along the partition
 };
 
 class Lowering {
@@ -98,6 +98,7 @@ class Lowering {
   void statement(const ir::StmtRef& s);
   void loop(const ir::StmtRef& s, const ir::For& f);
   bool copied_whole(const ir::For& f);
+  Expr unmasked(const ir::For& f);
   void overlapped(const ir::For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met);
   void leaf(const ir::StmtRef& s, const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
@@ -160,6 +161,8 @@ class Lowering {
   Value truth(const Expr& condition, const Axes& axes);
   std::optional<Value> choose_by_range(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
                                        const Destination* to, ir::ScalarType type);
+  std::optional<Value> choose_affine(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
+                                     const Destination* to, ir::ScalarType type);
   Value choose(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes, const Destination* to,
                ir::ScalarType type);
   Value arith(const std::string& op, Value a, Value b, const Axes& axes, const Destination* to,

@@ -110,8 +110,8 @@ void Lowering::alloc(BufferId id, const Place& place) {
   if (b.memory == Memory::dram) {
     std::vector<int64_t> shape = shape_of(b, p.extents, place);
     if (p.tile == UINT32_MAX)
-      p.tile = make_tile(b.name, b.type, Space::hbm, shape.empty() ? std::vector<int64_t>{1} : shape,
-                         "`" + b.name + "`");
+      p.tile =
+          make_tile(b.name, b.type, Space::hbm, shape.empty() ? std::vector<int64_t>{1} : shape, "`" + b.name + "`");
   } else if (fold(b, p, place)) {
     arrange(b, id, p, place);
     if (!failure_.empty()) return;
@@ -132,7 +132,8 @@ std::vector<int64_t> Lowering::shape_of(const Buffer& b, const std::vector<int64
   for (const Expr& e : b.layout->to) {  // a fold: the modulus bounds it
     std::optional<Digit> d = digit_of(e, b.layout->from);
     if (!d || d->low != 1) {
-      fail(codes::no_form, "the layout of `" + b.name + "` has no form in HBM", "blocks of the form `i/n` and `i%n` do", place);
+      fail(codes::no_form, "the layout of `" + b.name + "` has no form in HBM", "blocks of the form `i/n` and `i%n` do",
+           place);
       return extents;
     }
     shape.push_back(d->size ? std::min(d->size, extents[d->index]) : extents[d->index]);

@@ -334,6 +334,20 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);
   Axes result = axes;
   if (reduced) result.free.reset();
+  // Columns that no partition takes part with are left out, all but one.
+  for (const Expr& m : mask) {
+    const Binary* c = m.as<Binary>();
+    if (!reduced || !axes.partition || !c || c->left.type() != ScalarType::index ||
+        (c->op != BinaryOp::lt && c->op != BinaryOp::le))
+      continue;
+    AffineIn gap = affine_in(simplify(c->right - c->left - (c->op == BinaryOp::lt ? 1 : 0)), axes.partition->loop);
+    if (!gap.ok) continue;
+    AffineIn last = affine_in(
+        simplify(gap.rest + (gap.coefficient > 0 ? axes.partition->hi - 1 : axes.partition->lo) * gap.coefficient),
+        axes.free->loop);
+    if (last.ok && last.coefficient == -1)
+      axes.free->hi = simple(min(axes.free->hi, max(axes.free->lo + 1, last.rest + 1)));
+  }
   for (const Expr& m : mask) {
     Expr identity = real_constant(value.type(), op.identity);
     value = ir::select(m, value, identity);

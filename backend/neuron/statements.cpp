@@ -222,13 +222,75 @@ void Lowering::loop(const StmtRef&, const For& f) {
   auto met = [&] {
     for (const Expr& e : shared) facts_.add(e);
   };
-  if (f.kind == LoopKind::pipelined && !f.stage_of.empty()) overlapped(f, simple(range.lo), simple(range.hi), met);
-  else
-    push_loop(f.loop, simple(range.lo), simple(range.hi), [&] {
-      met();
+  auto run = [&](const Expr& lo, const Expr& hi, const std::function<void()>& also) {
+    if (f.kind == LoopKind::pipelined && !f.stage_of.empty()) return overlapped(f, lo, hi, also);
+    push_loop(f.loop, lo, hi, [&] {
+      also();
       body(f.body);
     });
+  };
+  range.lo = simple(range.lo);
+  range.hi = simple(range.hi);
+  Expr without = unmasked(f);
+  std::vector<Expr> none, mixed;
+  BoundLoop clear = range;
+  if (without.known()) cut({without}, {&clear}, none, mixed);
+  // Iterations in which a mask leaves all of the tile are loops of their own, without it.
+  const bool first_clear = without.known() && equal(clear.lo, range.lo, facts_),
+             last_clear = without.known() && equal(clear.hi, range.hi, facts_);
+  if (first_clear == last_clear) run(range.lo, range.hi, met);
+  else {
+    Expr middle = counted(first_clear ? max(range.lo, clear.hi) : min(range.hi, clear.lo));
+    auto met_clear = [&] {
+      met();
+      facts_.add(without);
+    };
+    for (bool first : {true, false}) {
+      if (is_constant(simple(first ? middle - range.lo : range.hi - middle), 0)) continue;
+      if (first == first_clear) run(first ? range.lo : middle, first ? middle : range.hi, met_clear);
+      else run(first ? range.lo : middle, first ? middle : range.hi, met);
+    }
+  }
   engine_ = engine;
+}
+
+// The condition on a loop of the text under which the masks inside, affine in partition and column, leave all of their tiles; none where they
+// have no such condition in common.
+Expr Lowering::unmasked(const For& f) {
+  Expr found;
+  bool several = false;
+  std::vector<const For*> inner;
+  std::function<void(const Body&)> visit = [&](const Body& statements) {
+    for (const StmtRef& s : statements) {
+      const For* g = std::get_if<For>(&s->form);
+      if (g) inner.push_back(g);
+      if (const Leaf* l = std::get_if<Leaf>(&s->form))
+        for (const Expr& condition : conjuncts(l->predicate)) {
+          const Binary* c = condition.as<Binary>();
+          if (!c || c->left.type() != ScalarType::index || (c->op != BinaryOp::lt && c->op != BinaryOp::le)) continue;
+          Expr gap = simplify(c->right - c->left - (c->op == BinaryOp::lt ? 1 : 0));
+          std::vector<const For*> around = bound_;
+          around.insert(around.end(), inner.begin(), inner.end());
+          int axes = 0;
+          bool affine = mentions(gap, f.loop);
+          for (const For* g : around) {
+            if (!affine || !mentions(gap, g->loop)) continue;
+            AffineIn a = affine_in(gap, g->loop);
+            affine = a.ok && g->kind == LoopKind::bound && is_tile_axis(g->axis);
+            if (affine) gap = simplify(a.rest + (a.coefficient > 0 ? g->lo : g->hi - 1) * a.coefficient);
+            ++axes;
+          }
+          if (!affine || axes < 2) continue;
+          Expr e = less_equal(index_constant(0), gap);
+          several |= found.known() && !same(found, e);
+          found = e;
+        }
+      visit(children(s));
+      if (g) inner.pop_back();
+    }
+  };
+  visit(f.body);
+  return several ? Expr{} : found;
 }
 
 // Loops over the free axis in each other around one load from HBM, along dims that lie behind each other on both sides: one transfer.

@@ -424,6 +424,38 @@ std::optional<Value> Lowering::choose_by_range(const Expr& condition, const Expr
   return v;
 }
 
+// An order of one number of each partition and column against another, affine in both: one instruction of GpSimd, which copies where it holds.
+std::optional<Value> Lowering::choose_affine(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
+                                             const Destination* to, ScalarType type) {
+  const Binary* b = condition.as<Binary>();
+  const Constant* other = no.as<Constant>();
+  if (basic() || !engine_.empty() || !b || !other || !is_float(no.type()) || !axes.partition || !axes.free ||
+      b->left.type() != ScalarType::index || b->op < BinaryOp::eq || b->op > BinaryOp::ge)
+    return std::nullopt;
+  AffineIn p = affine_in(simplify(b->left - b->right), axes.partition->loop);
+  AffineIn f = p.ok ? affine_in(p.rest, axes.free->loop) : p;
+  if (!f.ok) return std::nullopt;
+  Value v = eval(yes, axes);
+  if (v.scalar) return std::nullopt;
+  v = in_sbuf(spread(v, axes, true, true), axes);
+  Value base = eval_index(simple(f.rest + axes.partition->lo * p.coefficient + axes.free->lo * f.coefficient), {});
+  index_texts_.push_back(counted(axes.free->count()));
+  const std::string columns = "@" + std::to_string(index_texts_.size() - 1) + "@";
+  const bool direct = to && k_.tiles[to->view.tile].space == Space::sbuf;
+  Value out = v;
+  out.view = space_for(axes, true, true, type, direct ? to : nullptr, {});
+  out.type = direct ? to->type : type;
+  out.temporary = !direct;
+  emit("affine_select", {{"dst", out.view},
+                         {"pattern", "[[" + std::to_string(f.coefficient) + ", " + columns + "]]"},
+                         {"channel_multiplier", std::to_string(p.coefficient)},
+                         {"on_true_tile", v.view},
+                         {"on_false_value", number_text(other->real)},
+                         {"cmp_op", std::string("nl.") + alu(b->op)},
+                         {"offset", base.number ? std::to_string(static_cast<int64_t>(*base.number)) : base.text}});
+  return out;
+}
+
 Value Lowering::choose(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes, const Destination* to,
                        ScalarType type) {
   Facts here = facts_;
@@ -438,6 +470,7 @@ Value Lowering::choose(const Expr& condition, const Expr& yes, const Expr& no, c
       return eval(no, axes, to);
   }
   if (std::optional<Value> v = choose_by_range(condition, yes, no, axes, to, type)) return *v;
+  if (std::optional<Value> v = choose_affine(condition, yes, no, axes, to, type)) return *v;
   Value m = truth(condition, axes);
   if (m.number) return eval(*m.number != 0 ? yes : no, axes, to);
   Value a = eval(yes, axes), b = eval(no, axes);

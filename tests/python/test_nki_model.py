@@ -46,22 +46,24 @@ def test_the_ladder_is_within_ten_points(rows):
     assert len(ladder) == 5
     for r in ladder:
         assert abs(r["error"]) <= 10, r
-        assert r["basis"] == "fitted"
+        assert r["basis"] == "schedule"
+    assert [r["modelled"] for r in ladder] == sorted(r["modelled"] for r in ladder)
+    by_hand = [r for r in rows if r["basis"] == "fitted"]
+    assert [r["case"] for r in by_hand] == [r["case"].replace("ladder", "text") for r in ladder]
+    for r in by_hand:
+        assert abs(r["error"]) <= 10, r
 
 
 def test_the_best_reaches_ninety_percent(rows):
     assert max(r["utilisation"] for r in rows if r["case"] == "matmul/best") >= 0.9
 
 
-def test_schedules_of_one_algorithm_climb_the_ladder(rows):
-    emitted = [r for r in rows if r["basis"] == "emitted"]
-    rungs = [r for r in emitted if r["published"] is not None]
-    assert [r["modelled"] for r in rungs] == sorted(r["modelled"] for r in rungs) and len(rungs) == 4
-    for r in rungs:
-        assert abs(r["error"]) <= 10, r
-    for r in emitted:
-        if r["case"].startswith("std.matmul"):
-            assert r["utilisation"] >= (0.9 if r["op"] == "matmul_tn" else 0.85), r
+def test_products_of_the_library_keep_the_array_busy(rows):
+    emitted = {r["case"]: r for r in rows if r["basis"] == "emitted"}
+    least = {"std.matmul_tn/strips": 0.9, "std.matmul_tn/stream": 0.9, "std.matmul/strips": 0.85, "std.matmul_tt/panels": 0.85, "std.bmm/strips": 0.85,
+             "std.matmul_nt/tall": 0.75, "std.linear/tall": 0.75, "std.attention": 0.3, "std.attention_causal": 0.25}
+    for case, share in least.items():
+        assert emitted[case]["utilisation"] >= share, emitted[case]
 
 
 def test_the_document_shows_the_table(rows):

@@ -92,12 +92,14 @@ schedule matmul.overlapped on neuron allow reassociate, contract {
         agrees(op, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
 
 
-def test_transposed_matmuls(make):
-    a, b = make(130, 200), make(200, 530)
+@pytest.mark.parametrize("schedule", [None, "neuron"])
+@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (130, 200, 530), (700, 257, 33), (129, 1100, 513)])
+def test_transposed_matmuls(make, schedule, m, k, n):
+    a, b = make(m, k), make(k, n)
     exact, at, bt = wide(a) @ wide(b), np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
-    agrees(hd.std.linalg.matmul_nt, a, bt, exact=exact, tolerance=make.tolerance)
-    agrees(hd.std.linalg.matmul_tn, at, b, exact=exact, tolerance=make.tolerance)
-    agrees(hd.std.linalg.matmul_tt, at, bt, exact=exact, tolerance=make.tolerance)
+    agrees(hd.std.linalg.matmul_nt, a, bt, exact=exact, tolerance=make.tolerance, schedule=schedule)
+    agrees(hd.std.linalg.matmul_tn, at, b, exact=exact, tolerance=make.tolerance, schedule=schedule)
+    agrees(hd.std.linalg.matmul_tt, at, bt, exact=exact, tolerance=make.tolerance, schedule=schedule)
 
 
 PACKED = hd.parse("""op product<T: number>(a: T[m, k], b: T[k, n]) -> c: T[m, n] {
@@ -157,9 +159,10 @@ def test_matmuls_in_lists_of_tiles(make, op, schedule, m, k, n):
 
 def test_batched_and_layers(make):
     a, b = make(3, 130, 70), make(3, 70, 140)
-    agrees(hd.std.linalg.bmm, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
     x, w, bias = make(2, 130, 70), make(140, 70), make(140)
-    agrees(hd.std.linalg.linear, x, w, bias, exact=wide(x) @ wide(w).T + wide(bias), tolerance=make.tolerance)
+    for schedule in (None, "neuron"):
+        agrees(hd.std.linalg.bmm, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance, schedule=schedule)
+        agrees(hd.std.linalg.linear, x, w, bias, exact=wide(x) @ wide(w).T + wide(bias), tolerance=make.tolerance, schedule=schedule)
     a, v = make(130, 70), make(70)
     agrees(hd.std.linalg.gemv, a, v, exact=wide(a) @ wide(v), tolerance=make.tolerance)
 
@@ -224,7 +227,8 @@ def test_attention(make, nb, hk, g, n, t, d):
         agrees(hd.std.nn.attention, q, k, v, scale=d**-0.5, exact=softmax(z) @ values, tolerance=make.tolerance, schedule=schedule)
     seen = np.arange(t)[None, :] <= np.arange(n)[:, None] + t - n
     exact = softmax(np.where(seen, z, -1e30)) @ values
-    agrees(hd.std.nn.attention_causal, q, k, v, scale=d**-0.5, exact=exact, tolerance=make.tolerance)
+    for schedule in (None, "neuron"):
+        agrees(hd.std.nn.attention_causal, q, k, v, scale=d**-0.5, exact=exact, tolerance=make.tolerance, schedule=schedule)
 
 
 def convolution(x, k, stride, padding, dilation, groups):
