@@ -123,9 +123,14 @@ Value Lowering::erf(Value a, const Axes& axes, const Destination* to) {
 
 Value Lowering::function(const MathCall& m, const Axes& axes, const Destination* to) {
   const std::string& f = m.function;
+  if (m.args.size() == 2 && (f == "min" || f == "max") && !(exact_integer(m.args[0]) && exact_integer(m.args[1]))) {
+    fail(codes::no_integers, "`" + f + "` of integers that f32 may round",
+         "convert to a float first where the numbers stay below 2^24");
+    return number(0);
+  }
   if (m.args.size() == 2 && (f == "min" || f == "max"))
     return arith(f == "min" ? "minimum" : "maximum", eval(m.args[0], axes), eval(m.args[1], axes), axes, to,
-                 m.args[0].type());
+                 held(m.args[0].type()));
   if (m.args.size() != 1 || m.args[0].type() == ScalarType::f64) {
     fail(codes::no_form, "`" + f + "` has no form on a NeuronCore yet");
     return number(0);

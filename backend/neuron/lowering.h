@@ -3,6 +3,7 @@
 //   statements.cpp  loops, leaves                  reduce.cpp    reductions on the vector engines
 //   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
 //   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
+//   states.cpp      reducers of the text
 //   placement.cpp   buffers as tiles and lists of tiles
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
@@ -79,7 +80,15 @@ class Lowering {
 
  private:
   friend struct BlockScope;
-  struct Survey;
+  /// What a region needs: its leaves with their paths, sorted into loops of the text and bound loops.
+  struct Survey {
+    struct Site {
+      const ir::Leaf* leaf;
+      std::vector<ir::StmtRef> path;
+    };
+    std::vector<Site> sites;
+    std::vector<ir::StmtRef> calls;
+  };
   struct Region {
     const ir::Reduce* reduce;
     // `group`: one accumulation group in PSUM; `groups`: one in each tile of the result, side by side.
@@ -101,6 +110,7 @@ class Lowering {
   Expr unmasked(const ir::For& f);
   void overlapped(const ir::For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met);
   void leaf(const ir::StmtRef& s, const ir::Leaf& l);
+  bool whole_tile_is_safe(const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
   void define_whole(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
@@ -116,6 +126,7 @@ class Lowering {
   // placement.cpp
   void find_partition_dims();
   void find_walked_dims();
+  int64_t written(ir::BufferId id, size_t dim);
   std::vector<int64_t> shape_of(const ir::Buffer& b, const std::vector<int64_t>& extents, const Place& place);
   bool fold(const ir::Buffer& b, Placed& p, const Place& place);
   void arrange(const ir::Buffer& b, ir::BufferId id, Placed& p, const Place& place);
@@ -129,6 +140,21 @@ class Lowering {
                const std::vector<Expr>& mask);
   void fill_window(const ir::Window& w, double value);
   Value reduced_over_free(const Value& v, const std::string& op, const Axes& axes);
+
+  // states.cpp
+  /// Values of a reducer's block: fields of the left state, of the right one and of the new one, and locals.
+  struct StateScope {
+    std::vector<Value> side[3];
+    std::map<uint32_t, Value> locals;
+  };
+  bool exact_integer(const Expr& e);
+  bool identities(const ir::Reducer& r, std::vector<double>& out);
+  void reduce_state(const ir::Reduce& r);
+  void fill_state(const ir::Window& w, const ir::Leaf& l, double value);
+  std::vector<Value> combined(const ir::Reducer& r, std::vector<Value> a, std::vector<Value> b, const Axes& axes,
+                              const std::vector<Destination>& to);
+  std::vector<Value> tree(const ir::Reducer& r, std::vector<Value> elements, const Axes& axes);
+  void combine_state(const ir::Leaf& l, const Axes& axes, const std::vector<Expr>& mask);
 
   // contract.cpp
   void contract(const ir::Leaf& l, const Expr& value, const Axes& axes, const BoundLoop& k, const View& psum,
@@ -236,6 +262,8 @@ class Lowering {
     Value value;
   };
   std::vector<Loaded> loaded_;                     // reads of HBM that a leaf makes more than once
+  StateScope* state_ = nullptr;                    // of the block that is evaluated
+  std::map<uint32_t, bool> exact_;                 // integers of temporaries, by buffer
   Expr leaf_value_;                                // what the leaf computes, to count its reads
   std::map<uint32_t, int64_t> let_bounds_;         // constant bounds of named counts
   std::vector<std::pair<Expr, SymbolId>> counts_;  // named counts alive here
@@ -262,6 +290,11 @@ struct BlockScope {
 
 /// Whether the leaf is reduced over the loop.
 bool is_reduce_loop(const ir::Program& p, const ir::Leaf& l, ir::SymbolId loop);
+
+/// The type of a tile for elements of this one: 64-bit integers, which are positions, take 32 bits.
+inline ir::ScalarType held(ir::ScalarType type) {
+  return type == ir::ScalarType::i64 || type == ir::ScalarType::u64 ? ir::ScalarType::i32 : type;
+}
 
 /// A constant by value: of an expression that does not stay.
 inline std::optional<int64_t> constant_of(const Expr& e) {

@@ -58,7 +58,13 @@ int64_t Lowering::Walk::piece() const {
 // Along which dims a tile must reach: those that bound loops run along, in one access at least. The others choose among tiles.
 void Lowering::find_walked_dims() {
   walked_.resize(p_.buffers.size());
-  for (size_t i = 0; i < walked_.size(); ++i) walked_[i].resize(p_.buffers[i].box.size());
+  for (size_t i = 0; i < walked_.size(); ++i) {
+    const Buffer& b = p_.buffers[i];
+    walked_[i].resize(b.box.size());
+    // The axes of a field lie along the partition.
+    for (size_t d = b.box.size() - static_cast<size_t>(b.field_dims); d < b.box.size(); ++d)
+      walked_[i][d] = {true, false, {}};
+  }
   std::vector<const For*> around;
   auto subscripts = [&](BufferId buffer, const std::vector<Expr>& subs) {
     for (size_t d = 0; d < subs.size() && d < walked_[buffer.value].size(); ++d) {
@@ -102,16 +108,44 @@ void Lowering::find_walked_dims() {
   visit(k_.program.body);
 }
 
+// What stages write along a dim of a buffer, where its box is a bound of more than a tile: that of a `require` or `where`, say.
+int64_t Lowering::written(BufferId id, size_t dim) {
+  constexpr int64_t tile = 512;
+  const BoxDim& box = p_.buffer(id).box[dim];
+  std::optional<int64_t> scheduled = constant_of(simple(extent(box.lo, box.hi)));
+  if (!scheduled || *scheduled <= tile) return INT64_MAX;
+  int64_t most = 0;
+  walk(p_.body, [&](const StmtRef& s) {
+    const Leaf* l = std::get_if<Leaf>(&s->form);
+    for (size_t i = 0; l && i < l->assigns.size(); ++i) {
+      if (l->assigns[i].buffer != id) continue;
+      const Var* axis = dim < l->assigns[i].subs.size() ? l->assigns[i].subs[dim].as<Var>() : nullptr;
+      int64_t end = INT64_MAX;
+      for (const Axis& a : p_.stage(l->stage).axes)
+        if (axis && a.symbol == axis->symbol && !constant_upper_bound(simple(a.hi - box.lo), facts_, end))
+          end = INT64_MAX;
+      most = std::max(most, end);
+    }
+    if (const Call* c = std::get_if<Call>(&s->form))
+      for (const Window& w : c->windows)
+        if (w.buffer == id) most = INT64_MAX;
+    return true;
+  });
+  return std::max<int64_t>(1, most);
+}
+
 void Lowering::alloc(BufferId id, const Place& place) {
   const Buffer& b = p_.buffer(id);
   Placed& p = placed_[id.value];
   p.extents.clear();
-  for (const BoxDim& d : b.box) p.extents.push_back(std::max<int64_t>(1, bound_of(simple(extent(d.lo, d.hi)))));
+  for (size_t d = 0; d < b.box.size(); ++d)
+    p.extents.push_back(
+        std::max<int64_t>(1, std::min(bound_of(simple(extent(b.box[d].lo, b.box[d].hi))), written(id, d))));
   if (b.memory == Memory::dram) {
     std::vector<int64_t> shape = shape_of(b, p.extents, place);
     if (p.tile == UINT32_MAX)
-      p.tile =
-          make_tile(b.name, b.type, Space::hbm, shape.empty() ? std::vector<int64_t>{1} : shape, "`" + b.name + "`");
+      p.tile = make_tile(b.name, held(b.type), Space::hbm, shape.empty() ? std::vector<int64_t>{1} : shape,
+                         "`" + b.name + "`");
   } else if (fold(b, p, place)) {
     arrange(b, id, p, place);
     if (!failure_.empty()) return;
@@ -190,12 +224,12 @@ void Lowering::arrange(const Buffer& b, BufferId id, Placed& p, const Place& pla
     }
   };
   measure(true);
-  if (p.free_size * type_bytes(b.type) < least) measure(false);
+  if (p.free_size * type_bytes(held(b.type)) < least) measure(false);
   p.packed = blocks > 1 && p.list == 1;
   if (p.list == 1) p.list = 0;
-  int64_t row = p.free_size * (p.packed ? blocks : 1), bank = core_.psum_bank_bytes / type_bytes(b.type);
+  int64_t row = p.free_size * (p.packed ? blocks : 1), bank = core_.psum_bank_bytes / type_bytes(held(b.type));
   int64_t piece = p.last >= 0 && p.free_size == p.extents[p.last] ? walked[p.last].piece() : 0;
-  if (piece > 0 && piece < p.free_size && piece * type_bytes(b.type) >= least && (!psum || piece <= bank)) {
+  if (piece > 0 && piece < p.free_size && piece * type_bytes(held(b.type)) >= least && (!psum || piece <= bank)) {
     // What is worked on at once has a tile of its own; rows that take several banks need that.
     p.list = std::max<int64_t>(1, p.list) * ((p.free_size + piece - 1) / piece) * (p.packed ? blocks : 1);
     p.piece = p.free_size = row = piece;
@@ -206,13 +240,14 @@ void Lowering::arrange(const Buffer& b, BufferId id, Placed& p, const Place& pla
          "keep what stages of a pipeline pass on in `sbuf`", place);
   if (psum && row > bank) {
     fail(codes::over_bank,
-         "`" + b.name + "` in PSUM would take " + std::to_string(row * type_bytes(b.type)) +
+         "`" + b.name + "` in PSUM would take " + std::to_string(row * type_bytes(held(b.type))) +
              " bytes of a partition, a bank has " + std::to_string(core_.psum_bank_bytes),
          "split the loop over its columns by " + std::to_string(bank) + " or less, or keep it in `sbuf`", place);
     return;
   }
   if (p.tile == UINT32_MAX) {
-    p.tile = make_tile(b.name, b.type, psum ? Space::psum : Space::sbuf, {partitions, row}, "`" + b.name + "`");
+    p.tile = make_tile(b.field.empty() ? b.name : b.name + "_" + b.field, held(b.type),
+                       psum ? Space::psum : Space::sbuf, {partitions, row}, "`" + b.name + "`");
     k_.tiles[p.tile].list = p.list;
   }
 }

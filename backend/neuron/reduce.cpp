@@ -29,16 +29,6 @@ bool operation_of(const Program& p, const std::string& reducer, Operation& out) 
 
 }  // namespace
 
-// What a region needs: its leaves with their paths, sorted into loops of the text and bound loops.
-struct Lowering::Survey {
-  struct Site {
-    const Leaf* leaf;
-    std::vector<StmtRef> path;
-  };
-  std::vector<Site> sites;
-  std::vector<StmtRef> calls;
-};
-
 void Lowering::survey(const Body& body, BufferId buffer, std::vector<StmtRef>& path, Survey& out) {
   for (const StmtRef& s : body) {
     path.push_back(s);
@@ -54,10 +44,9 @@ void Lowering::survey(const Body& body, BufferId buffer, std::vector<StmtRef>& p
 }
 
 void Lowering::reduce(const StmtRef&, const Reduce& r) {
-  if (r.windows.size() != 1) {
-    fail(codes::no_form, "a reduction of a state of several fields has no NKI text yet");
-    return;
-  }
+  if (const Reducer* row = p_.reducer(r.reducer);
+      r.windows.size() != 1 || (row && row->builtin == BuiltinReducer::none))
+    return reduce_state(r);
   BufferId buffer = r.windows[0].buffer;
   const Buffer& b = p_.buffer(buffer);
   Survey found;
@@ -282,7 +271,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
              "keep partial results on chip: `compute_at` it in sbuf, or `rfactor`");
         return;
       }
-      region.accumulator = as_value(counts_of(Space::sbuf, b.type, "acc"), b.type);
+      region.accumulator = as_value(counts_of(Space::sbuf, held(b.type), "acc"), held(b.type));
       fill(region.accumulator->view, op.identity, b.type);
     }
     std::optional<Value> accumulator = region.accumulator;
@@ -318,6 +307,14 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   Expr value = substitute(a.value, map);
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " " + l.reducer + "= " +
          ir::print(p_, a.value));
+  if (!is_float(p_.buffer(a.buffer).type) &&
+      (!exact_integer(a.value) || (std::string(op.op) != "maximum" && std::string(op.op) != "minimum"))) {
+    fail(codes::no_integers,
+         "`" + p_.buffer(a.buffer).name + "` is reduced by `" + l.reducer +
+             "` over integers, which the engines would round above 2^24",
+         "convert to a float first where the numbers stay below 2^24");
+    return;
+  }
   if (contracted) {
     std::optional<View> group = region->group;
     if (region->mode == Region::Mode::groups)
@@ -428,22 +425,24 @@ void Lowering::fill_window(const Window& w, double value) {
   const Buffer& b = p_.buffer(w.buffer);
   // All dims but one over the free axis as loops of the text; blocks of 128 partitions as well.
   int last = p.last;
-  Expr columns = last >= 0 ? simple(extent(w.ranges[last].lo, w.ranges[last].hi)) : Expr{};
+  auto cells = [&](size_t d) {  // the tile may be smaller than its box
+    Expr there = index_constant(p.extents[d]) - (w.ranges[d].lo - b.box[d].lo);
+    return p.folds[d] ? simple(extent(w.ranges[d].lo, w.ranges[d].hi))
+                      : simple(min(extent(w.ranges[d].lo, w.ranges[d].hi), there));
+  };
+  Expr columns = last >= 0 ? cells(last) : Expr{};
   std::vector<Expr> at(w.ranges.size());
   std::function<void(size_t)> go = [&](size_t d) {
     if (d == w.ranges.size()) {
       Reach r = reach(w.buffer, at);
       View v{p.tile, {{simple(r.index[0]), index_constant(1)}, {simple(r.index[1]), index_constant(1)}}, r.which};
-      if (p.partition_dim >= 0)
-        v.axes[0].count = block_count_.known()
-                              ? block_count_
-                              : counted(extent(w.ranges[p.partition_dim].lo, w.ranges[p.partition_dim].hi));
+      if (p.partition_dim >= 0) v.axes[0].count = block_count_.known() ? block_count_ : counted(cells(p.partition_dim));
       if (last >= 0) v.axes[1].count = counted(columns);
       fill(v, value, b.type);
       return;
     }
     at[d] = w.ranges[d].lo;
-    Expr n = simple(extent(w.ranges[d].lo, w.ranges[d].hi));
+    Expr n = cells(d);
     if (static_cast<int>(d) == p.partition_dim && bound_of(n) > core_.partitions) {
       SymbolId t = new_symbol("t");
       push_loop(t, index_constant(0), simple(ceildiv(n, index_constant(core_.partitions))), [&] {

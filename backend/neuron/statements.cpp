@@ -91,7 +91,6 @@ void Lowering::parameters() {
     }
     const Buffer& b = p_.buffer(parameter.buffer);
     place_ = b.place;
-    if (b.role == Role::inout) fail(codes::no_form, "`" + b.name + "` is updated in place, which has no NKI text yet");
     std::vector<int> groups = b.groups.empty() ? std::vector<int>(b.box.size(), 1) : b.groups;
     std::vector<int64_t> shape, dims;
     for (const BoxDim& d : b.box) dims.push_back(bound_of(simple(extent(d.lo, d.hi))));
@@ -111,12 +110,25 @@ void Lowering::parameters() {
       k_.header.push_back(b.name + ": packed outside of the call, its element [" + of + "] is at [" + lies + "]");
     }
     ScalarType type = b.type;
-    if (b.role == Role::in && (type == ScalarType::i64 || type == ScalarType::u64)) {
-      type = ScalarType::i32;
-      k_.header.push_back(b.name + ": 64-bit integers of the op, passed as int32");
+    if (held(type) != type) {
+      type = held(type);
+      k_.header.push_back(b.name + ": 64-bit integers of the op, " + (b.role == Role::out ? "returned" : "passed") +
+                          " as int32");
     }
-    TileId t = make_tile(b.name, type, b.role == Role::in ? Space::input : Space::output, shape, "`" + b.name + "`");
-    (b.role == Role::in ? k_.inputs : k_.outputs).push_back(t);
+    TileId t = make_tile(b.name, type, b.role == Role::out ? Space::output : Space::input, shape, "`" + b.name + "`");
+    (b.role == Role::out ? k_.outputs : k_.inputs).push_back(t);
+    if (b.role == Role::inout) {  // a kernel is a function: it begins with a copy, updates that and returns it
+      k_.header.push_back(b.name + ": updated in place by the op, returned here");
+      TileId next = make_tile(b.name + "_next", type, Space::output, shape, "`" + b.name + "`");
+      k_.outputs.push_back(next);
+      View from{t, {}};
+      for (int64_t n : shape) from.axes.push_back({index_constant(0), index_constant(n)});
+      View to = from;
+      to.tile = next;
+      if (std::find(shape.begin(), shape.end(), 0) == shape.end())
+        prologue_.push_back({Instruction{"dma_copy", {{"dst", to}, {"src", from}}}, place_});
+      t = next;
+    }
     placed_[parameter.buffer.value].tile = t;
     placed_[parameter.buffer.value].extents = dims;
   }
@@ -507,15 +519,7 @@ void Lowering::guarded(const std::vector<Expr>& conditions, const std::function<
 void Lowering::leaf(const StmtRef&, const Leaf& l) {
   leaf_ = &l;
   const Stage& stage = p_.stage(l.stage);
-  if (l.assigns.size() != 1) {
-    fail(codes::no_form, "`" + stage.name + "` has a state of several fields, which has no NKI text yet");
-    return;
-  }
   const Assign& a = l.assigns[0];
-  if (a.kind == AssignKind::update || !a.over.empty()) {
-    fail(codes::no_form, "`" + stage.name + "` updates a tensor in place, which has no NKI text yet");
-    return;
-  }
   std::optional<BoundLoop> contracted;
   Axes axes = axes_of(l, &contracted);
   std::vector<BoundLoop*> loops;
@@ -541,16 +545,53 @@ void Lowering::leaf(const StmtRef&, const Leaf& l) {
   guarded(outer, [&] {
     // The counts are named once, before the first instruction of the piece.
     for (BoundLoop* b : loops) counted(b->count());
-    if (a.kind == AssignKind::combine) {
+    const Reducer* row = a.kind == AssignKind::combine ? p_.reducer(l.reducer) : nullptr;
+    if (row && row->builtin == BuiltinReducer::none) {
+      combine_state(l, axes, mask);
+    } else if (a.kind == AssignKind::combine) {
       combine(l, a, axes, contracted, mask);
     } else {
-      if (!mask.empty())
+      if (!mask.empty() && !whole_tile_is_safe(l))
         fail(codes::no_form, "`" + stage.name + "` is limited by `" + ir::print(k_.program, mask[0]) +
                                  "`, which mixes partition and free axis");
-      define(l, a, axes);
+      for (const Assign& each : l.assigns) {
+        Axes own = axes;
+        if (!each.over.empty()) {  // a field's own axis lies along the partition
+          if (own.free || each.over.size() > 1)
+            fail(codes::no_form, "`" + stage.name + "." + p_.buffer(each.buffer).field +
+                                     "` has axes of its own beside a loop along the partition");
+          own.free = BoundLoop{each.over[0].symbol, substitute(each.over[0].lo, map), substitute(each.over[0].hi, map)};
+        }
+        define(l, each, own);
+      }
     }
   });
   leaf_ = nullptr;
+}
+
+// Whether cells that a mask leaves out may be written as well: nobody reads them, as the buffer is a temporary, and what is read for them is
+// there.
+bool Lowering::whole_tile_is_safe(const Leaf& l) {
+  const Substitution map = point_of(p_, l);
+  Facts here = facts_;
+  for (const Expr& e : conjuncts(l.predicate)) {
+    int axes = 0;
+    for (const For* f : bound_) axes += mentions(e, f->loop);
+    if (axes < 2) here.add(e);
+  }
+  bool safe = true;
+  for (const Assign& a : l.assigns) {
+    safe = safe && p_.buffer(a.buffer).role == Role::temporary && placed_[a.buffer.value].on_chip && a.over.empty();
+    walk(substitute(a.value, map), [&](const Expr& part) {
+      const Load* read = part.as<Load>();
+      for (size_t d = 0; read && safe && d < read->subs.size(); ++d) {
+        const BoxDim& box = p_.buffer(read->buffer).box[d];
+        safe = prove(here, less_equal(box.lo, read->subs[d])) && prove(here, less(read->subs[d], box.hi));
+      }
+      return safe;
+    });
+  }
+  return safe;
 }
 
 void Lowering::define(const Leaf& l, const Assign& a, const Axes& axes) {
@@ -558,12 +599,15 @@ void Lowering::define(const Leaf& l, const Assign& a, const Axes& axes) {
   const std::vector<Expr> subs = substitute(a.subs, map);
   Expr value = substitute(a.value, map);
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
+  const bool before = picking_;
+  picking_ |= !is_float(value.type()) && exact_integer(value);
   if (std::optional<Destination> to = destination(a.buffer, subs, axes)) {
     Value v = eval(value, axes, &*to);
     copy_into(to->view, to->type, v, axes);
-    return;
+  } else {
+    define_in_parts(a.buffer, subs, value, axes);
   }
-  define_in_parts(a.buffer, subs, value, axes);
+  picking_ = before;
 }
 
 // What goes to HBM may be made in parts, each a tile that starts at partition 0: the arms of a condition on the loop over partitions, and what
@@ -641,7 +685,7 @@ void Lowering::define_in_parts(BufferId buffer, const std::vector<Expr>& subs, c
 }
 
 void Lowering::define_whole(BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes) {
-  ScalarType type = p_.buffer(buffer).type;
+  ScalarType type = held(p_.buffer(buffer).type);
   const Load* plain = value.as<Load>();
   if (plain && placed_[plain->buffer.value].on_chip && !plain->otherwise.known()) {
     Value v = load(plain->buffer, plain->subs, axes);

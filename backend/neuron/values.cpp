@@ -329,6 +329,8 @@ Value Lowering::eval_index(const Expr& e, const Axes& axes) {
 
 // The truth of a condition as 1 or 0 for each element.
 Value Lowering::truth(const Expr& e, const Axes& axes) {
+  if (const Var* v = e.as<Var>(); v && state_)
+    if (auto known = state_->locals.find(v->symbol.value); known != state_->locals.end()) return known->second;
   if (const int64_t* c = constant_value(e)) return number(static_cast<double>(*c));
   if (const Binary* b = e.as<Binary>()) {
     if (b->op == BinaryOp::logical_and)
@@ -473,7 +475,18 @@ Value Lowering::choose(const Expr& condition, const Expr& yes, const Expr& no, c
   if (std::optional<Value> v = choose_affine(condition, yes, no, axes, to, type)) return *v;
   Value m = truth(condition, axes);
   if (m.number) return eval(*m.number != 0 ? yes : no, axes, to);
-  Value a = eval(yes, axes), b = eval(no, axes);
+  // In `basic` both arms count: where one is not taken it divides by 1, as 0 times what a division by 0 gives may be no number.
+  auto divides_by_one = [&](const Expr& arm, bool where) {
+    return rewrite(arm, [&](const Expr& part) -> Expr {
+      const Binary* d = part.as<Binary>();
+      if (!d || d->op != BinaryOp::div || !is_float(part.type()) || d->right.as<Constant>()) return part;
+      Expr one = real_constant(part.type(), 1);
+      return binary(BinaryOp::div, d->left,
+                    where ? select(condition, d->right, one) : select(condition, one, d->right));
+    });
+  };
+  Value a = eval(basic() ? divides_by_one(yes, true) : yes, axes),
+        b = eval(basic() ? divides_by_one(no, false) : no, axes);
   auto constant = [](const Value& v, double x) { return v.scalar && v.number && *v.number == x; };
   if (!basic() && !a.scalar) {
     // Where the condition holds the one is copied over the other: nothing of the other arm is computed with.
@@ -603,7 +616,18 @@ Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
   if (e.type() == ScalarType::index) return eval_index(e, axes);
   if (const Constant* c = e.as<Constant>())
     return number(is_float(e.type()) ? c->real : static_cast<double>(c->integer));
+  if (const StateField* f = e.as<StateField>(); f && state_) {
+    const Value& v = state_->side[f->side][f->field];
+    const Var* own = f->subs.size() == 1 ? f->subs[0].as<Var>() : nullptr;
+    if (!f->subs.empty() && (!own || !axes.free || own->symbol != axes.free->loop)) {
+      fail(codes::no_form, "a field is read at another place than its own, which has no NKI text yet");
+      return number(0);
+    }
+    return v;
+  }
   if (const Var* v = e.as<Var>()) {
+    if (state_)
+      if (auto known = state_->locals.find(v->symbol.value); known != state_->locals.end()) return known->second;
     for (size_t i = 0, s = 0; i < p_.parameters.size(); ++i) {
       if (!p_.parameters[i].scalar.known()) continue;
       if (p_.parameters[i].scalar == v->symbol) return with_text(k_.scalars[s]);
@@ -652,9 +676,13 @@ Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
     Value v = eval(c->value, axes);
     return v.scalar ? v : converted(v, e.type(), axes);
   }
-  if (const Select* s = e.as<Select>()) return choose(s->condition, s->yes, s->no, axes, to, e.type());
+  if (const Select* s = e.as<Select>()) return choose(s->condition, s->yes, s->no, axes, to, held(e.type()));
   if (const MathCall* m = e.as<MathCall>()) return function(*m, axes, to);
   if (e.type() == ScalarType::boolean) return truth(e, axes);
+  if (!is_float(e.type()) && e.as<Binary>() && exact_integer(e)) {  // the lesser or greater of two
+    const Binary* b = e.as<Binary>();
+    return arith(alu(b->op), eval(b->left, axes), eval(b->right, axes), axes, to, held(e.type()));
+  }
   if (!is_float(e.type())) {
     fail(codes::no_integers, "`" + ir::print(k_.program, e) + "` is integer arithmetic",
          "convert to a float first where the numbers stay below 2^24");

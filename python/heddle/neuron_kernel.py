@@ -96,15 +96,24 @@ class NeuronKernel:
             given.append(np.ascontiguousarray(value).reshape(value.shape or (1,)))
         return given + [float(np.float32(v)) for v in self._op._scalar_list(scalars)] + list(self.tables.values())
 
-    def _results(self, outputs):
+    def _results(self, outputs, args, named):
+        """What the text returns, as the op gives it: `inout` arrays are written in place, 64-bit integers are so again."""
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        results = [o if p["dims"] else o.reshape(()) for o, p in zip(outputs, (p for p in self._op.parameters if p["output"]))]
-        return results[0] if len(results) == 1 else tuple(results)
+        arrays = self._op._sort(args, named)[0]
+        results = []
+        for p, o in zip((p for p in self._op.parameters if p["inout"] or p["output"]), outputs):
+            if p["inout"]:
+                np.asarray(arrays[p["name"]])[...] = o.reshape(np.shape(arrays[p["name"]]))
+                continue
+            if p["type"] in ("i64", "u64"):
+                o = o.astype({"i64": np.int64, "u64": np.uint64}[p["type"]])
+            results.append(o if p["dims"] else o.reshape(()))
+        return None if not results else results[0] if len(results) == 1 else tuple(results)
 
     def __call__(self, *args, out=None, **named):
         """Runs on a NeuronCore; `Error` HD0658 says what is missing where there is none."""
         outputs = [(_dtype(name), tuple(int(n) for n in shape.split(",") if n.strip())) for shape, name in _OUTPUT.findall(self.nki)]
-        made = self._results(device.run(self.nki, self._arguments(args, named), outputs, self.target))
+        made = self._results(device.run(self.nki, self._arguments(args, named), outputs, self.target), args, named)
         if out is None:
             return made
         for into, part in zip(out if isinstance(out, tuple) else (out,), made if isinstance(made, tuple) else (made,)):
@@ -123,4 +132,4 @@ class NeuronKernel:
             max_instructions=self.instructions + 1,
             name=f"{self._op.name}.nki.py",
         )
-        return self._results(outputs)
+        return self._results(outputs, args, named)
