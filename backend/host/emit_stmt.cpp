@@ -50,7 +50,11 @@ void Emitter::enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi) {
 void Emitter::stmt(const ir::For& loop, const ir::StmtRef& s) {
   if (loop.kind == LoopKind::vector && arith_.width == 1 && can_vectorize(loop)) return vector_loop(loop, s);
   if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) && horizontal(loop, s)) return;
-  if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) && transposed(loop)) return;
+  if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) && transposed(loop, [&] { iterated(loop, s); })) return;
+  iterated(loop, s);
+}
+
+void Emitter::iterated(const ir::For& loop, const ir::StmtRef& s) {
   if (loop.kind == LoopKind::unrolled && ir::constant_value(ir::simplify(loop.hi - loop.lo))) return unrolled(loop, s);
   if (loop.kind == LoopKind::parallel && !f_.thread && arith_.width == 1 && f_.context) return parallel(loop, s);
   path_.push_back(s);

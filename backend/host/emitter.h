@@ -115,7 +115,7 @@ class Emitter {
 
   // emit_transpose.cpp
   void exchange(std::vector<Value*>& rows);
-  bool transposed(const ir::For& loop);
+  bool transposed(const ir::For& loop, const Work& plainly);
 
   // emit_entry.cpp
   void entry(const std::string& name);
@@ -127,6 +127,7 @@ class Emitter {
   void body(const ir::Body& statements);
   void statement(const ir::StmtRef& s);
   void stmt(const ir::For& loop, const ir::StmtRef& s);
+  void iterated(const ir::For& loop, const ir::StmtRef& s);
   void stmt(const ir::Alloc& alloc, const ir::StmtRef& s);
   void stmt(const ir::Reduce& region, const ir::StmtRef& s);
   void stmt(const ir::Leaf& leaf, const ir::StmtRef& s);

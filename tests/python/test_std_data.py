@@ -128,3 +128,23 @@ def test_gelu(rng, shape):
     root = float(np.float32(math.sqrt(0.5)))  # the op's constant is an f32
     exact = np.array([v / 2 * (1 + math.erf(v * root)) for v in x.astype(np.float64).ravel()]).reshape(shape)
     agrees(hd.std.nn.gelu, x, exact=exact)
+
+
+GUARDED = """
+op turned(x: f32[m, n]) -> y: f32[n, m] { y[j, i] = x[i, j] }
+schedule turned.blocks on cpu {
+  split y.j by 16 into jo, ji
+  split y.i by 16 into io, ii
+  reorder y.jo, y.io, y.ji, y.ii
+  vectorize y.ii
+}
+"""
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 1), (15, 16), (16, 16), (17, 31), (33, 64), (50, 16), (16, 50), (100, 77)], ids=str)
+def test_blocks_with_conditions_are_turned(rng, shape):
+    """Whole squares in registers, what the conditions keep some of an element at a time."""
+    x = rng.standard_normal(shape).astype(np.float32)
+    kernel = hd.parse(GUARDED).turned.compile(x, schedule="blocks")
+    np.testing.assert_array_equal(kernel(x), x.T)
+    assert "shufflevector" in kernel.llvm
