@@ -13,7 +13,8 @@ namespace heddle::api {
 
 namespace {
 
-constexpr int trials = 24;
+constexpr int most_trials = 24;
+constexpr size_t trials_of_all = 960, most_reducers = 100;  // a text of many is answered soon, too
 constexpr int64_t extent = 3;  // of each axis of a field
 constexpr int64_t elements = 11;
 
@@ -192,7 +193,7 @@ bool apart(const Op::Bounded& x, const Op::Bounded& y, size_t i) {
              : std::isfinite(most) && x.value[i] != y.value[i] && !(std::isnan(x.value[i]) && std::isnan(y.value[i]));
 }
 
-std::optional<Diagnostic> try_orders(const Module& module, const Item& r) {
+std::optional<Diagnostic> try_orders(const Module& module, const Item& r, int trials) {
   Result<Module> with = module.extend(laws_text(r), "<laws>");
   if (!with) return std::nullopt;  // a shape that this does not write, such as a field that is named like a word
   Result<Op> op = with->op("laws_");
@@ -225,7 +226,7 @@ std::optional<Diagnostic> try_orders(const Module& module, const Item& r) {
   return std::nullopt;
 }
 
-std::optional<Diagnostic> try_form(const Module& module, const Item& r) {
+std::optional<Diagnostic> try_form(const Module& module, const Item& r, int trials) {
   Result<Module> with = module.extend(form_text(r), "<laws>");
   if (!with) return std::nullopt;
   Result<Op> op = with->op("form_");
@@ -252,9 +253,13 @@ std::optional<Diagnostic> try_form(const Module& module, const Item& r) {
 
 Diagnostics try_laws(const Module& module) {
   Diagnostics found;
-  for (const auto& r : module.impl()->module.reducers) {
-    std::optional<Diagnostic> d = try_orders(module, *r);
-    if (!d && r->whole) d = try_form(module, *r);
+  const auto& reducers = module.impl()->module.reducers;
+  const size_t count = std::min(reducers.size(), most_reducers);
+  for (size_t i = 0; i < count; ++i) {
+    const auto& r = reducers[i];
+    const int trials = static_cast<int>(std::min<size_t>(most_trials, trials_of_all / count));
+    std::optional<Diagnostic> d = try_orders(module, *r, trials);
+    if (!d && r->whole) d = try_form(module, *r, trials);
     if (d) found.push_back(*std::move(d));
   }
   return found;

@@ -326,6 +326,10 @@ class Resolver {
   }
 
   Result<Done> expand(const DerivedStep& d, const StepCall& call) {
+    // Derived steps that hold no step make none, however many call each other.
+    if (++all_expansions_ > limits::steps)
+      return Diagnostic(codes::too_large, call.place,
+                        "derived steps are expanded more than " + std::to_string(limits::steps) + " times");
     if (expanded_from_.size() >= expansion_depth)
       return Diagnostic(codes::too_large, call.place,
                         "`" + d.name + "` calls itself, or derived steps are nested past 32");
@@ -505,6 +509,7 @@ class Resolver {
   std::string prefix_;  ///< of the call whose schedule is applied: "p."
   std::vector<std::pair<Place, std::string>> expanded_from_;
   std::map<std::string, int> expansions_;  // of each derived step, so far
+  size_t all_expansions_ = 0;
   int contractions_ = 0;
 };
 

@@ -44,7 +44,8 @@ double read_real(const std::string& text, ScalarType type) {
 
 Diagnostic inexact(const std::string& text, ScalarType type, const Place& place) {
   std::string name(ir::scalar_type_name(type));
-  return Diagnostic(codes::inexact_literal, place, "`" + text + "` does not fit in `" + name + "` exactly")
+  const std::string shown = text.size() > 40 ? text.substr(0, 37) + ".." : text;
+  return Diagnostic(codes::inexact_literal, place, "`" + shown + "` does not fit in `" + name + "` exactly")
       .with_help("write a value that `" + name + "` holds, or give the other side a type that holds this one");
 }
 

@@ -16,6 +16,7 @@ namespace heddle::frontend {
 // As a text may write it: `index(lo)` of a program is `lo` there.
 std::string OpChecker::text(const ir::Expr& e) const {
   static constexpr std::string_view word = "index(";
+  static constexpr size_t longest = 160;
   std::string out = ir::print(frame_, e);
   for (size_t at = out.find(word); at != std::string::npos; at = out.find(word, at + 1)) {
     if (at > 0 && (std::isalnum(static_cast<unsigned char>(out[at - 1])) || out[at - 1] == '_')) continue;
@@ -26,7 +27,7 @@ std::string OpChecker::text(const ir::Expr& e) const {
     const bool plain = inner.find(' ') == std::string::npos;
     out = out.substr(0, at) + (plain ? inner : "(" + inner + ")") + out.substr(end);
   }
-  return out;
+  return out.size() > longest ? out.substr(0, longest - 3) + " .." : out;
 }
 
 const OpChecker::Index* OpChecker::index_of(const ir::Expr& e) const {
