@@ -122,6 +122,7 @@ double eval_math(MathOp op, ScalarType type, std::span<const double> args, bool 
 }
 
 Bounded bounded_rounding(ScalarType type, Bounded x, double ulps, bool flush) {
+  if (std::isinf(x.value) && !scalar_row(type).has_infinity) return {std::numeric_limits<double>::quiet_NaN(), x.bound};
   if (std::isnan(x.value) || std::isinf(x.value) || std::isinf(x.bound)) return x;
   const double most = std::fabs(x.value) + x.bound, least = std::fabs(x.value) - x.bound;
   const double unit = 2 * (unit_roundoff(type) * most + tiny_roundoff(type));

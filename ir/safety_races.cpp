@@ -137,7 +137,24 @@ class RaceChecker {
     Bounds lo = bounds_over(a.window[dim].lo, a.free, facts), hi = bounds_over(a.window[dim].hi, a.free, facts);
     if (!lo.ok || !hi.ok) return false;
     out = {lo.lo, hi.hi, 0};
-    return !mentions_load(out.lo) && !mentions_load(out.hi);
+    return of_inputs(out.lo) && of_inputs(out.hi);
+  }
+
+  // What it loads is the same at every iteration that loads it.
+  bool of_inputs(const Expr& e) const {
+    bool fine = true;
+    walk(e, [&](const Expr& node) {
+      const Load* l = node.as<Load>();
+      fine = fine && (!l || p_.buffer(l->buffer).role == Role::in);
+      return fine;
+    });
+    return fine;
+  }
+
+  // a <= b, where data is on both sides or on none: it may be any number, and a sum with it may wrap.
+  static bool shown_below(const Facts& facts, const Expr& a, const Expr& b) {
+    const Expr apart = simplify(b - a);
+    return !mentions_load(apart) && prove(facts, less_equal(index_constant(0), apart));
   }
 
   // Ranges of one dim at an iteration (`x` of `a`) and at a later one (`later` of `b`): one lies wholly before the other, and along a
@@ -154,8 +171,7 @@ class RaceChecker {
     here.add(less(var(other_), loop_.hi));
     const Range then{substitute(y.lo, later), substitute(y.hi, later), 0};
     auto before = [&](const Range& first, const Range& second) {
-      return prove(here, less_equal(first.hi, second.lo)) &&
-             (places == 0 || prove(here, less_equal(second.hi, first.lo + places)));
+      return shown_below(here, first.hi, second.lo) && (places == 0 || shown_below(here, second.hi, first.lo + places));
     };
     return before(x, then) || before(then, x);
   }

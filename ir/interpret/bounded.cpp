@@ -28,8 +28,11 @@ double scaled(double bound, double factor) {
 
 bool may_be_zero(Real x) { return !(std::fabs(x.value) > x.bound); }
 
-// A result that is NaN or infinite: certain where the operands decide it.
-Real not_finite(double v, bool certain) { return {v, certain ? 0 : infinity}; }
+// A result that is NaN or infinite: certain where the operands decide it. Where the type has no infinity it is NaN.
+Real not_finite(ScalarType type, double v, bool certain) {
+  return {std::isinf(v) && !scalar_row(type).has_infinity ? std::numeric_limits<double>::quiet_NaN() : v,
+          certain ? 0 : infinity};
+}
 
 bool finite(Real x) { return std::isfinite(x.value); }
 
@@ -49,7 +52,7 @@ Real BoundedMode::add(ScalarType type, Real a, Real b) {
   if (std::isnan(a.value) || std::isnan(b.value)) return {v, std::isnan(a.value) ? a.bound : b.bound};
   if (!std::isfinite(v)) {
     const bool overflow = finite(a) && finite(b);
-    return not_finite(v, overflow ? a.bound == 0 && b.bound == 0 : a.bound < infinity && b.bound < infinity);
+    return not_finite(type, v, overflow ? a.bound == 0 && b.bound == 0 : a.bound < infinity && b.bound < infinity);
   }
   const double back = v - a.value;
   const double error = (a.value - (v - back)) + (b.value - back);
@@ -60,10 +63,10 @@ Real BoundedMode::add(ScalarType type, Real a, Real b) {
 Real BoundedMode::mul(ScalarType type, Real a, Real b) {
   const double v = a.value * b.value;
   if (std::isnan(a.value) || std::isnan(b.value)) return {v, std::isnan(a.value) ? a.bound : b.bound};
-  if (std::isnan(v)) return not_finite(v, a.bound == 0 && b.bound == 0);
+  if (std::isnan(v)) return not_finite(type, v, a.bound == 0 && b.bound == 0);
   if (std::isinf(v)) {
     const bool overflow = finite(a) && finite(b);
-    return not_finite(v, (a.bound == 0 && b.bound == 0) || (!overflow && !may_be_zero(a) && !may_be_zero(b)));
+    return not_finite(type, v, (a.bound == 0 && b.bound == 0) || (!overflow && !may_be_zero(a) && !may_be_zero(b)));
   }
   if (exact(type, a, b, v, std::fma(a.value, b.value, -v) == 0)) return {v, 0};
   return rounded(type, {v, scaled(b.bound, a.value) + scaled(a.bound, b.value) + scaled(a.bound, b.bound)});
@@ -74,8 +77,8 @@ Real BoundedMode::div(ScalarType type, Real a, Real b) {
   if (std::isnan(a.value) || std::isnan(b.value)) return {v, std::isnan(a.value) ? a.bound : b.bound};
   if (b.bound > 0 && may_be_zero(b)) return {v, infinity};
   if (!std::isfinite(v)) {
-    if (finite(a) && b.value != 0) return not_finite(v, a.bound == 0 && b.bound == 0);  // overflow
-    return not_finite(v, a.bound == 0 || !may_be_zero(a));
+    if (finite(a) && b.value != 0) return not_finite(type, v, a.bound == 0 && b.bound == 0);  // overflow
+    return not_finite(type, v, a.bound == 0 || !may_be_zero(a));
   }
   if (exact(type, a, b, v, std::fma(v, b.value, -a.value) == 0)) return {v, 0};
   return rounded(type, {v, (a.bound + scaled(b.bound, v)) / (std::fabs(b.value) - b.bound)});

@@ -27,26 +27,38 @@ class Generator {
 
   RandomOp run() {
     using ir::ScalarType;
-    const Product* product = r_.chance(12) ? &products[r_.below(7)] : nullptr;
-    type_ =
-        r_.pick({ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f32, ScalarType::f64, ScalarType::i32,
-                 ScalarType::bf16, ScalarType::f16, ScalarType::i8, ScalarType::u8, ScalarType::i64, ScalarType::i16});
+    const Product* product = r_.chance(20) ? &products[r_.below(7)] : nullptr;
+    type_ = r_.pick({ScalarType::f32,      ScalarType::f32,    ScalarType::f32,    ScalarType::f32,  ScalarType::f64,
+                     ScalarType::f64,      ScalarType::i32,    ScalarType::i32,    ScalarType::bf16, ScalarType::f16,
+                     ScalarType::f8e4m3fn, ScalarType::f8e4m3, ScalarType::f8e5m2, ScalarType::i8,   ScalarType::u8,
+                     ScalarType::i16,      ScalarType::u16,    ScalarType::i64,    ScalarType::u64,  ScalarType::u32});
     // One dim is wide at most: the interpreter runs every state.
     for (const char* dim : {"m", "n", "k"}) out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9});
     if (r_.chance(70)) out_.dims[r_.pick({"m", "n", "k"})] = r_.pick<int64_t>({13, 16, 17, 19, 31, 33});
-    if (product) type_ = product->c[0] == 'f' ? ScalarType::f32 : ScalarType::i32;
+    if (product && r_.chance(40)) type_ = product->c[0] == 'f' ? ScalarType::f32 : ScalarType::i32;
+    const int bytes = ir::scalar_bytes(type_);
+    if (type_ == ScalarType::f64) has("f64");
+    else if (floats() && bytes < 4) has(bytes == 2 ? "half" : "f8");
+    else if (!floats() && bytes < 4) has("small integers");
+    else if (!floats() && type_ != ScalarType::i32) has("wide integers");
     inputs();
     if (product) multiply(*product);
-    const int stages = (product ? 0 : 1) + r_.below(4);
+    const int stages = 1 + r_.below(4);
     for (int i = 0; i < stages; ++i) stage("s" + std::to_string(i));
     results();
+    if (r_.chance(15)) {
+      // A step of the text; what it makes is private.
+      const std::string name = tensors_.back().name == "py" ? "py" : "y";
+      out_.schedule_items += "step halves(l: loop, n: int) {\n  split l by n into o, i\n  unroll i\n}\n";
+      out_.schedule += "halves " + name + ".ai, " + std::to_string(1 + r_.below(4)) + "\n";
+    }
     std::string params, dims;
     for (const std::string& p : params_) params += (params.empty() ? "" : ", ") + p;
     std::string outputs = outputs_.size() == 1 ? outputs_[0] : "(";
     if (outputs_.size() > 1)
       for (size_t i = 0; i < outputs_.size(); ++i)
         outputs += (i ? ", " : "") + outputs_[i] + (i + 1 == outputs_.size() ? ")" : "");
-    out_.text = reducers_ + helper_ + "op f(" + params + ")" + (outputs_.empty() ? "" : " -> " + outputs) + " {\n" +
+    out_.text = reducers_ + helpers_ + "op f(" + params + ")" + (outputs_.empty() ? "" : " -> " + outputs) + " {\n" +
                 requires_ + body_ + "}\n";
     return out_;
   }
@@ -74,7 +86,9 @@ class Generator {
     params_.push_back(std::string("u0: ") + row.a + "[m, k]");
     params_.push_back(std::string("u1: ") + row.b + "[k, n]");
     this->line("p[ai, bi] = sum[pi] " + (r_.chance(50) ? left + " * " + right : right + " * " + left));
-    this->line("py[ai, bi] = p[ai, bi]" + (r_.chance(30) ? " + " + c + "(1)" : ""));
+    const bool same = c == type();
+    this->line("py[ai, bi] = " + (same ? "" : type() + "(") + "p[ai, bi]" + (r_.chance(30) ? " + " + c + "(1)" : "") +
+               (same ? "" : ")"));
     define("py", {"m", "n"});
     std::vector<std::string> lines;
     auto line = [&](const std::string& text, int percent = 100) {
@@ -105,6 +119,7 @@ class Generator {
     line("vectorize py.jj by 16", 50);
     line("parallel py.jo", 40);
     for (const std::string& l : lines) out_.schedule += l + "\n";
+    out_.long_schedule = true;
   }
 
   std::string type() const { return std::string(ir::scalar_type_name(type_)); }
@@ -213,9 +228,19 @@ class Generator {
       case 4: return "min(" + a + ", " + b + ")";
       case 5: has("if"); return "(if " + a + " < " + b + " then " + b + " else " + a + ")";
       case 6: return a;
-      case 7: has("cast"); return floats() ? type() + "(i32(" + a + "))" : type() + "(f32(" + a + "))";
+      case 7:
+        if (r_.chance(30)) {
+          has("saturate");
+          return type() + "(saturate(i8, " + a + "))";
+        }
+        has("cast");
+        return floats() ? type() + "(i32(" + a + "))" : type() + "(f32(" + a + "))";
       case 8: return "(" + a + " / " + b + ")";
       default:
+        if (!where_.empty() && r_.chance(20)) {
+          has("random");
+          return "(" + type() + "(random_bits(u64(7), u64(" + where_.begin()->first + ")) >> 56) + " + a + ")";
+        }
         has("math");
         if (floats())
           return std::string(
@@ -314,20 +339,41 @@ class Generator {
     return "(" + t.name + listed(parts) + " or " + literal() + ")";
   }
 
-  // A call of an op of two stages on a tensor of two dims; the op is written once.
+  // A call of an op of two or three stages on a tensor of two dims; the op is written once. It may call another, have a pack of dims, and
+  // a schedule that is applied.
   bool called(const std::string& name) {
     std::vector<Tensor> known;
     for (const Tensor& t : tensors_)
       if (t.dims.size() == 2 && !t.composite) known.push_back(t);
     if (known.empty()) return false;
     has("call");
-    if (helper_.empty())
-      helper_ = "op g(v: " + type() + "[a, b]) -> w: " + type() +
-                "[a, b] {\n  top[i] = " + r_.pick({"max", "min", "sum"}) + "[j] v[i, j]\n  w[i, j] = v[i, j] " +
-                r_.pick({"-", "+", "*"}) + " (top[i - " + std::to_string(r_.below(2)) + "] or " + literal() + ")\n}\n";
+    if (helpers_.empty()) {
+      packed_ = r_.chance(30);
+      nested_ = !packed_ && r_.chance(50);
+      const std::string rows = packed_ ? "...r" : "i", dims = packed_ ? "[...r, b]" : "[a, b]";
+      if (nested_)
+        helpers_ = "op h(v: " + type() + "[a]) -> w: " + type() + "[a] {\n  w[i] = (v[i - " +
+                   std::to_string(r_.below(2)) + "] or " + literal() + ") " + r_.pick({"-", "+", "*"}) + " v[i]\n}\n";
+      helpers_ += "op g(v: " + type() + dims + ") -> w: " + type() + dims + " {\n  top[" + rows +
+                  "] = " + r_.pick({"max", "min", "sum"}) + "[j] v[" + rows + ", j]\n" +
+                  (nested_ ? "  u = h(top)\n" : "") + "  w[" + rows + ", j] = v[" + rows + ", j] " +
+                  r_.pick({"-", "+", "*"}) + " " +
+                  (packed_ ? "top[...r]"
+                           : std::string(nested_ ? "(u" : "(top") + "[i - " + std::to_string(r_.below(2)) + "] or " +
+                                 literal() + ")") +
+                  "\n}\n";
+    }
+    if (packed_) has("pack");
+    if (nested_) has("nested call");
     const Tensor from = r_.pick(known);
     line(name + " = g(" + from.name + ")");
     define(name, from.dims);
+    if (out_.schedule_items.empty() && r_.chance(50)) {
+      out_.schedule_items = "schedule g.t on cpu {\n" +
+                            std::string(!packed_ && r_.chance(50) ? "  split w.i by 3 into io, ii\n" : "") +
+                            (r_.chance(50) ? "  vectorize w.j by 8\n" : "  unroll w.j by 2\n") + "}\n";
+      out_.schedule = "apply g.t to " + name + "\n" + out_.schedule;
+    }
     return true;
   }
 
@@ -415,35 +461,43 @@ class Generator {
     return true;
   }
 
-  // A reducer of the text, with fields of one or several cells.
+  // A reducer of the text: with fields of one or several cells, or with a form for whole ranges.
   bool state(const std::string& name) {
-    const bool whole = type_ == ir::ScalarType::i32;
-    if (type_ != ir::ScalarType::f32 && !whole) return false;
+    static constexpr const char* texts[] = {
+        "reducer moments(n: f32, mean: f32, m2: f32) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
+        "  combine(a, b) {\n    n = a.n + b.n\n    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / n\n"
+        "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n",
+        "reducer mixed(top: f32, o: f32[4]) commutes {\n  identity { top = -inf; o[e] = 0 }\n"
+        "  combine(a, b) { top = max(a.top, b.top); o[e] = a.o[e] + b.o[e] }\n}\n",
+        "reducer online(m: f32, l: f32) commutes {\n  identity { m = -inf; l = 0 }\n  combine(a, b) {\n"
+        "    m = max(a.m, b.m)\n    wa = if a.m == -inf then 0 else exp(a.m - m)\n"
+        "    wb = if b.m == -inf then 0 else exp(b.m - m)\n    l = a.l*wa + b.l*wb\n  }\n  of[j] x {\n"
+        "    m = max[j] x[j].m\n    w[j] = if x[j].m == -inf then 0 else exp(x[j].m - m)\n"
+        "    l = sum[j] w[j]*x[j].l\n  }\n}\n"};
+    static constexpr const char* constructs[] = {"state", "state_of_cells", "whole_range"};
     const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
                                    vars = indices(dims);
     where_["pi"] = "k";
-    const bool cells = r_.chance(40);
-    const std::string row = cells ? "mixed" : "moments";
-    if (reducers_.find("reducer " + row) == std::string::npos)
-      reducers_ +=
-          cells ? "reducer mixed(top: f32, o: f32[4]) commutes {\n  identity { top = -inf; o[e] = 0 }\n"
-                  "  combine(a, b) { top = max(a.top, b.top); o[e] = a.o[e] + b.o[e] }\n}\n"
-                : "reducer moments(n: f32, mean: f32, m2: f32) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
-                  "  combine(a, b) {\n    n = a.n + b.n\n    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / "
-                  "n\n"
-                  "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n";
-    has(cells ? "state_of_cells" : "state");
-    const std::string from = whole ? "f32(" : "", back = whole ? "i32(" : "", end = whole ? ")" : "";
-    const std::string first = from + expr(1) + end, second = from + expr(1) + end;
-    if (cells) {
-      line(left(name + "t", vars, dims) + " = mixed[pi in 0 .. k] (top = " + first + ", o[e] = " + second + ")");
-      line(left(name, vars, dims) + " = " + back + name + "t" + listed(vars) + ".top + " + name + "t" + listed(vars) +
-           ".o[" + std::to_string(r_.below(4)) + "]" + end);
+    const int row = r_.pick({0, 0, 1, 1, 2, 2, 2});
+    if (reducers_.find(texts[row]) == std::string::npos) reducers_ += texts[row];
+    has(constructs[row]);
+    const bool plain = type_ == ir::ScalarType::f32;
+    const std::string from = plain ? "" : "f32(", back = plain ? "" : type() + "(", end = plain ? "" : ")";
+    const std::string first = from + expr(1) + end, second = from + expr(1) + end, t = name + "t",
+                      at = t + listed(vars);
+    const std::string head = left(t, vars, dims) + " = ";
+    std::string result = at;
+    if (row == 0) {
+      line(head + "moments[pi in 0 .. k] (n = 1, mean = " + first + ", m2 = 0)");
+      result += ".m2 + " + at + ".mean";
+    } else if (row == 1) {
+      line(head + "mixed[pi in 0 .. k] (top = " + first + ", o[e in 0 .. 4] = " + second + ")");
+      result += ".top + " + at + ".o[" + std::to_string(r_.below(4)) + "]";
     } else {
-      line(left(name + "t", vars, dims) + " = moments[pi in 0 .. k] (n = 1, mean = " + first + ", m2 = 0)");
-      line(left(name, vars, dims) + " = " + back + name + "t" + listed(vars) + ".m2 + " + name + "t" + listed(vars) +
-           ".mean" + end);
+      line(head + "online[pi in 0 .. k] (m = " + first + ", l = 1)");
+      result += ".l";
     }
+    line(left(name, vars, dims) + " = " + back + result + end);
     define(name, dims);
     return true;
   }
@@ -491,7 +545,7 @@ class Generator {
       const std::vector<std::string> vars = indices(last.dims);
       const bool composite = last.dims.size() > 1 && r_.chance(15);
       if (composite) has("composite");
-      outputs_.push_back("y: " + type() + listed(last.dims, composite));
+      outputs_.push_back("y: " + type() + (last.dims.empty() ? "[]" : listed(last.dims, composite)));
       std::string value = read(last);
       line("y" + listed(vars, composite) + " = " + (value.empty() ? last.name + listed(vars) : value));
     }
@@ -499,7 +553,7 @@ class Generator {
       const Tensor& t = r_.pick(tensors_);
       const std::vector<std::string> vars = indices(t.dims);
       has("results");
-      outputs_.push_back("z: " + type() + listed(t.dims));
+      outputs_.push_back("z: " + type() + (t.dims.empty() ? "[]" : listed(t.dims)));
       line("z" + listed(vars) + " = " + (t.composite ? t.name + listed(vars, true) : expr(1)));
     }
     if (r_.chance(12)) {
@@ -518,13 +572,24 @@ class Generator {
       params_.push_back("inout w: " + type() + "[m, n]");
       line("w[ai, bi] <- w[ai, bi] + " + value);
     }
+    if (r_.chance(12)) {
+      // A row is written from a place on that data gives.
+      at_least_one("n");
+      has("update at data");
+      data("pos", "m", {Fill::Kind::index, "n"});
+      where_ = {{"ai", "m"}, {"bi", "k"}};
+      const std::string value = expr(1);
+      params_.push_back("inout c: " + type() + "[m, n + k]");
+      line("c[ai, pos[ai] + bi] <- x0[ai, pos[ai], bi] + " + value);
+    }
   }
 
   Random& r_;
   RandomOp out_;
   ir::ScalarType type_ = ir::ScalarType::f32;
   std::vector<std::string> params_, outputs_;
-  std::string helper_;  // the op that `f` calls
+  std::string helpers_;  // the ops that `f` calls
+  bool packed_ = false, nested_ = false;
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;
   std::vector<Tensor> tensors_;

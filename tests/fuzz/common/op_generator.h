@@ -26,7 +26,9 @@ struct RandomOp {
   std::map<std::string, int64_t> dims;  ///< an extent for each symbol
   std::map<std::string, Fill> fills;    ///< of the inputs that need one, by name
   std::set<std::string> constructs;     ///< what is in it: "reduction", "gather", ..
-  std::string schedule;                 ///< of a product: lines that lead to an instruction, random steps among them
+  std::string schedule;                 ///< lines of a schedule of `f`, random steps among them
+  std::string schedule_items;           ///< derived steps and schedules of called ops that those lines name
+  bool long_schedule = false;           ///< of a product: the lines lead to an instruction
 };
 
 RandomOp random_op(Random& random);

@@ -63,7 +63,7 @@ class Generator {
     if (loops_.empty()) return step("inline", "s0");
     if (r_.chance(45))
       if (std::optional<StepCall> c = ready_step(p_, r_)) return *std::move(c);
-    switch (r_.below(27)) {
+    switch (r_.below(29)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -89,6 +89,8 @@ class Generator {
       case 20: return layout();
       case 21: return bind();
       case 22: return replace();
+      case 25:
+      case 26: return specialize();
       default: return fix();
     }
   }
@@ -191,6 +193,7 @@ class Generator {
     StepCall c = step("rfactor", of_reductions.empty() ? loop() : r_.pick(of_reductions));
     if (r_.chance(60)) c.with["by"].push_back(number(factor()));
     if (r_.chance(40)) c.with["as"].push_back(path(fresh("p")));
+    if (r_.chance(25)) c.with["with"] = {path("of")};
     return c;
   }
   StepCall cache() {

@@ -13,6 +13,7 @@
 #include "ir/op.h"
 #include "ir/print.h"
 #include "ir/verify.h"
+#include "schedule/resolve.h"
 #include "tests/fuzz/common/step_generator.h"
 
 namespace heddle::fuzz {
@@ -62,11 +63,17 @@ Verdict Trial::make() {
   canonical_.allow.contract = r_.chance(15);
   given_.clear();
   if (!op_.schedule.empty()) {
-    canonical_.allow.reassociate = canonical_.allow.flush_denormals = r_.chance(90);
-    const std::string text = "schedule f.s on cpu {\n" + op_.schedule + "}";
+    if (op_.long_schedule) canonical_.allow.reassociate = canonical_.allow.flush_denormals = r_.chance(90);
+    const std::string text = op_.schedule_items + "schedule f.s on cpu {\n" + op_.schedule + "}";
     Result<frontend::Module> lines = frontend::read_module(Source::make("lines.hd", text), &*module);
     if (!lines) return {"generator", "the schedule does not parse:\n" + render(lines.errors())};
-    for (const ir::ScheduleLine& l : lines->schedule("f", "s")->lines) given_.push_back(l.step);
+    std::vector<ir::DerivedStep> derived;
+    for (const auto& s : lines->steps) derived.push_back(*s);
+    Result<schedule::Resolved> flat = schedule::resolve(*lines->schedule("f", "s"), {}, api::session().host, derived,
+                                                        {&canonical_, &lines->schedules});
+    if (!flat) return {"generator", "the schedule cannot be resolved:\n" + render(flat.errors())};
+    for (schedule::FlatStep& s : flat->steps)
+      given_.emplace_back(std::move(s.call), s.placed ? "apply" : s.expanded_from.empty() ? "" : "derived step");
   }
   module_ = *std::move(module);
   if (!make_arrays()) return {"rejected", "sizes that do not fit"};
@@ -87,9 +94,10 @@ Verdict Trial::make() {
   return {};
 }
 
-Result<schedule::State> Trial::random_step(const ir::Program& program, ir::StepCall& call) {
+Result<schedule::State> Trial::random_step(const ir::Program& program, ir::StepCall& call, std::string* origin) {
   const bool given = !given_.empty() && !r_.chance(8);
-  call = given ? given_.front() : fuzz::random_step(program, op_.dims, r_);
+  call = given ? given_.front().first : fuzz::random_step(program, op_.dims, r_);
+  if (origin) *origin = given ? given_.front().second : "";
   if (given) given_.erase(given_.begin());
   return step(program, call);
 }

@@ -30,9 +30,11 @@ class Trial {
 
   const RandomOp& op() const { return op_; }
   const ir::Program& canonical() const { return canonical_; }
+  /// Steps of the op's schedule that are still to come.
+  int given() const { return static_cast<int>(given_.size()); }
 
-  /// A random step of the program, or the refusal; `call` is what was tried.
-  Result<schedule::State> random_step(const ir::Program& program, ir::StepCall& call);
+  /// A random step of the program, or the refusal; `call` is what was tried, `origin` the row that it counts for besides its own.
+  Result<schedule::State> random_step(const ir::Program& program, ir::StepCall& call, std::string* origin = nullptr);
   Result<schedule::State> step(const ir::Program& program, const ir::StepCall& call) const;
 
   /// The invariants, and the printed text read back.
@@ -58,7 +60,8 @@ class Trial {
   Random& r_;
   RandomOp op_;
   frontend::Module module_;
-  std::vector<ir::StepCall> given_;  ///< of the op's schedule, those that are left
+  std::vector<std::pair<ir::StepCall, std::string>>
+      given_;  ///< of the op's schedule, those that are left, with their origin
   ir::Program canonical_;
   std::map<uint32_t, int64_t> dims_;  ///< extents of the run, by symbol
   std::vector<FencedArray> arrays_;

@@ -55,10 +55,23 @@ void tell_of_crashes() {
   for (int s : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigaction(s, &how, nullptr);
 }
 
-// The step, and of a split what becomes of its tail: `split`, `split peel`.
-std::string kind_of(const ir::StepCall& call) {
+// The step, and what is different about it: of a split what becomes of its tail, of a cache which way cells go.
+std::string kind_of(const ir::Program& before, const schedule::State& after, const ir::StepCall& call) {
   auto tail = call.with.find("with");
-  return call.name == "split" && tail != call.with.end() ? call.name + " " + tail->second[0].text : call.name;
+  if ((call.name == "split" || call.name == "rfactor") && tail != call.with.end())
+    return call.name + " " + (call.name == "split" ? "" : "with ") + tail->second[0].text;
+  if (call.name == "cache") {
+    for (const std::string& line : after.certificate.relied_on)
+      if (line.find("is written back once") != std::string::npos) return "cache back";
+    for (size_t i = before.stages.size(); i < after.program.stages.size(); ++i)
+      if (!after.program.stages[i].reducer.empty()) return "cache accumulating";
+  }
+  if (call.name == "layout")
+    for (const ir::Parameter& q : before.parameters)
+      if (q.buffer.known() && !call.operands.empty() && !call.operands[0].args.empty() &&
+          before.buffer(q.buffer).name == call.operands[0].args[0].text)
+        return "layout of an input";
+  return call.name;
 }
 
 // One op under one random schedule.
@@ -80,17 +93,20 @@ class Pair {
     ir::Program program = trial_.canonical();
     bool exact = !program.allow.contract;
     if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
-    const bool given = !trial_.op().schedule.empty();
-    for (int left = 1 + (given ? 25 : r_.below(12)); left > 0; --left) {
+    for (int left = 1 + trial_.given() + (trial_.op().long_schedule ? 5 : r_.below(12)); left > 0; --left) {
       ir::StepCall call;
-      Result<schedule::State> state = trial_.random_step(program, call);
+      std::string origin;
+      Result<schedule::State> state = trial_.random_step(program, call, &origin);
       auto& row = counts_.by_step[call.name];
       if (!state) {
         ++counts_.refused, ++row.second;
         continue;
       }
       ++counts_.applied, ++row.first;
-      for (const std::string& construct : trial_.op().constructs) ++counts_.with[kind_of(call)][construct];
+      for (const std::string& construct : trial_.op().constructs) {
+        ++counts_.with[kind_of(program, *state, call)][construct];
+        if (!origin.empty()) ++counts_.with[origin][construct];
+      }
       steps_.push_back(call);
       program = std::move(state->program);
       exact = exact && !(program.allow.reassociate && may_reassociate.count(call.name));

@@ -744,6 +744,21 @@ TEST(Interpret, FunctionsOfWhatMayBeInfinite) {
   }
 }
 
+TEST(Interpret, TypesWithoutInfinityHaveNaN) {
+  const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    const ScalarType f8 = ScalarType::f8e4m3fn;
+    return convert(f32, binary(BinaryOp::div, convert(f8, b.read(x, {i})), real_constant(f8, 0)));
+  };
+  Array<float> x({1}, {0.5f}), y({1});
+  for (InterpretMode mode : {InterpretMode::typed, InterpretMode::bounded}) {
+    InterpretOptions options;
+    options.mode = mode;
+    auto result = interpret(one_loop(LoopKind::serial, same_place, value), arguments(x, y), options);
+    ASSERT_TRUE(result.ok()) << message_of(result);
+    EXPECT_TRUE(std::isnan(mode == InterpretMode::typed ? y.data[0] : result->bounded[0].value[0]));
+  }
+}
+
 TEST(Interpret, SumBoundHoldsForAnyOrder) {
   Array<float> x = random_array({1, 1000}, 10), y({1});
   InterpretOptions options;
