@@ -157,6 +157,17 @@ class Checker {
         if (k_.tiles[view.first->tile].space == Space::sbuf) starts_well(k_.tiles[view.first->tile], view.second[0]);
       return;
     }
+    if (i.name == "dma_transpose") {
+      auto &s = views["src"].second, &d = views["dst"].second;
+      std::vector<int64_t> from;
+      for (size_t n = 0; n < s.size(); ++n)
+        if (!views["src"].first->axes[n].point) from.push_back(s[n].count);
+      if (from.size() != 2 || from[0] != d[1].count || from[1] != d[0].count || from[1] > 128 ||
+          space("dst") != Space::sbuf || tile("src").type != tile("dst").type)
+        bug("a transpose by DMA of what does not fit");
+      starts_well(tile("dst"), d[0]);
+      return;
+    }
     for (auto& [name, view] : views) {
       const Tile& t = k_.tiles[view.first->tile];
       if (t.space != Space::sbuf && t.space != Space::psum) return bug("an engine reads `" + t.name + "` in HBM");
@@ -188,7 +199,8 @@ class Checker {
     }
     auto& d = views["dst"].second;
     for (auto& [name, view] : views) {
-      bool column = name.starts_with("operand") || name == "bias" || (i.name == "tensor_reduce" && name == "dst");
+      bool column = (name.starts_with("operand") && !(i.name == "scalar_tensor_tensor" && name == "operand1")) ||
+                    name == "bias" || name == "reduce_res" || (i.name == "tensor_reduce" && name == "dst");
       if (view.second[0].count != d[0].count)
         bug("`" + i.name + "` of " + std::to_string(view.second[0].count) + " and " + std::to_string(d[0].count) +
             " partitions");

@@ -3,7 +3,8 @@
 //   statements.cpp  loops, leaves                  reduce.cpp    reductions on the vector engines
 //   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
 //   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
-//   states.cpp      reducers of the text
+//   states.cpp      reducers of the text            scan.cpp      recurrences along a row
+//   calls.cpp       instructions of `replace`
 //   placement.cpp   buffers as tiles and lists of tiles
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
@@ -114,7 +115,6 @@ class Lowering {
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
   void define_whole(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
-  void call(const ir::StmtRef& s, const ir::Call& c);
   void parameters();
   /// Cuts the axes by the leaf's guards. Conditions on outer loops alone go to `outer`, those on both axes to `mask`.
   void cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
@@ -156,6 +156,15 @@ class Lowering {
   std::vector<Value> tree(const ir::Reducer& r, std::vector<Value> elements, const Axes& axes);
   void combine_state(const ir::Leaf& l, const Axes& axes, const std::vector<Expr>& mask);
 
+  // calls.cpp
+  void call(const ir::StmtRef& s, const ir::Call& c);
+  View window_view(const ir::Window& w);
+  void summed_exp(const std::vector<View>& views);
+
+  // scan.cpp
+  bool scanned(const ir::For& f);
+  void running_sums(Value sums, const Destination& to, const Axes& axes);
+
   // contract.cpp
   void contract(const ir::Leaf& l, const Expr& value, const Axes& axes, const BoundLoop& k, const View& psum,
                 const std::vector<Expr>& mask, const Region& region);
@@ -173,6 +182,7 @@ class Lowering {
   Value load_inside(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Destination* to);
   Value load_tried(const ir::Load& l, const Axes& axes, const Destination* to);
   Value load_picked(const ir::Load& l, size_t dim, const Axes& axes);
+  Value rows_picked(const ir::Load& l, size_t dim, const Axes& axes);
   Value transposed(const View& from, ir::ScalarType type, const Expr& rows, const Expr& columns, bool over_partition,
                    bool over_free, const View* target = nullptr);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& v);

@@ -35,8 +35,15 @@ void Lowering::find_partition_dims() {
       }
       if (const Call* c = std::get_if<Call>(&s->form))
         for (const Window& w : c->windows)
-          if (p_.buffer(w.buffer).memory != Memory::dram && !w.ranges.empty() && partition_dim_[w.buffer.value] < 0)
-            partition_dim_[w.buffer.value] = 0;
+          if (const std::vector<size_t> dims = operand_dims(w);
+              p_.buffer(w.buffer).memory != Memory::dram && !dims.empty() &&
+              partition_dim_[w.buffer.value] <
+                  0) {  // the first dim of the operand, or the first coordinate of its layout
+            const std::optional<Layout>& layout = p_.buffer(w.buffer).layout;
+            std::optional<Digit> turned =
+                layout && !layout->to.empty() ? digit_of(layout->to[0], layout->from) : std::nullopt;
+            partition_dim_[w.buffer.value] = turned ? static_cast<int>(turned->index) : static_cast<int>(dims[0]);
+          }
       visit(children(s));
       if (partition) around.pop_back();
     }
@@ -99,8 +106,15 @@ void Lowering::find_walked_dims() {
         }
       }
       if (const Call* c = std::get_if<Call>(&s->form))
-        for (const Window& w : c->windows)
-          for (Walk& dim : walked_[w.buffer.value]) dim.any = true, dim.regular = false;
+        for (const Window& w : c->windows)  // along its last dim, from a place that the loops of the text say
+          for (size_t d : operand_dims(w)) {
+            Walk& dim = walked_[w.buffer.value][d];
+            std::optional<int64_t> most = constant_of(simple(w.ranges[d].hi - w.ranges[d].lo));
+            if (!most && w.ranges[d].max_extent) most = w.ranges[d].max_extent;
+            dim.any = true;
+            dim.regular &= most && *most > 0;
+            if (dim.regular) dim.stretches.emplace_back(w.ranges[d].lo - p_.buffer(w.buffer).box[d].lo, *most);
+          }
       visit(children(s));
       if (bound) around.pop_back();
     }

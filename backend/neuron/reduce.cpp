@@ -58,6 +58,8 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   const bool kept = at != alloc_depth_.end() && at->second != serial_.size();  // placed outside by `store_at`
   if (!found.calls.empty() && kept) out_->push_back({Make{placed_[buffer.value].tile}, place_});
   if (!found.calls.empty() && found.sites.empty()) {
+    if (Operation begin{}; b.memory != Memory::psum && operation_of(p_, r.reducer, begin))
+      fill_window(r.windows[0], begin.identity);
     regions_.push_back(region);
     body(r.body);
     regions_.pop_back();

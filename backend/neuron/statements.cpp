@@ -180,6 +180,8 @@ void Lowering::loop(const StmtRef&, const For& f) {
       return;
     }
     if (copied_whole(f)) return;
+  } else if (scanned(f)) {
+    return;
   } else if (f.kind == LoopKind::bound && !is_engine(f.axis)) {
     fail(codes::mixed_axes,
          "`" + loop_name(f.loop) + "` is bound to `" + f.axis + "`, which is no axis of a NeuronCore",
@@ -494,6 +496,10 @@ void Lowering::guarded(const std::vector<Expr>& conditions, const std::function<
   if (conditions.empty()) return inside();
   const Expr& first = conditions.front();
   std::vector<Expr> rest(conditions.begin() + 1, conditions.end());
+  if (const Constant* known = first.as<Constant>()) {
+    if (known->integer) guarded(rest, inside);
+    return;
+  }
   const Binary* c = first.as<Binary>();
   if (!c || c->left.type() != ScalarType::index || c->op < BinaryOp::eq || c->op > BinaryOp::ge ||
       c->op == BinaryOp::eq || c->op == BinaryOp::ne) {
@@ -704,25 +710,6 @@ void Lowering::define_whole(BufferId buffer, const std::vector<Expr>& subs, cons
   result.over_partition = axes.partition.has_value();
   result.over_free = axes.free.has_value();
   store(buffer, subs, axes, result);
-}
-
-void Lowering::call(const StmtRef&, const Call& c) {
-  if (c.instr != "nc_matmul" || c.windows.size() != 3) {
-    fail(codes::no_form, "the instruction `" + c.instr + "` has no NKI text yet");
-    return;
-  }
-  std::vector<View> views;
-  for (const Window& w : c.windows) {
-    std::vector<Expr> at;
-    for (const Range& r : w.ranges) at.push_back(r.lo);
-    Reach here = reach(w.buffer, at);
-    std::vector<Slice> axes;
-    for (size_t i = 0; i < here.index.size(); ++i)
-      axes.push_back({simple(here.index[i]),
-                      counted(i < w.ranges.size() ? extent(w.ranges[i].lo, w.ranges[i].hi) : index_constant(1))});
-    views.push_back({placed_[w.buffer.value].tile, axes, here.which});
-  }
-  emit("nc_matmul", {{"dst", views[0]}, {"stationary", views[1]}, {"moving", views[2]}});
 }
 
 }  // namespace heddle::neuron

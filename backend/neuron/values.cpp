@@ -588,11 +588,7 @@ Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes) {
     return number(0);
   }
   for (size_t d = 0; d < l.subs.size(); ++d)
-    if (d != dim && axes.free && mentions(l.subs[d], axes.free->loop)) {
-      fail(codes::no_form,
-           "`" + ir::print(k_.program, l.subs[dim]) + "` picks whole rows by data, which has no NKI text yet");
-      return number(0);
-    }
+    if (d != dim && axes.free && mentions(l.subs[d], axes.free->loop)) return rows_picked(l, dim, axes);
   const Convert* as_index = l.subs[dim].as<Convert>();
   picking_ = true;
   Axes column = axes;
@@ -609,6 +605,58 @@ Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes) {
   Value hit = compare(BinaryOp::eq, at, which, row, true);
   Value picked = arith("multiply", all, hit, row, nullptr);
   return reduced_over_free(picked, "add", row);
+}
+
+// Rows picked by data, one for each partition: a product of the table with a matrix of ones where position and index agree, 128 rows of the table at
+// a time.
+Value Lowering::rows_picked(const Load& l, size_t dim, const Axes& axes) {
+  const Buffer& b = p_.buffer(l.buffer);
+  if (!axes.partition || mentions_load(l.subs[dim]) == false || !is_float(b.type)) {
+    fail(codes::no_form,
+         "`" + ir::print(k_.program, l.subs[dim]) + "` picks rows that are no floats, which has no NKI text yet");
+    return number(0);
+  }
+  if (bound_of(simple(axes.frees())) > core_.psum_bank_bytes / 4) {
+    fail(codes::over_bank,
+         "rows that data picks are made in PSUM, " + std::to_string(core_.psum_bank_bytes / 4) + " numbers at once",
+         "split the loop along them by 512 or less");
+    return number(0);
+  }
+  // The indices along a row, on all partitions of the table's block.
+  const Convert* as_index = l.subs[dim].as<Convert>();
+  Axes along{std::nullopt, axes.partition};
+  picking_ = true;
+  Value which = eval(as_index ? as_index->value : l.subs[dim], along);
+  picking_ = false;
+  SymbolId block = new_symbol("block"), row = new_symbol("row");
+  Expr rows = simple(extent(b.box[dim].lo, b.box[dim].hi)), np = counted(axes.partitions()), nf = counted(axes.frees());
+  Axes everywhere{
+      BoundLoop{row, index_constant(0), index_constant(std::min<int64_t>(core_.partitions, bound_of(rows)))},
+      axes.partition};
+  which = spread(which, everywhere, true, true);
+  if (which.type != ScalarType::f32) which = converted(which, ScalarType::f32, everywhere);
+  which.temporary = false;
+  View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
+  push_loop(block, index_constant(0), simple(ceildiv(rows, index_constant(core_.partitions))), [&] {
+    Expr begin = var(block) * core_.partitions;
+    Expr count = counted(min(index_constant(core_.partitions), rows - begin));
+    Axes table{BoundLoop{row, index_constant(0), count}, axes.free}, hits{table.partition, axes.partition};
+    facts_.add_range(row, index_constant(0), count);
+    std::vector<Expr> subs = l.subs;
+    subs[dim] = b.box[dim].lo + begin + var(row);
+    Value values = in_sbuf(load_inside(l.buffer, subs, table, nullptr), table);
+    Value mine = which;
+    mine.view.axes[0].count = count;
+    Value hit = compare(BinaryOp::eq, mine, eval_index(begin + var(row), hits), hits, true);
+    hit = spread(hit, hits, true, true);
+    if (values.type != hit.type) hit = converted(hit, values.type, hits);
+    emit("nc_matmul",
+         {{"dst", psum}, {"stationary", in_sbuf(hit, hits).view}, {"moving", spread(values, table, true, true).view}});
+  });
+  Value out;
+  out.view = psum;
+  out.over_partition = out.over_free = true;
+  return out;
 }
 
 Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _heddle, display
 from .errors import Error, make
-from .neuron_kernel import NeuronKernel, is_neuron, tell_why_host
+from .neuron_kernel import NeuronKernel, device_missing, is_neuron, tell_why_host
 
 
 class Spec:
@@ -204,14 +204,32 @@ class Op:
         request = (described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0)
         if is_neuron(target):
             return self._build_neuron(request, profile, instructions)
+        if request[5] == "auto":
+            kernel = self._on_device(request, profile, instructions)
+            if kernel:
+                return kernel
         return self._build(*request, limit=time_limit_s)
+
+    def _on_device(self, request, profile, instructions):
+        """For target "auto" a kernel for the NeuronCore that is here, or None after the log has said why the host runs it."""
+        if device_missing():
+            return None  # said by _build, once
+        try:
+            kernel = self._build_neuron((*request[:5], "neuron", request[6]), profile, instructions)
+        except Error as e:
+            tell_why_host(self.name, e.message)
+            return None
+        if not kernel.schedule:
+            tell_why_host(self.name, "it has no schedule for a NeuronCore")
+            return None
+        return kernel
 
     def _build_neuron(self, request, profile, instructions):
         made = _heddle.neuron_text(self._handle, _heddle.request(*request), profile, instructions)
         return NeuronKernel(self, made, profile, (_rebuild_neuron, (self._module._texts, self.name, request, profile, instructions)))
 
     def _build(self, *request, limit=None):
-        if request[5] == "auto":
+        if request[5] == "auto" and device_missing():
             tell_why_host()
         kernel = self._handle.compile(_heddle.request(*request, time_limit_s=_seconds(limit)))
         _heddle.set_recipe(kernel, _rebuild_kernel, (self._module._texts, self.name, request))

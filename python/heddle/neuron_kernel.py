@@ -8,7 +8,7 @@ import numpy as np
 from . import _heddle, device, neuron
 
 _log = logging.getLogger("heddle")
-_told = False
+_told, _lacks = set(), None
 _OUTPUT = re.compile(r"^    \w+ = nl\.ndarray\(\(([^)]*)\), dtype=nl\.(\w+), buffer=nl\.shared_hbm\)", re.M)
 
 
@@ -16,14 +16,23 @@ def is_neuron(target):
     return isinstance(target, str) and (target.startswith("neuron") or target.startswith("trn"))
 
 
-def tell_why_host():
-    """`auto` takes a NeuronCore where one is: said once for the process, why it does not."""
-    global _told
-    if _told:
+def device_missing():
+    """What a NeuronCore needs and this machine lacks; looked for once."""
+    global _lacks
+    if _lacks is None:
+        _lacks = device.missing()
+    return _lacks
+
+
+def tell_why_host(op=None, why=None):
+    """`auto` takes a NeuronCore where one is: said, once for the process and once for each op that it cannot run, why it does not."""
+    if op in _told:
         return
-    _told = True
-    lacks = device.missing()
-    _log.info("target auto runs on the host: %s", "for a NeuronCore missing is " + "; ".join(lacks) if lacks else "name neuron/trn2 to run on the NeuronCore")
+    _told.add(op)
+    if op:
+        _log.info("target auto runs `%s` on the host: %s", op, why)
+    else:
+        _log.info("target auto runs on the host: for a NeuronCore missing is %s", "; ".join(device_missing()))
 
 
 def _dtype(name):

@@ -3,6 +3,7 @@
 
 #include "api/machine.h"
 #include "backend/host/instr_rows.h"
+#include "backend/neuron/instr_rows.h"
 #include "ir/print.h"
 
 namespace heddle::api {
@@ -44,6 +45,23 @@ TEST(Machine, every_instruction_of_a_cpu_is_spelled) {
       EXPECT_TRUE(spelled) << item->name.text;
     }
   }
+}
+
+TEST(Machine, every_instruction_of_a_neuron_core_is_spelled) {
+  size_t count = 0;
+  for (const MachineText& text : machine_texts()) {
+    if (std::string(text.name) != "machine/neuron.hd") continue;
+    Result<frontend::Module> module = frontend::read_module(Source::make(text.name, text.text));
+    ASSERT_TRUE(module.ok());
+    for (const auto& item : module->instrs) {
+      ir::Program program;
+      Result<ir::Instr> instr = frontend::add_instr(*module, item->name.text, program);
+      ASSERT_TRUE(instr.ok()) << item->name.text;
+      EXPECT_NE(neuron::spelled(program, *instr), nullptr) << ir::print_instr(*instr, program);
+      ++count;
+    }
+  }
+  EXPECT_EQ(count, neuron::instr_rows().size());
 }
 
 // A name alone is not enough: machine code stands only for the meaning that it has.

@@ -1,0 +1,180 @@
+// Calls of instructions: windows as views, the operands of one NKI call.
+#include "backend/neuron/instr_rows.h"
+#include "backend/neuron/lowering.h"
+#include "ir/bound.h"
+
+namespace heddle::neuron {
+
+using namespace ir;
+
+namespace {
+
+const InstrRow rows[] = {
+    {"nc_matmul_bf16",
+     "instr nc_matmul_bf16(inout dst: f32[m <= 128, n <= 512] in psum, stationary: bf16[k <= 128, m] in sbuf, moving: "
+     "bf16[k, n] in "
+     "sbuf) numerics reassociates {\n  dst[i, j] sum= f32(stationary[p, i]) * f32(moving[p, j])\n}\n",
+     "nc_matmul",
+     {"dst", "stationary", "moving"},
+     {},
+     InstrRow::Kind::plain,
+     true},
+    {"nc_matmul_f16",
+     "instr nc_matmul_f16(inout dst: f32[m <= 128, n <= 512] in psum, stationary: f16[k <= 128, m] in sbuf, moving: "
+     "f16[k, n] in "
+     "sbuf) numerics reassociates {\n  dst[i, j] sum= f32(stationary[p, i]) * f32(moving[p, j])\n}\n",
+     "nc_matmul",
+     {"dst", "stationary", "moving"},
+     {},
+     InstrRow::Kind::plain,
+     true},
+    {"nc_matmul_f32",
+     "instr nc_matmul_f32(inout dst: f32[m <= 128, n <= 512] in psum, stationary: f32[k <= 128, m] in sbuf, moving: "
+     "f32[k, n] in "
+     "sbuf) numerics reassociates {\n  dst[i, j] sum= stationary[p, i] * moving[p, j]\n}\n",
+     "nc_matmul",
+     {"dst", "stationary", "moving"},
+     {},
+     InstrRow::Kind::plain,
+     true},
+    {"nc_transpose_bf16",
+     "instr nc_transpose_bf16(inout dst: bf16[n <= 128, m <= 128] in psum, data: bf16[m, n] in sbuf) numerics exact "
+     "{\n  dst[j, i] = "
+     "data[i, j]\n}\n",
+     "nc_transpose",
+     {"dst", "data"},
+     {},
+     InstrRow::Kind::plain,
+     true},
+    {"nc_transpose_f32",
+     "instr nc_transpose_f32(inout dst: f32[n <= 128, m <= 128] in psum, data: f32[m, n] in sbuf) numerics exact {\n  "
+     "dst[j, i] = "
+     "data[i, j]\n}\n",
+     "nc_transpose",
+     {"dst", "data"},
+     {},
+     InstrRow::Kind::plain,
+     true},
+    {"dma_transpose_bf16",
+     "instr dma_transpose_bf16(inout dst: bf16[m <= 128, n <= 128] in sbuf layout(m, n) -> (n, m), src: bf16[m, n] in "
+     "dram) numerics exact "
+     "{\n  dst[i, j] = src[i, j]\n}\n",
+     "dma_transpose",
+     {"dst", "src"}},
+    {"dma_transpose_f16",
+     "instr dma_transpose_f16(inout dst: f16[m <= 128, n <= 128] in sbuf layout(m, n) -> (n, m), src: f16[m, n] in "
+     "dram) numerics exact {\n  dst[i, "
+     "j] = src[i, j]\n}\n",
+     "dma_transpose",
+     {"dst", "src"}},
+    {"scalar_tensor_tensor_f32",
+     "instr scalar_tensor_tensor_f32(inout dst: f32[m <= 128, n] in sbuf, data: f32[m, n] in sbuf, operand0: f32[m] in "
+     "sbuf, operand1: "
+     "f32[m, n] in sbuf) numerics exact {\n  dst[i, j] = data[i, j] * operand0[i] + operand1[i, j]\n}\n",
+     "scalar_tensor_tensor",
+     {"dst", "data", "operand0", "operand1"},
+     {{"op0", "nl.multiply"}, {"op1", "nl.add"}}},
+    {"activation_exp_sum_f32",
+     "instr activation_exp_sum_f32(inout sum: f32[m <= 128] in sbuf, data: f32[m, n] in sbuf, less: f32[m] in sbuf) "
+     "numerics "
+     "reassociates {\n  sum[i] sum= exp(data[i, j] - less[i])\n}\n",
+     "activation",
+     {"reduce_res", "data", "bias"},
+     {},
+     InstrRow::Kind::summed_exp},
+};
+
+}  // namespace
+
+std::span<const InstrRow> instr_rows() { return rows; }
+
+const InstrRow* spelled(const Program& program, const Instr& instr) {
+  for (const InstrRow& row : rows)
+    if (instr.name == row.name && ir::print_instr(instr, program) == row.meaning) return &row;
+  return nullptr;
+}
+
+// The slices of a window: a single index drops its axis of an array in HBM.
+View Lowering::window_view(const Window& w) {
+  const Placed& p = placed_[w.buffer.value];
+  std::vector<Expr> at;
+  for (const Range& r : w.ranges) at.push_back(r.lo);
+  Reach here = reach(w.buffer, at);
+  View v{p.tile, {}, here.which};
+  const std::vector<size_t> dims = operand_dims(w);
+  if (!p.on_chip) {
+    if (here.index.size() != w.ranges.size() || p_.buffer(w.buffer).layout)
+      fail(codes::no_form, "an instruction reads `" + p_.buffer(w.buffer).name + "`, whose dims are not its axes");
+    for (size_t d = 0; d < here.index.size() && d < w.ranges.size(); ++d) {
+      const bool point = std::find(dims.begin(), dims.end(), d) == dims.end();
+      v.axes.push_back({simple(here.index[d]),
+                        point ? index_constant(1) : counted(extent(w.ranges[d].lo, w.ranges[d].hi)), 1, point});
+    }
+    return v;
+  }
+  // On chip: the dim over partitions, and one along them.
+  Expr rows = index_constant(1), columns = index_constant(1);
+  for (size_t d : dims) {
+    Expr n = counted(extent(w.ranges[d].lo, w.ranges[d].hi));
+    if (static_cast<int>(d) == p.partition_dim) rows = n;
+    else if (static_cast<int>(d) == p.last || is_constant(columns, 1)) columns = n;
+  }
+  v.axes = {{simple(here.index[0]), rows}, {simple(here.index[1]), columns}};
+  return v;
+}
+
+void Lowering::call(const StmtRef&, const Call& c) {
+  const Instr* instr = p_.instr(c.instr);
+  const InstrRow* row = instr ? spelled(p_, *instr) : nullptr;
+  const bool own = !row && c.instr == "nc_matmul" && c.windows.size() == 3;  // of the text, by its name
+  if (!row && !own) {
+    fail(codes::no_form, "the instruction `" + c.instr + "` has no NKI text");
+    return;
+  }
+  if (row && basic() && !row->basic) {
+    fail(codes::no_form, "`" + c.instr + "` is no instruction of the profile `basic`",
+         "emit the profile `full`, or leave the `replace` out");
+    return;
+  }
+  if (row && row->nki == "dma_transpose" && core_.version < 3) {
+    fail(codes::no_form, "`" + std::string(core_.name) + "` has no DMA that transposes",
+         "it is there from neuron/trn2 on");
+    return;
+  }
+  std::vector<View> views;
+  for (const Window& w : c.windows) views.push_back(window_view(w));
+  if (!failure_.empty()) return;
+  std::vector<Expr> some;
+  for (const View& v : views)
+    for (const Slice& s : v.axes)
+      if (!prove(facts_, less_equal(index_constant(1), s.count))) some.push_back(less(index_constant(0), s.count));
+  guarded(some, [&] {
+    if (own) return emit("nc_matmul", {{"dst", views[0]}, {"stationary", views[1]}, {"moving", views[2]}});
+    if (row->kind == InstrRow::Kind::summed_exp) return summed_exp(views);
+    std::vector<Argument> arguments;
+    for (size_t i = 0; i < views.size(); ++i) arguments.push_back({row->keywords[i], views[i]});
+    for (const auto& [keyword, value] : row->more) arguments.push_back({keyword, std::string(value)});
+    emit(std::string(row->nki), std::move(arguments));
+  });
+}
+
+// The exponentials themselves go to a tile that nobody reads; the engine adds a column to what it makes, so what is taken off is turned first.
+void Lowering::summed_exp(const std::vector<View>& views) {
+  const Expr rows = views[1].axes[0].count, columns = views[1].axes[1].count;
+  auto fresh = [&](const char* hint, const Expr& n) {
+    return whole(temporary(hint, ScalarType::f32, Space::sbuf, bound_of(rows), bound_of(n)), rows, n);
+  };
+  View minus = fresh("minus", index_constant(1)), made = fresh("made", columns),
+       part = fresh("part", index_constant(1));
+  emit("tensor_scalar", {{"dst", minus}, {"data", views[2]}, {"op0", "nl.multiply"}, {"operand0", "-1.0"}});
+  emit("activation", {{"dst", made},
+                      {"op", "nl.exp"},
+                      {"data", views[1]},
+                      {"bias", minus},
+                      {"reduce_op", "nl.add"},
+                      {"reduce_res", part},
+                      {"reduce_cmd", "nisa.reduce_cmd.reset_reduce"}});
+  emit("tensor_tensor", {{"dst", views[0]}, {"data1", views[0]}, {"data2", part}, {"op", "nl.add"}});
+}
+
+}  // namespace heddle::neuron
