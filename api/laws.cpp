@@ -15,7 +15,7 @@ namespace {
 
 constexpr int most_trials = 24;
 constexpr size_t trials_of_all = 960, most_reducers = 100;  // a text of many is answered soon, too
-constexpr int64_t extent = 3;  // of each axis of a field
+constexpr int64_t extent = 3;                               // of each axis of a field
 constexpr int64_t elements = 11;
 
 using Item = frontend::ast::ReducerItem;

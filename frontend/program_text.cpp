@@ -403,10 +403,19 @@ class ProgramReader : public Typing {
       if (!b.field.empty()) append_field_dims(a, b);
       b.memory = memory(a.memory);
       if (a.layout) b.layout = layout(*a.layout);
+      if (b.layout) append_field_dims(*b.layout, b.field_dims);
       if (a.pad) b.pad = value_of_type(*a.pad, b.type, "`" + b.name + "`", {});
       if (a.copies) b.copies = static_cast<int>(small(*a.copies));
     }
     out.push_back(ir::make_stmt(std::move(alloc), a.place));
+  }
+
+  // Dims of the field itself lie as they are.
+  void append_field_dims(ir::Layout& layout, int count) {
+    for (int i = 0; i < count; ++i) {
+      layout.from.push_back(p_.add(ir::Symbol{"f" + std::to_string(i), ir::SymbolKind::local, ir::ScalarType::index}));
+      layout.to.push_back(ir::var(layout.from.back()));
+    }
   }
 
   void append_field_dims(const ast::Alloc& a, ir::Buffer& b) {

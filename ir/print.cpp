@@ -374,15 +374,16 @@ class Printer {
     line(1, text);
   }
 
-  std::string layout(const Layout& l) {
+  // `own`: trailing dims that belong to the field of a state; they lie as they are.
+  std::string layout(const Layout& l, int own = 0) {
     std::string from, to;
-    for (SymbolId s : l.from) from += (from.empty() ? "" : ", ") + name(s);
-    for (const Expr& e : l.to) to += (to.empty() ? "" : ", ") + expr(e);
+    for (size_t i = 0; i + own < l.from.size(); ++i) from += (from.empty() ? "" : ", ") + name(l.from[i]);
+    for (size_t i = 0; i + own < l.to.size(); ++i) to += (to.empty() ? "" : ", ") + expr(l.to[i]);
     return " layout(" + from + ") -> (" + to + ")";
   }
 
   void buffer_tail(const Buffer& b) {
-    if (b.layout) out_ += layout(*b.layout);
+    if (b.layout) out_ += layout(*b.layout, b.field_dims);
     if (b.pad.known()) out_ += " pad " + beside(b.pad, level_unary);
     if (b.copies != 1) out_ += " copies " + std::to_string(b.copies);
   }

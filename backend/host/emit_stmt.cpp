@@ -50,7 +50,9 @@ void Emitter::enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi) {
 void Emitter::stmt(const ir::For& loop, const ir::StmtRef& s) {
   if (loop.kind == LoopKind::vector && arith_.width == 1 && can_vectorize(loop)) return vector_loop(loop, s);
   if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) && horizontal(loop, s)) return;
-  if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) && transposed(loop, [&] { iterated(loop, s); })) return;
+  if ((loop.kind == LoopKind::serial || loop.kind == LoopKind::unrolled) &&
+      transposed(loop, [&] { iterated(loop, s); }))
+    return;
   iterated(loop, s);
 }
 
