@@ -18,6 +18,7 @@ constexpr TargetPass target_passes[] = {
 };
 // From here on a call is one machine instruction.
 constexpr LoweringPass passes[] = {
+    {"skip_identities", skip_identities, "reductions whose terms are all the identity do not run"},
     {"known_guards", known_guards, "guards that the loops around imply are gone"},
     {"unread_ends", unread_ends, "loops end where nobody reads what they would make"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},

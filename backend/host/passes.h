@@ -29,6 +29,11 @@ ir::Program fit_calls(ir::Program program, const ir::Target& target);
 /// A core overlaps iterations by itself.
 ir::Program plain_pipelines(ir::Program program);
 
+/// before: reduce s[r] by min { for c in 0 .. n { at s(..) { s[r] min= if odd[r] && x[r, c] < 0 then c else 2147483647 } } }
+/// after:  reduce s[r] by min { for c in 0 .. n { at s(..) where odd[r] { s[r] min= if x[r, c] < 0 then c else 2147483647 } } }
+/// What would combine with the reducer's identity all along is left out, by a condition that all iterations share.
+ir::Program skip_identities(ir::Program program);
+
 /// before: for i in 0 .. 4 { at acc(i = 4*io + i) { acc[i] sum= .. } }       acc in registers
 /// after:  for i in 0 .. 4 unrolled { .. }
 /// Registers have no addresses: a small loop of constant extent that walks over them is written out.

@@ -29,6 +29,37 @@ std::string after(ir::Program (*pass)(ir::Program), const std::string& body) {
   return text;
 }
 
+TEST(Lower, skip_identities) {
+  const std::string text = R"(
+program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: i32[m] in dram) facts (m >= 0, n >= 0) {
+  stage y(map i in 0 .. m, reduce j in 0 .. n) by min
+  for y.i in 0 .. m {
+    reduce y[i] by min {
+      for y.j in 0 .. n {
+        at y(i = i, j = j) { y[i] min= if odd[i] && x[i, j] < 0.0 then i32(j) else 2147483647 }
+      }
+    }
+  }
+}
+)";
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
+  ASSERT_TRUE(p.ok()) << render(p.errors());
+  EXPECT_NE(ir::print(skip_identities(*p)).find(
+                "at y(i = i, j = j) where odd[i] { y[i] min= if x[i, j] < 0.0 then i32(j) else 2147483647 }"),
+            std::string::npos)
+      << ir::print(skip_identities(*p));
+}
+
+TEST(Lower, skip_identities_keeps_what_is_no_identity) {
+  const std::string body = R"(  for y.i in 0 .. m {
+    for y.j in 0 .. n {
+      at y(i = i, j = j) { y[i, j] = if w[0] < 0.0 then x[i, j] else 0.0 }
+    }
+  }
+)";
+  EXPECT_EQ(after(skip_identities, body), body);
+}
+
 TEST(Lower, guards_to_bounds) {
   EXPECT_EQ(after(guards_to_bounds, R"(
   for y.io in 0 .. ceildiv(m, 4) {
