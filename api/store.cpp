@@ -54,9 +54,6 @@ std::string code_key(const KernelImpl& kernel, uint64_t strided) {
 
 std::string front_key(const OpImpl& op, const CompileOptions& options, const ir::Target& target) {
   if (!session().cache().on()) return "";
-  // The sources must be all that the program is made of. Of a text that imports files they are not: it is found by its program.
-  for (const SourceRef& s : op.module->module.sources)
-    if (s->text().find("import") != std::string_view::npos) return "";
   ByteWriter key;
   head(key, "front", target);
   key.list(op.module->module.sources, [&](const SourceRef& s) { key.text(s->text()); });

@@ -132,6 +132,7 @@ class ModuleBuilder {
       found_.push_back(std::move(d).with_help("choose another name with `as`"));
       return;
     }
+    module_.sources.insert(module_.sources.end(), (*found)->sources.begin(), (*found)->sources.end());
     bring(*found, alias);
   }
 

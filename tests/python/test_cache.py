@@ -162,3 +162,27 @@ def test_many_processes_at_once(tmp_path):
         assert job.returncode == 0, err.decode()
     assert run(tmp_path / "c")["cached"]
     assert all(len(f.name) == 64 for f in Path(tmp_path / "c").iterdir())
+
+
+IMPORTING = """
+import json, sys
+import numpy as np, heddle as hd
+k = hd.load({main!r}).scaled.compile(np.ones(5, np.float32), schedule="lanes")
+print(json.dumps({{"cached": k.cached, "y": float(k(np.ones(5, np.float32))[0]), "steps": k.times["steps"], "vector": "vector" in k.program}}))
+"""
+
+
+def test_what_a_text_imports_is_part_of_it(tmp_path):
+    """The front of the cache knows a kernel by its texts, those of imports too: found without the steps, and made anew where one differs."""
+    part, main = tmp_path / "part.hd", tmp_path / "main.hd"
+    main.write_text('import "part.hd" as part\nop scaled(x: f32[n]) -> y: f32[n] {\n  t = part.factor(x)\n  y[i] = t[i]\n}\n'
+                    'schedule scaled.lanes on cpu { part.lanes y.i }\n')
+    text = 'op factor(x: f32[n]) -> y: f32[n] {{ y[i] = x[i] * {} }}\nstep lanes(l: loop) {{ {} l by 4 }}\n'
+    program = IMPORTING.format(main=str(main))
+    part.write_text(text.format(2, "vectorize"))
+    first, again = run(tmp_path / "cache", program), run(tmp_path / "cache", program)
+    assert (first["cached"], first["y"], again["cached"], again["y"], again["steps"]) == (False, 2, True, 2, 0)
+    part.write_text(text.format(5, "vectorize"))
+    assert run(tmp_path / "cache", program)["y"] == 5
+    part.write_text(text.format(5, "split"))
+    assert not run(tmp_path / "cache", program)["vector"]
