@@ -26,6 +26,15 @@ schedule matmul.tiled on cpu allow reassociate {
   cs.register_tile acc, c.io, 8
   cs.pack b, c.jo, 16, panel
 }
+schedule matmul.in_tiles on cpu allow reassociate {
+  cs.tiled acc, c.i, c.j, 3, 32, 2, 16, jo, ib
+  cache b in l2 at c.ib as panel
+  parallel c.jo, c.ib
+}
+schedule scores.in_tiles on cpu allow reassociate {
+  cs.tiled acc, c.i, c.j, 4, 16, 3, 8, jo, ib
+  parallel c.r, c.jo, c.ib
+}
 schedule scores.tiled on cpu allow reassociate {
   cs.tile c.i, c.j, 4, 16, io, jo, ii, ji
   cs.register_tile acc, c.jo, 8
@@ -43,7 +52,7 @@ def close(got, want, terms):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6 * (terms + 1))
 
 
-@pytest.mark.parametrize("schedule", ["blocked", "tiled"])
+@pytest.mark.parametrize("schedule", ["blocked", "tiled", "in_tiles"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_blocked_product(ops, rng, schedule, shape):
     m, k, n = shape
@@ -51,11 +60,12 @@ def test_a_blocked_product(ops, rng, schedule, shape):
     close(ops.matmul(a, b, schedule=schedule), a @ b, k)
 
 
+@pytest.mark.parametrize("schedule", ["tiled", "in_tiles"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_scores_in_tiles_of_registers(ops, rng, shape):
+def test_scores_in_tiles_of_registers(ops, rng, schedule, shape):
     m, k, n = shape
     q, t = (rng.standard_normal(s).astype(np.float32) for s in ((3, m, k), (3, n, k)))
-    close(ops.scores(q, t, schedule="tiled"), np.maximum(q @ t.transpose(0, 2, 1), 0), k)
+    close(ops.scores(q, t, schedule=schedule), np.maximum(q @ t.transpose(0, 2, 1), 0), k)
 
 
 def test_every_state_is_the_same_product(ops, rng):
