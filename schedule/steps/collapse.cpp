@@ -5,6 +5,8 @@
 //
 // Refused: M does not stand alone and directly inside L; M's number of iterations is not a constant, or depends on L;
 // one of the two is not serial; one drives a reduction that the other does not.
+#include <algorithm>
+
 #include "ir/print.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
@@ -23,16 +25,22 @@ Result<Done> can_collapse(const Step& step, const Path& outer, const Path& inner
   std::string first = "`" + loop_name(p, l.loop) + "`", second = "`" + loop_name(p, m.loop) + "`";
   for (const Path* path : {&outer, &inner})
     if (Result<Done> serial = can_rewrite(step, *path); !serial) return serial;
+  const bool turned = std::find(inner.begin(), inner.end(), outer.back()) == inner.end() &&
+                      std::find(outer.begin(), outer.end(), inner.back()) != outer.end();
   if (l.body.size() != 1 || l.body[0] != inner.back())
     return step.refusal(codes::not_nested, second + " does not stand alone inside " + first)
-        .label(inner.back()->place, "this loop");
+        .label(inner.back()->place, "this loop")
+        .with_help(turned ? first + " stands inside " + second + ": name the outer one first"
+                          : "bring the two together with `reorder` first");
   if (mentions(m.lo, l.loop) || mentions(m.hi, l.loop))
     return step.refusal(codes::order_matters, "the bounds of " + second + " depend on " + first);
   for (const LeafSite& site : leaves(m.body)) {
     const Leaf& leaf = site.leaf();
     if (runs_a_reduction(p, leaf, l.loop) != runs_a_reduction(p, leaf, m.loop))
-      return step.refusal(codes::order_matters, "one of " + first + " and " + second + " drives the reduction of `" +
-                                                    p.stage(leaf.stage).name + "`, the other does not");
+      return step
+          .refusal(codes::order_matters, "one of " + first + " and " + second + " drives the reduction of `" +
+                                             p.stage(leaf.stage).name + "`, the other does not")
+          .with_help("collapse two loops over which it is reduced, or two over its cells");
   }
   return Done{};
 }
