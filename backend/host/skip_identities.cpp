@@ -61,7 +61,8 @@ class SkipIdentities {
     const size_t before = here.size();
     for (const Expr& part : ir::conjuncts(choice->condition)) {
       const Expr at = ir::substitute(part, point);
-      const bool varies = std::any_of(loops_.begin(), loops_.end(), [&](ir::SymbolId l) { return ir::mentions(at, l); });
+      const bool varies =
+          std::any_of(loops_.begin(), loops_.end(), [&](ir::SymbolId l) { return ir::mentions(at, l); });
       if (varies) always.push_back(part);
       else here.push_back(at);
     }

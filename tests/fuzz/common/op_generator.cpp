@@ -464,7 +464,7 @@ class Generator {
   // A reducer of the text: with fields of one or several cells, or with a form for whole ranges.
   bool state(const std::string& name) {
     static constexpr const char* texts[] = {
-        "reducer moments(n: f32, mean: f32, m2: f32) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
+        "reducer moments<T: float>(n: T, mean: T, m2: T) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
         "  combine(a, b) {\n    n = a.n + b.n\n    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / n\n"
         "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n",
         "reducer mixed(top: f32, o: f32[4]) commutes {\n  identity { top = -inf; o[e] = 0 }\n"

@@ -44,8 +44,8 @@ program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: i32[m] in dra
 )";
   Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
   ASSERT_TRUE(p.ok()) << render(p.errors());
-  EXPECT_NE(ir::print(skip_identities(*p)).find(
-                "at y(i = i, j = j) where odd[i] { y[i] min= if x[i, j] < 0.0 then i32(j) else 2147483647 }"),
+  EXPECT_NE(ir::print(skip_identities(*p))
+                .find("at y(i = i, j = j) where odd[i] { y[i] min= if x[i, j] < 0.0 then i32(j) else 2147483647 }"),
             std::string::npos)
       << ir::print(skip_identities(*p));
 }

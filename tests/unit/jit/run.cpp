@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 #include <random>
+#include <sstream>
 
 #include "backend/host/target.h"
 #include "frontend/module.h"
+#include "frontend/parse.h"
 #include "frontend/program_text.h"
 #include "ir/float_format.h"
 #include "ir/op.h"
@@ -47,6 +50,21 @@ uint64_t bits_at(const Array& a, int64_t i) {
   return bits;
 }
 
+// A text may import files of the standard library.
+Result<frontend::Module> module_of(const std::string& text) {
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make("<module>", text));
+  if (!tree) return tree.errors();
+  auto library = [](const std::string& path, const Place&) -> Result<std::shared_ptr<const frontend::Module>> {
+    std::ifstream file(std::string(HEDDLE_SOURCE_DIR) + "/stdlib/" + path.substr(path.find('/') + 1) + ".hd");
+    std::stringstream content;
+    content << file.rdbuf();
+    Result<frontend::Module> module = module_of(content.str());
+    if (!module) return module.errors();
+    return std::make_shared<const frontend::Module>(*std::move(module));
+  };
+  return frontend::check_module(*std::move(tree), nullptr, library);
+}
+
 }  // namespace
 
 ir::Program program_of(const std::string& text) {
@@ -58,7 +76,7 @@ ir::Program program_of(const std::string& text) {
 ir::Program program_of_op(const std::string& text, const std::string& op, ir::ScalarType type,
                           const std::string& schedule, const ir::Target& target,
                           const std::map<std::string, int64_t>& tune) {
-  Result<frontend::Module> module = frontend::read_module(Source::make("<module>", text));
+  Result<frontend::Module> module = module_of(text);
   EXPECT_TRUE(module.ok()) << (module.ok() ? "" : render(module.errors()));
   if (!module.ok()) return {};
   frontend::Instance instance;
@@ -69,9 +87,11 @@ ir::Program program_of_op(const std::string& text, const std::string& op, ir::Sc
   if (!checked.ok()) return {};
   ir::Program program = ir::canonical(*checked);
   if (schedule.empty()) return program;
+  std::vector<ir::DerivedStep> derived;
+  for (const auto& step : module->steps) derived.push_back(*step);
   for (const ir::ScheduleText* s : module->schedules_of(op)) {
     if (s->name != schedule) continue;
-    Result<schedule::Scheduled> done = schedule::apply_schedule(program, *s, tune, target);
+    Result<schedule::Scheduled> done = schedule::apply_schedule(program, *s, tune, target, derived);
     EXPECT_TRUE(done.ok()) << (done.ok() ? "" : render(done.errors()));
     if (done.ok()) return done->program;
   }
