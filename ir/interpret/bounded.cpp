@@ -47,6 +47,12 @@ bool in_range(ScalarType type, double low, double high) {
 
 }  // namespace
 
+Real BoundedMode::flushed(ScalarType type, Real v) {
+  const double least = std::ldexp(1.0, scalar_row(type).min_exponent);
+  if ((v.value != 0 || v.bound != 0) && std::fabs(v.value) - v.bound < least) v.bound += least;
+  return v;
+}
+
 Real BoundedMode::add(ScalarType type, Real a, Real b) {
   const double v = a.value + b.value;
   if (std::isnan(a.value) || std::isnan(b.value)) return {v, std::isnan(a.value) ? a.bound : b.bound};

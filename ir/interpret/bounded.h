@@ -76,6 +76,8 @@ struct BoundedMode {
   static Int to_integer(ScalarType to, Real v);
   static Int convert_integer(ScalarType to, ScalarType from, bool saturate, Int v);
   static Real element(ScalarType type, double v) { return {round_to(type, v), 0}; }
+  /// What may be taken as 0 because it is denormal.
+  static Real flushed(ScalarType type, Real v);
 
   /// What holds whichever of the two it is; the first is the nominal one.
   static Real hull(Real a, Real b);

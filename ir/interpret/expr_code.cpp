@@ -309,6 +309,13 @@ RealCode<M> ExprCompiler<M>::real_binary(const Expr& e, const Binary& b) {
       const Real left = x(m);
       return f(left, y(m));
     });
+    if constexpr (M::bounded) {
+      if (!program_.allow.flush_denormals) return;
+      out = RealCode<M>([f, type = e.type(), x = real(b.left), y = real(b.right)](Mach& m) -> Real {
+        const Real left = M::flushed(type, x(m));
+        return M::flushed(type, f(left, M::flushed(type, y(m))));
+      });
+    }
   });
   if (known) return out;
   refuse("`" + print(program_, e) + "` is no operation on floats");

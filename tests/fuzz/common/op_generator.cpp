@@ -482,8 +482,14 @@ class Generator {
     if (reducers_.find(texts[row]) == std::string::npos) reducers_ += texts[row];
     has(constructs[row]);
     const bool plain = type_ == ir::ScalarType::f32;
-    const std::string from = plain ? "" : "f32(", back = plain ? "" : type() + "(", end = plain ? "" : ")";
-    const std::string first = from + expr(1) + end, second = from + expr(1) + end, t = name + "t",
+    // Squares of whole numbers of 64 bits leave f32 in some orders and not in others.
+    const bool wide = !floats() && ir::scalar_bytes(type_) == 8;
+    const std::string from = plain  ? ""
+                             : wide ? "f32(saturate(i16, "
+                                    : "f32(",
+                      back = plain ? "" : type() + "(", end = plain ? "" : ")";
+    const std::string closed = wide ? "))" : end;
+    const std::string first = from + expr(1) + closed, second = from + expr(1) + closed, t = name + "t",
                       at = t + listed(vars);
     const std::string head = left(t, vars, dims) + " = ";
     std::string result = at;

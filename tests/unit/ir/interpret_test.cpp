@@ -744,6 +744,28 @@ TEST(Interpret, FunctionsOfWhatMayBeInfinite) {
   }
 }
 
+TEST(Interpret, DenormalsMayBeZeroWhereTheHeaderLetsThem) {
+  // 1e-40 * inf is infinite, or NaN where the denormal is flushed; 1e-40 + 1e-40 is 2e-40 or 0.
+  for (bool product : {true, false})
+    for (bool flush : {true, false}) {
+      const auto value = [&](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+        const Expr tiny = b.read(x, {i});
+        return product ? binary(BinaryOp::mul, tiny, real_constant(f32, HUGE_VAL)) : tiny + tiny;
+      };
+      Array<float> x({1}, {1e-40f}), y({1});
+      Program program = one_loop(LoopKind::serial, same_place, value);
+      program.allow.flush_denormals = flush;
+      InterpretOptions options;
+      options.mode = InterpretMode::bounded;
+      auto result = interpret(program, arguments(x, y), options);
+      ASSERT_TRUE(result.ok()) << message_of(result);
+      const double bound = result->bounded[0].bound[0];
+      if (!flush) EXPECT_EQ(bound, 0);
+      else if (product) EXPECT_EQ(bound, HUGE_VAL);
+      else EXPECT_TRUE(bound >= 2e-40 && bound < 1e-36) << bound;
+    }
+}
+
 TEST(Interpret, TypesWithoutInfinityHaveNaN) {
   const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
     const ScalarType f8 = ScalarType::f8e4m3fn;
