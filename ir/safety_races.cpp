@@ -70,12 +70,41 @@ class RaceChecker {
     bool shortened = false;
     for (const Access* x : {&a, &b})
       for (const SymbolRange& r : x->free) shortened |= !same(constant_part(r.hi), r.hi);
-    return (shortened && never_meet(a, b, true)) || never_meet(a, b, false);
+    const Facts near = facts_near(a, b);
+    shortened |= near.conditions().size() < at_.conditions().size();
+    return (shortened && never_meet(a, b, near, true)) || never_meet(a, b, at_, false);
+  }
+
+  // Facts that speak of nothing but what the accesses speak of: others fill the system too.
+  Facts facts_near(const Access& a, const Access& b) const {
+    std::set<uint32_t> near{loop_.loop.value};
+    auto add = [&](const Expr& e) {
+      walk(e, [&](const Expr& node) {
+        if (const Var* v = node.as<Var>()) near.insert(v->symbol.value);
+        return true;
+      });
+    };
+    for (const Access* x : {&a, &b}) {
+      for (const Range& r : x->window) add(r.lo), add(r.hi);
+      for (const SymbolRange& r : x->free) near.insert(r.symbol.value), add(r.lo), add(constant_part(r.hi));
+      if (x->condition.known()) add(x->condition);
+    }
+    Facts out;
+    for (const Expr& fact : at_.conditions()) {
+      bool inside = true;
+      walk(fact, [&](const Expr& node) {
+        const Var* v = node.as<Var>();
+        inside = inside && (!v || near.count(v->symbol.value));
+        return inside;
+      });
+      if (inside) out.add(fact);
+    }
+    return out;
   }
 
   // At two iterations, this one and a later one, under the conditions of both: no cell is in both windows.
-  bool never_meet(const Access& a, const Access& b, bool constant_ends) const {
-    Facts facts = at_;
+  bool never_meet(const Access& a, const Access& b, const Facts& at, bool constant_ends) const {
+    Facts facts = at;
     facts.add_range(loop_.loop, loop_.lo, loop_.hi);
     facts.add(less(var(loop_.loop), var(other_)));
     facts.add(less(var(other_), loop_.hi));

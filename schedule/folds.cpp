@@ -26,6 +26,7 @@ Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<Buff
   const Program& p = step.program;
   std::vector<StmtRef> found;
   bool plain = false;  // the last one found is a loop that stands in no case
+  std::vector<For> cases;
   for (const StmtRef& s : body) {
     if (!touches(p, {s}, buffers)) continue;
     // A reduction of something else is no loop: the one inside counts.
@@ -40,7 +41,9 @@ Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<Buff
       continue;
     }
     const For* l = as<For>(s);
-    const bool a_case = l && is_case_loop(*l);
+    const bool a_case = l && is_case_loop(*l) &&
+                        std::all_of(cases.begin(), cases.end(), [&](const For& c) { return other_case(c, *l); });
+    if (a_case) cases.push_back(*l);
     if (!l || plain || !(a_case || (found.empty() && in_turn(*l))))
       return step
           .refusal(codes::not_nested,

@@ -45,6 +45,12 @@ bool is_case_loop(const For& loop) {
   return once && is_constant(loop.lo, 0) && constant_value(once->yes) && constant_value(once->no);
 }
 
+bool other_case(const For& a, const For& b) {
+  if (!is_case_loop(a) || !is_case_loop(b)) return false;
+  const Select *x = a.hi.as<Select>(), *y = b.hi.as<Select>();
+  return same(x->condition, y->condition) && same(x->yes, y->no) && same(x->no, y->yes) && !same(x->yes, x->no);
+}
+
 std::string loop_name(const Program& program, SymbolId loop) {
   const Symbol& s = program.symbol(loop);
   return s.owner.empty() ? s.name : s.owner + "." + s.name;

@@ -28,6 +28,8 @@ inline const ir::For& loop_of(const Path& path) { return std::get<ir::For>(path.
 
 /// `0 .. if c then 1 else 0`: the loop that a special case stands in.
 bool is_case_loop(const ir::For& loop);
+/// Of two such loops one runs: `0 .. if c then 1 else 0` and `0 .. if c then 0 else 1`.
+bool other_case(const ir::For& a, const ir::For& b);
 
 /// `y.ro` as printed.
 std::string loop_name(const ir::Program& program, ir::SymbolId loop);

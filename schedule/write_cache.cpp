@@ -158,17 +158,11 @@ bool cells_apart(const WriteCache& c, const Writer& a, const Writer& b, const Fa
   return false;
 }
 
-// Whether the two stand in cases of which one runs: `0 .. if c then 1 else 0` and `0 .. if c then 0 else 1`.
-bool other_case(const Writer& a, const Writer& b) {
+// Whether the two stand in cases of which one runs.
+bool in_other_cases(const Writer& a, const Writer& b) {
   for (const StmtRef& x : a.path)
-    for (const StmtRef& y : b.path) {
-      const For *one = as<For>(x), *other = as<For>(y);
-      const Select* here = one ? one->hi.as<Select>() : nullptr;
-      const Select* there = other ? other->hi.as<Select>() : nullptr;
-      if (here && there && same(here->condition, there->condition) && same(here->yes, there->no) &&
-          same(here->no, there->yes) && !same(here->yes, here->no))
-        return true;
-    }
+    for (const StmtRef& y : b.path)
+      if (as<For>(x) && as<For>(y) && other_case(*as<For>(x), *as<For>(y))) return true;
   return false;
 }
 
@@ -177,7 +171,7 @@ Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& a
   for (const Writer& w : c.writers) {
     bool again = false;
     for (const Writer* k : kept) {
-      const bool cases = other_case(*k, w);
+      const bool cases = in_other_cases(*k, w);
       if (!cases && (!w.region() || w.region() != k->region())) continue;
       again |= same_cells(c, *k, w);
       if (again || cells_apart(c, *k, w, at)) continue;

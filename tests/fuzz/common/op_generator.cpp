@@ -28,10 +28,11 @@ class Generator {
   RandomOp run() {
     using ir::ScalarType;
     const Product* product = r_.chance(20) ? &products[r_.below(7)] : nullptr;
-    type_ = r_.pick({ScalarType::f32,      ScalarType::f32,    ScalarType::f32,    ScalarType::f32,  ScalarType::f64,
-                     ScalarType::f64,      ScalarType::i32,    ScalarType::i32,    ScalarType::bf16, ScalarType::f16,
-                     ScalarType::f8e4m3fn, ScalarType::f8e4m3, ScalarType::f8e5m2, ScalarType::i8,   ScalarType::u8,
-                     ScalarType::i16,      ScalarType::u16,    ScalarType::i64,    ScalarType::u64,  ScalarType::u32});
+    type_ = r_.pick({ScalarType::f32,    ScalarType::f32, ScalarType::f32,      ScalarType::f64,    ScalarType::f64,
+                     ScalarType::f64,    ScalarType::i32, ScalarType::i32,      ScalarType::bf16,   ScalarType::bf16,
+                     ScalarType::f16,    ScalarType::f16, ScalarType::f8e4m3fn, ScalarType::f8e4m3, ScalarType::f8e5m2,
+                     ScalarType::f8e5m2, ScalarType::i8,  ScalarType::u8,       ScalarType::i16,    ScalarType::u16,
+                     ScalarType::i64,    ScalarType::u64, ScalarType::u32});
     // One dim is wide at most: the interpreter runs every state.
     for (const char* dim : {"m", "n", "k"}) out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9});
     if (r_.chance(70)) out_.dims[r_.pick({"m", "n", "k"})] = r_.pick<int64_t>({13, 16, 17, 19, 31, 33});
@@ -263,7 +264,7 @@ class Generator {
         {&Generator::map, 9},        {&Generator::reduction, 8}, {&Generator::extremum, 3},
         {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 4},
         {&Generator::data_range, 3}, {&Generator::state, 16},    {&Generator::concat, 8},
-        {&Generator::prefix, 3},     {&Generator::scan, 5},      {&Generator::called, 6},
+        {&Generator::prefix, 4},     {&Generator::scan, 5},      {&Generator::called, 13},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;
@@ -348,8 +349,8 @@ class Generator {
     if (known.empty()) return false;
     has("call");
     if (helpers_.empty()) {
-      packed_ = r_.chance(30);
-      nested_ = !packed_ && r_.chance(50);
+      packed_ = r_.chance(40);
+      nested_ = !packed_ && r_.chance(75);
       const std::string rows = packed_ ? "...r" : "i", dims = packed_ ? "[...r, b]" : "[a, b]";
       if (nested_)
         helpers_ = "op h(v: " + type() + "[a]) -> w: " + type() + "[a] {\n  w[i] = (v[i - " +

@@ -32,9 +32,12 @@ class Ready {
 
   std::optional<StepCall> run() {
     using Kind = bool (Ready::*)();
-    static constexpr Kind kinds[] = {&Ready::fission,  &Ready::store_at, &Ready::fold_storage, &Ready::collapse,
-                                     &Ready::pipeline, &Ready::prefetch, &Ready::exact_split,  &Ready::compute_at,
-                                     &Ready::cache,    &Ready::fuse,     &Ready::inline_into,  &Ready::vectorize};
+    // Those that seldom apply stand here twice.
+    static constexpr Kind kinds[] = {
+        &Ready::fission,     &Ready::fission,     &Ready::store_at,    &Ready::fold_storage, &Ready::fold_storage,
+        &Ready::collapse,    &Ready::collapse,    &Ready::pipeline,    &Ready::pipeline,     &Ready::prefetch,
+        &Ready::exact_split, &Ready::compute_at,  &Ready::cache,       &Ready::fuse,         &Ready::inline_into,
+        &Ready::vectorize,   &Ready::whole_range, &Ready::whole_range, &Ready::accumulate};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -279,6 +282,43 @@ class Ready {
     memory(c, 100);
     c.with["at"] = {path(at)};
     if (r_.chance(50)) c.with["as"] = {path("c" + std::to_string(r_.below(100)))};
+    return give(c);
+  }
+
+  // Loops inside of regions, with the stages that are reduced there: by a reducer of the text with a form for whole ranges, or by any.
+  std::vector<std::pair<std::string, std::string>> open_loops(bool whole_form) const {
+    std::vector<std::pair<std::string, std::string>> out;
+    ir::walk(p_.body, [&](const ir::StmtRef& s) {
+      const auto* region = std::get_if<ir::Reduce>(&s->form);
+      if (!region) return true;
+      const ir::Reducer* reducer = p_.reducer(region->reducer);
+      if (whole_form && (!reducer || reducer->whole.empty())) return true;
+      const std::string name = p_.buffer(region->windows[0].buffer).name;
+      ir::walk(region->body, [&](const ir::StmtRef& below) {
+        if (const ir::For* l = loop_of(below)) out.emplace_back(name, name_of(p_, l->loop));
+        return true;
+      });
+      return true;
+    });
+    return out;
+  }
+
+  bool whole_range() {
+    const auto pairs = open_loops(true);
+    if (pairs.empty()) return false;
+    StepCall c = step("rfactor", r_.pick(pairs).second);
+    if (r_.chance(60)) c.with["by"] = {number(1 + r_.below(8))};
+    c.with["with"] = {path("of")};
+    return give(c);
+  }
+
+  bool accumulate() {
+    const auto pairs = open_loops(false);
+    if (pairs.empty()) return false;
+    const auto& [stage, at] = r_.pick(pairs);
+    StepCall c = step("cache", stage);
+    memory(c, 100);
+    c.with["at"] = {path(at)};
     return give(c);
   }
 

@@ -110,7 +110,7 @@ class Generator {
   StepCall split() {
     StepCall c = with_by("split");
     if (r_.chance(50)) c.with["into"] = {path(fresh("o")), path(fresh("i"))};
-    if (r_.chance(60)) c.with["with"] = {path(r_.pick({"peel", "peel", "peel", "shift", "shift"}))};
+    if (r_.chance(60)) c.with["with"] = {path(r_.pick({"peel", "peel", "shift", "shift", "shift"}))};
     return c;
   }
   static Term operation(const char* op, Term a, Term b) {

@@ -2,7 +2,8 @@
 
     python tests/fuzz/schedule/report.py OUT.md MUTANTS.json RUN.json..
 
-The sums are written beside it, as OUT.json, which may be given as a run again: so the counts of several days add up.
+The sums are written beside it, as OUT.json, which may be given as a run again: so the counts of several days add up. Runs with a
+finding are left out, and counted apart.
 The tables say how often each step was applied (not refused) to an op that has each construct of the language, and which oracle noticed
 each planted fault.
 """
@@ -26,9 +27,14 @@ def main(out, mutants, runs):
     total, applied, refused, constructs = Counter(), Counter(), Counter(), Counter()
     pairs_of = defaultdict(Counter)
     count = 0
+    left_out = Counter()  # runs with a finding
     for path in runs:
         with open(path) as f:
             run = json.load(f)
+        left_out.update(run.get("left_out", {}))
+        if run["mismatches"]:
+            left_out.update(runs=1, pairs=run["pairs"])
+            continue
         for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops", "mismatches"):
             total[key] += run[key]
         count += run.get("runs", 1)
@@ -45,7 +51,8 @@ def main(out, mutants, runs):
              f"**{total['mismatches']} mismatches**. {total['compiled']:,} pairs were compiled, {total['unproved']:,} were refused by the "
              f"compiler as it could not show that they keep to their memory, or took too long; {total['rejected_ops']:,} texts of the "
              f"generator were no ops. Of the {len(cells)} products of step and construct below, {sum(c >= 200 for c in cells)} were applied "
-             f"at least 200 times; the least, {min(cells)}.\n\n")
+             f"at least 200 times; the least, {min(cells)}. {left_out['runs']} runs with a finding ({left_out['pairs']:,} pairs) are not in "
+             f"these counts.\n\n")
     text += "## Steps\n\n| step | applied | refused |\n|---|---:|---:|\n"
     for step in sorted(applied):
         text += f"| `{step}` | {applied[step]:,} | {refused[step]:,} |\n"
@@ -64,7 +71,7 @@ def main(out, mutants, runs):
         text += f"| {row['what']} | after {row['after']} | {by} | {row['programs']} | {row['seconds']:.2f} |\n"
     with open(out, "w") as f:
         f.write(text)
-    sums = dict(total, runs=count, constructs=dict(sorted(constructs.items())),
+    sums = dict(total, runs=count, left_out=dict(left_out), constructs=dict(sorted(constructs.items())),
                 by_step={s: {"applied": applied[s], "refused": refused[s]} for s in sorted(applied)},
                 **{"with": {s: dict(sorted(pairs_of[s].items())) for s in sorted(pairs_of)}})
     with open(out.removesuffix(".md") + ".json", "w") as f:
