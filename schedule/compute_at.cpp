@@ -24,6 +24,13 @@ Result<Done> readers_below(const Step& step, const ProducerNest& nest, SymbolId 
       if (const For* l = as<For>(path[i]); l && l->loop == loop) return;
     if (!outside.empty()) return;
     const Leaf* leaf = as<Leaf>(path.back());
+    if (leaf && leaf->stage == nest.stage) {
+      outside.push_back(step.refusal(codes::reader_outside, "`" + name + "` reads itself at other steps of its scan"));
+      outside[0].labels.push_back({path.back()->place, "read here"});
+      outside[0].help =
+          "a scan runs as a whole: `fuse` its loop with that of its reader where each step reads what is there by then";
+      return;
+    }
     std::string reader = leaf ? "`" + p.stage(leaf->stage).name + "`" : "a bound or a check";
     outside.push_back(
         step.refusal(codes::reader_outside, reader + " reads `" + name + "` outside `" + loop_name(p, loop) + "`"));
@@ -31,7 +38,9 @@ Result<Done> readers_below(const Step& step, const ProducerNest& nest, SymbolId 
     outside[0].help = "place `" + name + "` at a loop around all of its readers, or place this reader first";
   });
   if (!outside.empty()) return outside;
-  if (!any) return step.refusal(codes::reader_outside, "nothing reads `" + name + "`, so there is no box to compute");
+  if (!any)
+    return step.refusal(codes::reader_outside, "nothing reads `" + name + "`, so there is no box to compute")
+        .with_help("stages that are placed are read somewhere: leave this one out");
   return Done{};
 }
 

@@ -75,6 +75,18 @@ Body with_first_iterations(const Body& body) {
   });
 }
 
+enum class Course { stays, rises, unknown };
+
+// How a bound goes with the loop: `max(i - 2, 0)` rises, in steps of 0 or more.
+Course course(const Expr& e, SymbolId loop) {
+  if (AffineIn a = affine_in(e, loop); a.ok)
+    return a.coefficient > 0 ? Course::rises : a.coefficient == 0 ? Course::stays : Course::unknown;
+  const Binary* b = e.as<Binary>();
+  if (!b || (b->op != BinaryOp::max && b->op != BinaryOp::min)) return Course::unknown;
+  const Course left = course(b->left, loop), right = course(b->right, loop);
+  return left == Course::unknown || right == Course::unknown ? Course::unknown : std::max(left, right);
+}
+
 Result<Fold> fold_along(const Step& step, const std::vector<BufferId>& buffers, const StmtRef& s, int64_t slices) {
   const Program& p = step.program;
   const std::string name = "`" + p.buffer(buffers[0]).name + "`";
@@ -87,8 +99,8 @@ Result<Fold> fold_along(const Step& step, const std::vector<BufferId>& buffers, 
     TouchedBox box = touched_box(p, id, touched, at);
     bool moves = false;
     for (size_t d = 0; box.any && d < box.extents.size(); ++d) {
-      AffineIn lo = affine_in(simplify(box.cover.dims[d].lo), l.loop);
-      if (box.extents[d] == 0 || !lo.ok || lo.coefficient < 1 || (out.dim != SIZE_MAX && d != out.dim)) continue;
+      const Course lo = course(simplify(box.cover.dims[d].lo), l.loop);
+      if (box.extents[d] == 0 || lo != Course::rises || (out.dim != SIZE_MAX && d != out.dim)) continue;
       if (box.extents[d] > slices)
         return step
             .refusal(codes::not_shown, "an iteration of " + loop + " uses " + std::to_string(box.extents[d]) +

@@ -481,6 +481,33 @@ bool in_open_reduction(const Program& p, BufferId buffer, SymbolId loop) {
   return false;
 }
 
+// Of a state the fields that are read, each as a copy of its own: `st.m` as `NAME.m`.
+Result<Done> cache_state(Step& step, const Term& operand, const std::vector<BufferId>& fields, SymbolId loop,
+                         const std::string& name, Memory memory) {
+  const std::string source = step.program.buffer(fields[0]).name;
+  if (operand.kind == Term::Kind::subscript)
+    return Diagnostic(codes::bad_window, operand.place,
+                      "the window of a state's copy is what is read of each of its fields; leave it out");
+  std::vector<BufferId> read;
+  for (BufferId field : fields) {
+    const std::vector<Access> touched = accesses(step.program, loop_of(path_to_loop(step.program, loop)).body, field);
+    if (std::any_of(touched.begin(), touched.end(), [](const Access& a) { return a.writes; }))
+      return step
+          .refusal(codes::bad_window, "`" + source + "` has several fields, and is made inside `" +
+                                          loop_name(step.program, loop) + "`: what is read of them is copied")
+          .with_help("`compute_at` places a state where it is read");
+    if (!touched.empty()) read.push_back(field);
+  }
+  if (read.empty()) read.push_back(fields[0]);  // refused as any tensor that is not read
+  for (BufferId field : read) {
+    const std::string copy = name + "." + step.program.buffer(field).field;
+    if (Result<Done> free = free_stage_name(step, copy); !free) return free;
+    if (Result<Done> done = read_cache(step, Cached{field, loop, copy, memory, {}, {}, {}}, operand); !done)
+      return done;
+  }
+  return Done{};
+}
+
 }  // namespace
 
 Result<Done> cache_step(Step& step) {
@@ -504,9 +531,7 @@ Result<Done> cache_step(Step& step) {
                         "the window of partial results is the block that an iteration combines; leave it out");
     return accumulate_at(step, *loop, (*name)[0], *memory);
   }
-  if (buffers->size() != 1)
-    return step.refusal(codes::bad_window, "`" + source + "` has several fields")
-        .with_help("only plain tensors are copied");
+  if (buffers->size() != 1) return cache_state(step, operand, *buffers, *loop, (*name)[0], *memory);
   const BufferId t = (*buffers)[0];
   Path path = path_to_loop(step.program, *loop);
   std::vector<Access> touched = accesses(step.program, loop_of(path).body, t);

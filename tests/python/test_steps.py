@@ -84,3 +84,49 @@ def test_the_memory_plan_is_printed(tmp_path):
     printed = subprocess.run(["heddle", "emit", str(path), "--op", "chain", "--schedule", "rows", "--as", "memory"],
                              capture_output=True, text=True, check=True).stdout
     assert printed == k.memory
+
+
+@pytest.mark.parametrize("r, c", [(0, 3), (1, 1), (5, 7), (9, 2)])
+def test_copies_of_states(r, c, rng):
+    m = hd.parse("""
+reducer mixed(top: f32, o: f32[d], n: i32) commutes {
+  identity { top = -inf; o[e] = 0; n = 0 }
+  combine(a, b) { top = max(a.top, b.top); o[e] = a.o[e] + b.o[e]; n = a.n + b.n }
+}
+op f(x: f32[r, c], w: f32[c, 3]) -> y: f32[r, c] {
+  st[i] = mixed[j] (top = x[i, j], o[e] = x[i, j] * w[j, e], n = 1)
+  y[i, j] = st[i].top + st[i].o[0] * st[i].o[2] * x[i, j]
+}
+schedule f.blocks on cpu { split y.i by 4; cache st in l1 at y.io as s }
+schedule f.lanes on cpu { split y.i by 4; reorder y.io, y.j, y.ii; cache st in registers at y.j; vectorize y.ii }
+schedule f.threads on cpu { split y.i by 4; reorder y.io, y.j, y.ii; cache st in l1 at y.io; vectorize y.ii, st_tile.top.i; parallel y.io }
+""")
+    x, w = rng.standard_normal((r, c), dtype=np.float32), rng.standard_normal((c, 3), dtype=np.float32)
+    want = m.f(x, w, schedule="")
+    sums = x.astype(np.float64) @ w
+    if r:
+        np.testing.assert_allclose(want, x.max(1, keepdims=True) + (sums[:, :1] * sums[:, 2:]) * x, rtol=1e-4, atol=1e-4)
+    for s in m.f.schedules:
+        np.testing.assert_array_equal(m.f(x, w, schedule=s), want)
+        y = np.zeros_like(x)
+        m.f.interpret(x, w, out=y, schedule=s)
+        np.testing.assert_array_equal(y, want)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 17])
+def test_a_clipped_window_in_circular_storage(n):
+    m = hd.parse("""
+op f(x: f32[n], y: f32[n]) -> z: f32[n] {
+  a[i] = x[i] * 2
+  z[i] = sum[j in max(0, i - 2) .. min(n, i + 3)] a[j] * y[j]
+}
+schedule f.folded on cpu { compute_at a at z.i; store_at a at z; fold_storage a by 5 }
+schedule f.blocks on cpu { split z.i by 4; compute_at a at z.ii; store_at a at z.io; fold_storage a by 8 }
+""")
+    x, y = np.arange(n, dtype=np.float32), np.arange(n, dtype=np.float32) % 3 + 1
+    want = np.array([sum(np.float32(2 * x[j] * y[j]) for j in range(max(0, i - 2), min(n, i + 3))) for i in range(n)], np.float32)
+    for s in ("", "folded", "blocks"):
+        np.testing.assert_array_equal(m.f(x, y, schedule=s), want)
+        z = np.zeros(n, np.float32)
+        m.f.interpret(x, y, out=z, schedule=s)
+        np.testing.assert_array_equal(z, want)
