@@ -114,6 +114,43 @@ for n in range(N // 512):
 """)
 
 
+def streaming(m=4, k=8):
+    """As `partial`, order n > k block > m block, where rows of lhsT come in beside the products that take them, and the partial sums of each k block stay apart
+    until they are added at the end (our reading)."""
+    return text(f"""
+for n in range(N // 512):
+    parts = []
+    for kb in range(K // {128 * k}):
+        b = []
+        for k in range({k}):
+            ko = {128 * k} * kb + 128 * k
+            t = nl.ndarray((128, 512), dtype=rhs.dtype, buffer=nl.sbuf)
+            nisa.dma_copy(dst=t, src=rhs[ko:ko+128, 512*n:512*n+512])
+            b.append(t)
+        for mb in range(M // {128 * m}):
+            accs = []
+            for m in range({m}):
+                accs.append(nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.psum))
+            for k in range({k}):
+                ko = {128 * k} * kb + 128 * k
+                a = nl.ndarray((128, {128 * m}), dtype=lhsT.dtype, buffer=nl.sbuf)
+                nisa.dma_copy(dst=a, src=lhsT[ko:ko+128, {128 * m}*mb:{128 * m}*mb+{128 * m}])
+                for m in range({m}):
+                    nisa.nc_matmul(dst=accs[m], stationary=a[:, 128*m:128*m+128], moving=b[k], accumulate=(k > 0))
+            for m in range({m}):
+                t = nl.ndarray((128, 512), dtype=nl.float32, buffer=nl.sbuf)
+                nisa.tensor_copy(dst=t, src=accs[m], engine=nisa.engine.vector if m % 2 == 0 else nisa.engine.scalar)
+                parts.append(t)
+    for m in range(M // 128):
+        c = nl.ndarray((128, 512), dtype=lhsT.dtype, buffer=nl.sbuf)
+        if K // {128 * k} > 1:
+            nisa.tensor_tensor(dst=c, data1=parts[m], data2=parts[M // 128 + m], op=nl.add)
+        else:
+            nisa.tensor_copy(dst=c, src=parts[m])
+        nisa.dma_copy(dst=out[128*m:128*m+128, 512*n:512*n+512], src=c)
+""")
+
+
 def blocks(order="MNK", k=4, m=4, n=2):
     """Blocks of m x n output tiles, each with a PSUM bank of its own for the whole of K. `order` is that of the block loops, K innermost
     or in one block; an operand is loaded, `k` tiles of K after each other, in the loop that it depends on (our reading of the source);

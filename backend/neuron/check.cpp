@@ -200,7 +200,8 @@ class Checker {
     auto& d = views["dst"].second;
     for (auto& [name, view] : views) {
       bool column = (name.starts_with("operand") && !(i.name == "scalar_tensor_tensor" && name == "operand1")) ||
-                    name == "bias" || name == "reduce_res" || (i.name == "tensor_reduce" && name == "dst");
+                    name == "bias" || name == "scale" || name == "reduce_res" ||
+                    (i.name == "tensor_reduce" && name == "dst");
       if (view.second[0].count != d[0].count)
         bug("`" + i.name + "` of " + std::to_string(view.second[0].count) + " and " + std::to_string(d[0].count) +
             " partitions");

@@ -140,6 +140,28 @@ void Lowering::emit(std::string name, std::vector<Argument> arguments) {
   out_->push_back({Instruction{std::move(name), std::move(arguments)}, place_});
 }
 
+// The Scalar engine copies, multiplies by and adds a number; before v3 copies and multiples are its activation `copy`. False: refused.
+bool Lowering::on_scalar(std::string& name, std::vector<Argument>& arguments) {
+  if ((name == "tensor_copy" && core_.version >= 3) || name == "tensor_copy_predicated") return true;
+  std::string op;
+  for (const Argument& a : arguments)
+    if (a.keyword == "op0" || a.keyword == "op") op = std::get<std::string>(a.value);
+  if (name == "tensor_scalar" && (op == "nl.multiply" || op == "nl.add") && core_.version >= 3) return true;
+  if (name == "tensor_copy" || (name == "tensor_scalar" && op == "nl.multiply")) {
+    std::vector<Argument> made = {
+        {"dst", arguments[0].value}, {"op", std::string("nl.copy")}, {"data", arguments[1].value}};
+    if (name == "tensor_scalar") made.push_back({"scale", arguments[3].value});
+    name = "activation";
+    arguments = std::move(made);
+    return true;
+  }
+  fail(codes::engine_reach,
+       "the Scalar engine of `" + std::string(core_.name) + "` has no `" + name + "`" +
+           (op.empty() ? "" : " with `" + op + "`"),
+       "bind what copies or multiplies by a number to `scalar`, or leave the engine to the compiler");
+  return false;
+}
+
 void Lowering::emit_engine(std::string name, std::vector<Argument> arguments) {
   if (!engine_.empty()) {
     if (engine_ == "gpsimd")
@@ -151,6 +173,7 @@ void Lowering::emit_engine(std::string name, std::vector<Argument> arguments) {
         }
     // `basic` leaves engines to the vendor's compiler: the keyword is none of its words.
     if (basic()) return emit(std::move(name), std::move(arguments));
+    if (engine_ == "scalar" && !on_scalar(name, arguments)) return;
     if (name == "tensor_tensor" || name == "tensor_scalar" || name == "tensor_copy" || name == "memset" ||
         name == "tensor_reduce")
       arguments.push_back({"engine", "nisa.engine." + engine_});

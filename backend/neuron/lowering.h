@@ -234,6 +234,7 @@ class Lowering {
   std::string unique(std::string name);
   View whole(TileId tile, const Expr& partitions, const Expr& frees);
   void emit(std::string name, std::vector<Argument> arguments);
+  bool on_scalar(std::string& name, std::vector<Argument>& arguments);
   void emit_engine(std::string name, std::vector<Argument> arguments);
   void dma(const View& to, const View& from) { emit("dma_copy", {{"dst", to}, {"src", from}}); }
   void remark(std::string text);
