@@ -28,12 +28,12 @@ schedule matmul.tiled on cpu allow reassociate {
 }
 schedule matmul.in_tiles on cpu allow reassociate {
   cs.tiled acc, c.i, c.j, 3, 32, 2, 16, jo, ib
-  cache b in l2 at c.ib as panel
-  parallel c.jo, c.ib
+  cache b in l2 at c.jo as panel
+  parallel c.ib, c.jo
 }
 schedule scores.in_tiles on cpu allow reassociate {
   cs.tiled acc, c.i, c.j, 4, 16, 3, 8, jo, ib
-  parallel c.r, c.jo, c.ib
+  parallel c.r, c.ib, c.jo
 }
 schedule scores.tiled on cpu allow reassociate {
   cs.tile c.i, c.j, 4, 16, io, jo, ii, ji
