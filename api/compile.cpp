@@ -178,11 +178,22 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
   return fitting;
 }
 
+schedule::ParameterOf parameters_of_types(const OpImpl& op) {
+  return [module = op.module](const std::string& name, const std::string& generic) -> std::string {
+    const frontend::ModuleOp* found = module->module.op(name);
+    if (!found) return "";
+    for (const auto* list : {&found->signature.params, &found->signature.results})
+      for (const frontend::SignatureParam& p : *list)
+        if (p.type_text == generic) return p.name;
+    return "";
+  };
+}
+
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
                           const ir::Target& target) {
   if (!text.has_where && canonical.calls.empty()) return ir::Expr();
-  Result<ir::Expr> where =
-      schedule::whole_where(canonical, text, target, derived_steps(op.module->module), op.module->module.schedules);
+  Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module),
+                                                 op.module->module.schedules, parameters_of_types(op));
   // Types alone may decide it.
   if (where && where->known() && ir::is_constant(*where, 1)) return ir::Expr();
   return where;
@@ -225,7 +236,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
   out.schedule = chosen->name;
   Result<schedule::Scheduled> scheduled =
       schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states,
-                               instr_table(op.module->module), op.module->module.schedules);
+                               instr_table(op.module->module), op.module->module.schedules, parameters_of_types(op));
   if (!scheduled) return scheduled.errors();
   out.scheduled = std::move(*scheduled);
   out.canonical = std::move(canonical);

@@ -195,10 +195,11 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
 
 Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, const Target& target,
                          const std::vector<DerivedStep>& derived,
-                         const std::vector<std::shared_ptr<const ScheduleText>>& called) {
+                         const std::vector<std::shared_ptr<const ScheduleText>>& called,
+                         const ParameterOf& parameter_of) {
   Result<Expr> where = schedule_where(canonical, text);
   if (!where) return where;
-  Result<Resolved> resolved = resolve(text, {}, target, derived, Called{&canonical, &called});
+  Result<Resolved> resolved = resolve(text, {}, target, derived, Called{&canonical, &called, parameter_of});
   if (!resolved) return where;  // what is wrong is said when the schedule is applied
   Expr all = *where;
   for (const Term& condition : resolved->where) {
@@ -216,7 +217,8 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
                                  const std::map<std::string, int64_t>& tune, const Target& target,
                                  const std::vector<DerivedStep>& derived, std::vector<State>* so_far,
                                  const InstrTable& instrs,
-                                 const std::vector<std::shared_ptr<const ScheduleText>>& called) {
+                                 const std::vector<std::shared_ptr<const ScheduleText>>& called,
+                                 const ParameterOf& parameter_of) {
   Scheduled out;
   std::vector<State> none;
   std::vector<State>& states = so_far ? *so_far : none;
@@ -236,7 +238,7 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
       program.facts.push_back(*where);
     }
   }
-  Result<Resolved> resolved = resolve(text, tune, target, derived, Called{&canonical, &called});
+  Result<Resolved> resolved = resolve(text, tune, target, derived, Called{&canonical, &called, parameter_of});
   if (!resolved) return resolved.errors();
   for (const Term& condition : resolved->where) {
     ScheduleText header;

@@ -97,14 +97,12 @@ class Converter {
     return refuse(t, "`" + t.text + "` does not apply to indices");
   }
 
-  // `type(a) == bf16`
+  // `type(a) == bf16`; of an applied schedule a parameter may stand for any tensor of the caller.
   Result<Expr> type_is(const Term& call, const Term& type, bool wanted) {
     const std::string name = call.args.size() == 1 && call.args[0].kind == Term::Kind::path ? call.args[0].text : "";
     std::vector<std::string> known;
-    for (const Parameter& q : p_.parameters) {
-      if (!q.buffer.known()) continue;
-      const Buffer& b = p_.buffer(q.buffer);
-      known.push_back(b.name);
+    for (const Buffer& b : p_.buffers) {
+      if (b.role != Role::temporary) known.push_back(b.name);
       if (b.name != name) continue;
       const std::optional<ScalarType> scalar =
           type.kind == Term::Kind::path ? parse_scalar_type(type.text) : std::nullopt;

@@ -271,6 +271,9 @@ bool has(const StepCall& call, const std::string& preposition) {
 
 Result<int64_t> integer_of(const Step& step, const Term& term) {
   if (term.kind == Term::Kind::integer) return term.integer;
+  if (term.kind == Term::Kind::call && term.text == "lanes")
+    return Diagnostic(codes::bad_value, term.place, "`lanes` takes an element type, or a generic type of the op")
+        .with_help("such as `lanes(f32)`");
   return Diagnostic(codes::bad_value, term.place, "`" + step.call.name + "` needs a constant here")
       .with_help("write a number, or a name declared with `tune` or `let`");
 }

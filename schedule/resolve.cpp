@@ -30,7 +30,7 @@ class Resolver {
  public:
   Resolver(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
            const std::vector<DerivedStep>& derived, const Called& called)
-      : text_(text), tune_(tune), target_(target), derived_(derived), called_(called) {}
+      : text_(text), tune_(tune), target_(target), derived_(derived), called_(called), op_(text.op) {}
 
   Resolved out;
   std::vector<TunedName> tuned;
@@ -223,10 +223,24 @@ class Resolver {
   }
 
   bool lanes(const Term& t, int64_t& value) {
-    std::optional<ScalarType> type = parse_scalar_type(t.text);
-    if (t.kind != Term::Kind::path || !type) return false;
+    std::optional<ScalarType> type = t.kind == Term::Kind::path ? type_named(t.text) : std::nullopt;
+    if (!type) return false;
     value = std::max(1, target_.lanes(*type));
     return true;
+  }
+
+  // An element type, or a generic one of the op: what stands for it here is seen at a parameter of that type.
+  std::optional<ScalarType> type_named(const std::string& word) const {
+    if (std::optional<ScalarType> plain = parse_scalar_type(word)) return plain;
+    if (!called_.program || !called_.parameter_of) return {};
+    std::string tensor = called_.parameter_of(op_, word);
+    for (const InlinedCall& c : called_.program->calls)
+      if (c.prefix + "." == prefix_)
+        for (const auto& [parameter, own] : c.tensors)
+          if (parameter == tensor) tensor = own;
+    for (const Buffer& b : called_.program->buffers)
+      if (b.name == tensor) return b.type;
+    return {};
   }
 
   static bool unary_value(const std::string& op, int64_t a, int64_t& value) {
@@ -423,7 +437,8 @@ class Resolver {
                    "`" + call.operands[0].text + "` needs the leave `" + word + "`, which this schedule does not give")
             .label(place, "allowed here")
             .with_help("write `allow " + word + "` in the schedule's header");
-    const std::string outer = prefix_, outer_home = home_, outer_own = std::exchange(own_, "");
+    const std::string outer = prefix_, outer_home = home_, outer_own = std::exchange(own_, ""),
+                      outer_op = std::exchange(op_, text.op);
     const size_t module = text.op.rfind('.');
     home_ = module == std::string::npos ? "" : text.op.substr(0, module + 1);
     prefix_ = (*record)->prefix + ".";
@@ -444,6 +459,7 @@ class Resolver {
     prefix_ = outer;
     home_ = outer_home;
     own_ = outer_own;
+    op_ = outer_op;
     return done;
   }
 
@@ -472,6 +488,11 @@ class Resolver {
   }
 
   void in_values(Term& t, const InlinedCall& c) {
+    if (t.kind == Term::Kind::call && t.text == "type" && t.args.size() == 1) {
+      for (const auto& [parameter, tensor] : c.tensors)
+        if (parameter == t.args[0].text) return void(t.args[0].text = tensor);
+      return;
+    }
     for (Term& a : t.args) in_values(a, c);
     if (t.kind != Term::Kind::path) return;
     for (const auto& [name, value] : c.values)
@@ -504,6 +525,7 @@ class Resolver {
   const Target& target_;
   const std::vector<DerivedStep>& derived_;
   const Called& called_;
+  std::string op_;      ///< whose schedule is read
   std::string home_;    ///< of the module whose schedule is applied: "nn."
   std::string own_;     ///< in front of the names that the derived step being expanded makes: "tile_"
   std::string prefix_;  ///< of the call whose schedule is applied: "p."

@@ -17,6 +17,7 @@ struct FlatStep {
 struct Called {
   const ir::Program* program = nullptr;  ///< with its calls
   const std::vector<std::shared_ptr<const ir::ScheduleText>>* schedules = nullptr;
+  ParameterOf parameter_of;
 };
 
 struct Resolved {

@@ -51,6 +51,9 @@ struct Context {
   InstrTable instrs;
 };
 
+/// The parameter or result of an op that has a generic type: `x` for `T` of `op f<T: float>(x: T[n])`; "" where there is none.
+using ParameterOf = std::function<std::string(const std::string& op, const std::string& generic)>;
+
 /// Applies the schedule to the canonical program of its op. `tune` gives values for tuned names; the rest take their
 /// defaults.
 /// `called`: the schedules that `apply` may name.
@@ -59,7 +62,8 @@ Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::Schedul
                                  const std::map<std::string, int64_t>& tune, const ir::Target& target,
                                  const std::vector<ir::DerivedStep>& derived = {}, std::vector<State>* so_far = nullptr,
                                  const InstrTable& instrs = {},
-                                 const std::vector<std::shared_ptr<const ir::ScheduleText>>& called = {});
+                                 const std::vector<std::shared_ptr<const ir::ScheduleText>>& called = {},
+                                 const ParameterOf& parameter_of = {});
 
 /// Applies one step whose numbers are constants.
 Result<State> apply_step(const Context& context, const ir::Program& program, const ir::StepCall& call);
@@ -70,7 +74,8 @@ Result<ir::Expr> schedule_where(const ir::Program& program, const ir::ScheduleTe
 /// The same with the `where` of the schedules that it applies to calls.
 Result<ir::Expr> whole_where(const ir::Program& canonical, const ir::ScheduleText& text, const ir::Target& target,
                              const std::vector<ir::DerivedStep>& derived,
-                             const std::vector<std::shared_ptr<const ir::ScheduleText>>& called);
+                             const std::vector<std::shared_ptr<const ir::ScheduleText>>& called,
+                             const ParameterOf& parameter_of = {});
 
 /// The legal values of a tuned name, in the order of declaration.
 struct TunedName {

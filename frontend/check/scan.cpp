@@ -113,6 +113,10 @@ void OpChecker::scan(const ast::Scan& scan) {
                  calls ? "a call of an op stands outside of a scan" : "a scan holds equations of one left side each")
                  .with_help(eq ? "move it out of the scan" : "move it to the top of the op"));
       ok = false;
+      for (const ast::Ref& left : eq ? eq->left : std::vector<ast::Ref>())  // said once
+        if (auto named = names_.find(left.path.first());
+            named != names_.end() && named->second.kind == Named::Kind::tensor)
+          tensors_[named->second.tensor].defined = left.place;
       continue;
     }
     int target = target_of(*eq);

@@ -39,8 +39,7 @@ def rows_at(offset, shape, dtype, pitch=0):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int16])
 @pytest.mark.parametrize("schedule", ["lanes", "wide", "odd"])
 def test_nontemporal_stores_at_every_alignment(target, dtype, schedule, rng):
-    text = STREAM.replace("lanes(T)", f"lanes({dict(float32='f32', float64='f64', int8='i8', int16='i16')[np.dtype(dtype).name]})")
-    op = hd.parse(text).axpy
+    op = hd.parse(STREAM).axpy
     for shape in ((1, 1), (3, 17), (4, 128), (5, 259)):
         x = rng.integers(-100, 100, shape).astype(dtype)
         y = rng.integers(-100, 100, shape).astype(dtype)
@@ -130,3 +129,29 @@ schedule f.blocks on cpu { split z.i by 4; compute_at a at z.ii; store_at a at z
         z = np.zeros(n, np.float32)
         m.f.interpret(x, y, out=z, schedule=s)
         np.testing.assert_array_equal(z, want)
+
+
+def test_lanes_of_a_generic_type():
+    """As many as the type that an op is compiled for has, also where the op is called by another one."""
+    m = hd.parse("""
+op twice<T: float>(x: T[n]) -> y: T[n] { y[i] = x[i] * 2 }
+schedule twice.wide on cpu where type(x) != f64 { vectorize y.i by lanes(T) }
+schedule twice.double on cpu where type(x) == f64 { tune some = 2 in [2, 4, 8]; split y.i by some * lanes(T) }
+op four<U: float>(x: U[n]) -> y: U[n] { p = twice(x); y = twice(p) }
+schedule four.wide on cpu { apply twice.wide to p; vectorize y.y.i by 2 * lanes(U) }
+op mixed(x: f32[n]) -> y: f64[n] { z[i] = f64(x[i]); y = twice(z) }
+schedule mixed.wide on cpu { apply twice.double to y; vectorize z.i by lanes(f64) }
+""")
+    m.check()
+    for dtype in (np.float32, np.float64, np.float16):
+        x = np.arange(11).astype(dtype)
+        lanes = 32 // x.itemsize
+        np.testing.assert_array_equal(m.twice(x), 2 * x)
+        program = m.twice.compile(x, target="cpu/avx2").program
+        assert f"for y.i{'i' if dtype == np.float64 else 'v'} in 0 .. {2 * lanes if dtype == np.float64 else lanes}" in program
+        if dtype != np.float64:
+            np.testing.assert_array_equal(m.four(x), 4 * x)
+            assert f"for y.y.iv in 0 .. {2 * lanes} vector" in m.four.compile(x, target="cpu/avx2").program
+    x = np.arange(5, dtype=np.float32)
+    np.testing.assert_array_equal(m.mixed(x), 2.0 * x)
+    assert "for y.y.ii in 0 .. 8" in m.mixed.compile(x, target="cpu/avx2").program
