@@ -211,7 +211,10 @@ std::string Trial::outside() const {
   for (size_t o = 0; o < written_.size(); ++o) {
     const FencedArray& a = arrays_[written_[o]];
     for (int64_t i = 0; i < a.count(); ++i) {
-      const double x = bounded_[o].value[i], bound = bounded_[o].bound[i], y = real_of(a.data(), a.type(), i);
+      const double x = bounded_[o].value[i], y = real_of(a.data(), a.type(), i);
+      double bound = bounded_[o].bound[i];
+      // Whole numbers of 64 bits are rounded where they become f64 here.
+      if (bound > 0 && !ir::is_float(a.type()) && ir::scalar_bytes(a.type()) == 8) bound += std::abs(x) * 0x1p-51;
       if (std::isnan(x) || !std::isfinite(bound) || std::abs(x - y) <= bound || x == y) continue;
       return element(o, i, y, x) + " +- " + std::to_string(bound);
     }
