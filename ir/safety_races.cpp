@@ -56,7 +56,41 @@ class RaceChecker {
     if (a.window.empty()) return false;
     for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d)
       if (apart_in(a, b, d)) return true;
-    return recovers(a, b) || (never_meet(a, b) && (&a == &b || never_meet(b, a)));
+    return recovers(a, b) || apart_in_a_row(a, b) || (never_meet(a, b) && (&a == &b || never_meet(b, a)));
+  }
+
+  // Both meet in one row at most, `c[r, place[r] + j]`: there data is the same for both, and another coordinate moves with the loop.
+  bool apart_in_a_row(const Access& a, const Access& b) const {
+    const auto cell = [](const Range& r) { return same(r.hi, r.lo + 1); };
+    std::set<uint32_t> rows;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) {
+      const Var* v = a.window[d].lo.as<Var>();
+      if (v && same(a.window[d].lo, b.window[d].lo) && cell(a.window[d]) && cell(b.window[d]) &&
+          !folds(p_.buffer(a.buffer), d))
+        rows.insert(v->symbol.value);
+    }
+    if (rows.empty() || rows.count(loop_.loop.value)) return false;
+    Facts facts = at_;
+    facts.add_range(loop_.loop, loop_.lo, loop_.hi);
+    facts.add(less(var(loop_.loop), var(other_)));
+    facts.add(less(var(other_), loop_.hi));
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) {
+      const Expr &x = a.window[d].lo, &y = b.window[d].lo;
+      if (!cell(a.window[d]) || !cell(b.window[d]) || folds(p_.buffer(a.buffer), d) || !of_inputs(x) || !of_inputs(y))
+        continue;
+      bool of_rows = true;
+      for (const Access* one : {&a, &b})
+        for (const SymbolRange& r : one->free)
+          of_rows = of_rows && (rows.count(r.symbol.value) || (!mentions(x, r.symbol) && !mentions(y, r.symbol)));
+      const Substitution later{{loop_.loop, var(other_)}};
+      const auto differ = [&](const Expr& here, const Expr& there) {
+        const Expr apart = simplify(substitute(there, later) - here);
+        return !mentions_load(apart) &&
+               (prove(facts, less(index_constant(0), apart)) || prove(facts, less(apart, index_constant(0))));
+      };
+      if (of_rows && differ(x, y) && (&a == &b || differ(y, x))) return true;
+    }
+    return false;
   }
 
   // `min(4, ceildiv(n - 8*o, 2))`, the end of a last block, as 4: what else it says fills the prover's system of rows.

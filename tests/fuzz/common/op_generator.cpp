@@ -262,9 +262,9 @@ class Generator {
     };
     static const Row kinds[] = {
         {&Generator::map, 9},        {&Generator::reduction, 8}, {&Generator::extremum, 3},
-        {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 4},
-        {&Generator::data_range, 3}, {&Generator::state, 16},    {&Generator::concat, 8},
-        {&Generator::prefix, 4},     {&Generator::scan, 5},      {&Generator::called, 13},
+        {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 8},
+        {&Generator::data_range, 3}, {&Generator::state, 13},    {&Generator::concat, 15},
+        {&Generator::prefix, 7},     {&Generator::scan, 5},      {&Generator::called, 13},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;
@@ -349,7 +349,7 @@ class Generator {
     if (known.empty()) return false;
     has("call");
     if (helpers_.empty()) {
-      packed_ = r_.chance(40);
+      packed_ = r_.chance(50);
       nested_ = !packed_ && r_.chance(75);
       const std::string rows = packed_ ? "...r" : "i", dims = packed_ ? "[...r, b]" : "[a, b]";
       if (nested_)
@@ -390,7 +390,7 @@ class Generator {
   bool reduction(const std::string& name) {
     const std::vector<std::string> dims = shape(), vars = indices(dims);
     std::string binders;
-    const int count = 1 + (r_.chance(25) ? 1 : 0);
+    const int count = 1 + (r_.chance(45) ? 1 : 0);
     for (int i = 0; i < count; ++i) {
       const std::string v = i ? "qi" : "pi", dim = r_.pick({"m", "n", "k"});
       binders += (i ? ", " : "") + v + " in 0 .. " + dim;
@@ -479,7 +479,7 @@ class Generator {
     const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
                                    vars = indices(dims);
     where_["pi"] = "k";
-    const int row = r_.pick({0, 0, 1, 1, 2, 2, 2});
+    const int row = r_.pick({0, 0, 1, 1, 2, 2});
     if (reducers_.find(texts[row]) == std::string::npos) reducers_ += texts[row];
     has(constructs[row]);
     const bool plain = type_ == ir::ScalarType::f32;
@@ -539,7 +539,7 @@ class Generator {
 
   void results() {
     const Tensor last = tensors_.back();
-    if (r_.chance(10) && !last.dims.empty()) {
+    if (r_.chance(15) && !last.dims.empty()) {
       // A shape that a `let` defines, read with a stride.
       has("let");
       std::vector<std::string> dims = last.dims, vars = indices(dims), reads = vars;

@@ -32,12 +32,14 @@ class Ready {
 
   std::optional<StepCall> run() {
     using Kind = bool (Ready::*)();
-    // Those that seldom apply stand here twice.
+    // Those that seldom apply stand here more often.
     static constexpr Kind kinds[] = {
-        &Ready::fission,     &Ready::fission,     &Ready::store_at,    &Ready::fold_storage, &Ready::fold_storage,
-        &Ready::collapse,    &Ready::collapse,    &Ready::pipeline,    &Ready::pipeline,     &Ready::prefetch,
-        &Ready::exact_split, &Ready::compute_at,  &Ready::cache,       &Ready::fuse,         &Ready::inline_into,
-        &Ready::vectorize,   &Ready::whole_range, &Ready::whole_range, &Ready::accumulate};
+        &Ready::fission,      &Ready::fission,      &Ready::fission,    &Ready::store_at,    &Ready::store_at,
+        &Ready::fold_storage, &Ready::fold_storage, &Ready::collapse,   &Ready::collapse,    &Ready::pipeline,
+        &Ready::pipeline,     &Ready::pipeline,     &Ready::prefetch,   &Ready::exact_split, &Ready::exact_split,
+        &Ready::compute_at,   &Ready::cache,        &Ready::fuse,       &Ready::inline_into, &Ready::vectorize,
+        &Ready::whole_range,  &Ready::whole_range,  &Ready::accumulate, &Ready::partial,     &Ready::write_back,
+        &Ready::write_back};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -309,6 +311,27 @@ class Ready {
     StepCall c = step("rfactor", r_.pick(pairs).second);
     if (r_.chance(60)) c.with["by"] = {number(1 + r_.below(8))};
     c.with["with"] = {path("of")};
+    return give(c);
+  }
+
+  bool partial() {
+    const auto pairs = open_loops(false);
+    if (pairs.empty()) return false;
+    StepCall c = step("rfactor", r_.pick(pairs).second);
+    if (r_.chance(60)) c.with["by"] = {number(1 + r_.below(8))};
+    return give(c);
+  }
+
+  // What a loop writes, made in a copy.
+  bool write_back() {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const Place& l : loops_)
+      for (const std::string& s : stages(l.loop->body)) pairs.emplace_back(s, l.name);
+    if (pairs.empty()) return false;
+    const auto& [stage, at] = r_.pick(pairs);
+    StepCall c = step("cache", stage);
+    memory(c, 100);
+    c.with["at"] = {path(at)};
     return give(c);
   }
 

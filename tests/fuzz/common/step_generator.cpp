@@ -89,8 +89,8 @@ class Generator {
       case 20: return layout();
       case 21: return bind();
       case 22: return replace();
-      case 25:
-      case 26: return specialize();
+      case 25: return specialize();
+      case 26: return split(100);
       default: return fix();
     }
   }
@@ -107,10 +107,10 @@ class Generator {
     c.with["by"].push_back(number(factor()));
     return c;
   }
-  StepCall split() {
+  StepCall split(int tails = 60) {
     StepCall c = with_by("split");
     if (r_.chance(50)) c.with["into"] = {path(fresh("o")), path(fresh("i"))};
-    if (r_.chance(60)) c.with["with"] = {path(r_.pick({"peel", "peel", "shift", "shift", "shift"}))};
+    if (r_.chance(tails)) c.with["with"] = {path(r_.pick({"peel", "peel", "shift", "shift", "shift"}))};
     return c;
   }
   static Term operation(const char* op, Term a, Term b) {
@@ -226,7 +226,10 @@ class Generator {
     StepCall c;
     c.name = "layout";
     if (laid_out_.empty()) return step("layout", "s0");
-    const ir::Buffer& b = p_.buffer(r_.pick(laid_out_));
+    std::vector<ir::BufferId> inputs;
+    for (ir::BufferId id : laid_out_)
+      if (p_.buffer(id).role == ir::Role::in) inputs.push_back(id);
+    const ir::Buffer& b = p_.buffer(r_.pick(inputs.empty() || r_.chance(50) ? laid_out_ : inputs));
     Term buffer, to;
     buffer.kind = Term::Kind::subscript;
     buffer.args = {path(b.name)};
