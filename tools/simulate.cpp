@@ -137,7 +137,7 @@ Result<Run> run_of_op(const Options& o) {
       else run.arguments.emplace_back(s.integer);
     }
     if (p.output && p.dims.empty()) run.extents.emplace_back();
-    else if (p.output) run.extents.push_back({-1});
+    else if (p.output || p.inout) run.extents.push_back({-1});
   }
   for (const NeuronText::Table& t : made->tables) {
     neuron::sim::SimArray a{ScalarType::f32, t.shape, {}};

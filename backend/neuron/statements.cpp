@@ -307,7 +307,8 @@ Expr Lowering::unmasked(const For& f) {
   return several ? Expr{} : found;
 }
 
-// Loops over the free axis in each other around one load from HBM, along dims that lie behind each other on both sides: one transfer.
+// Loops over the free axis in each other around one load from HBM or one store to it, along dims that lie behind each other on both sides: one
+// transfer.
 bool Lowering::copied_whole(const For& f) {
   std::vector<const For*> chain = {&f};
   while (chain.back()->body.size() == 1) {
@@ -321,8 +322,10 @@ bool Lowering::copied_whole(const For& f) {
     return false;
   const Assign& a = l->assigns[0];
   const Load* from = a.value.as<Load>();
-  if (!from || from->otherwise.known() || placed_[from->buffer.value].on_chip || !placed_[a.buffer.value].on_chip ||
-      p_.buffer(from->buffer).type != p_.buffer(a.buffer).type)
+  if (!from || from->otherwise.known() || p_.buffer(from->buffer).type != p_.buffer(a.buffer).type) return false;
+  const bool stores = placed_[from->buffer.value].on_chip;
+  const BufferId near = stores ? from->buffer : a.buffer, far = stores ? a.buffer : from->buffer;
+  if (placed_[far.value].on_chip || !placed_[near.value].on_chip || p_.buffer(near).memory == Memory::psum)
     return false;
   Axes axes = axes_of(*l, nullptr);
   if (axes.free || !failure_.empty()) return false;
@@ -338,12 +341,14 @@ bool Lowering::copied_whole(const For& f) {
   if (!mask.empty()) return false;
 
   const Substitution map = point_of(p_, *l);
-  const std::vector<Expr> there = substitute(from->subs, map), here = substitute(a.subs, map);
+  const std::vector<Expr> read = substitute(from->subs, map), written = substitute(a.subs, map);
   Substitution begin;
   for (const For* g : chain) begin.push_back({g->loop, g->lo});
-  Reach source = reach(from->buffer, there), target = reach(a.buffer, here, axes);
+  Reach there = reach(far, stores ? written : read), here = reach(near, stores ? read : written, axes);
+  for (const For* g : chain)
+    if (here.which.known() && mentions(here.which, g->loop)) return false;
   // In the tile each loop steps over all of those inside it.
-  Expr start = target.index[1];
+  Expr start = here.index[1];
   int64_t stride = 1;
   for (size_t n = chain.size(); n-- > 0; start = substitute(start, {begin[n]})) {
     AffineIn step = affine_in(start, chain[n]->loop);
@@ -351,46 +356,60 @@ bool Lowering::copied_whole(const For& f) {
     if (!step.ok || step.coefficient != stride || !count || *count < 1) return false;
     stride *= *count;
   }
-  // In HBM each dim is walked by one loop, outer ones first.
-  View read{placed_[from->buffer.value].tile, {}};
+  // In HBM each axis is walked by one loop or, of a composite dim, by several in each other; outer ones first.
   std::vector<BoundLoop> order;
   if (axes.partition) order.push_back(*axes.partition);
   for (const For* g : chain) order.push_back({g->loop, g->lo, g->hi});
   size_t next = 0;
-  std::vector<const BoundLoop*> walks;
-  for (const Expr& index : source.index) {
-    const BoundLoop* over = nullptr;
-    for (size_t n = 0; n < order.size(); ++n) {
-      if (!mentions(index, order[n].loop)) continue;
-      if (over || n != next) return false;
-      AffineIn step = affine_in(index, order[n].loop);
-      if (!step.ok || step.coefficient != 1) return false;
-      over = &order[n];
+  std::vector<std::pair<size_t, size_t>> walks;  // of each axis its loops, from .. to
+  for (const Expr& index : there.index) {
+    const size_t first = next;
+    for (size_t n = 0; n < order.size(); ++n)
+      if (mentions(index, order[n].loop) && n != next++) return false;
+    int64_t step = 1;
+    for (size_t n = next; n-- > first;) {
+      AffineIn walk = affine_in(index, order[n].loop);
+      if (!walk.ok || walk.coefficient != step) return false;
+      if (next - first == 1) break;
+      std::optional<int64_t> count = constant_of(simple(order[n].count()));
+      if (!count || (axes.partition && n == 0)) return false;
+      step *= *count;
     }
-    if (over) ++next;
-    walks.push_back(over);
+    walks.emplace_back(first, next);
   }
   if (next != order.size()) return false;
   if (axes.partition) {
-    AffineIn step = affine_in(target.index[0], axes.partition->loop);
-    if (!step.ok || step.coefficient != 1 || mentions(target.index[1], axes.partition->loop)) return false;
+    AffineIn step = affine_in(here.index[0], axes.partition->loop);
+    if (!step.ok || step.coefficient != 1 || mentions(here.index[1], axes.partition->loop)) return false;
     if (!prove(facts_, less_equal(index_constant(1), axes.partition->count())))
       outer.push_back(less(index_constant(0), axes.partition->count()));
   }
   const Leaf* outer_leaf = leaf_;
   leaf_ = l;
   guarded(outer, [&] {
+    View array{placed_[far.value].tile, {}};
     for (size_t d = 0; d < walks.size(); ++d) {
-      Slice s = slice(source.index[d], walks[d]);
-      s.point = !walks[d];
-      read.axes.push_back(s);
+      const auto [first, end] = walks[d];
+      if (end - first < 2) {
+        Slice s = slice(there.index[d], end > first ? &order[first] : nullptr);
+        s.point = end == first;
+        array.axes.push_back(s);
+        continue;
+      }
+      int64_t count = 1;
+      Expr begin_at = there.index[d];
+      for (size_t n = first; n < end; ++n) {
+        count *= *constant_of(simple(order[n].count()));
+        begin_at = substitute(begin_at, {{order[n].loop, order[n].lo}});
+      }
+      array.axes.push_back({simple(begin_at), index_constant(count)});
     }
-    View into{
-        placed_[a.buffer.value].tile,
-        {slice(target.index[0], axes.partition ? &*axes.partition : nullptr), {simple(start), index_constant(stride)}},
-        target.which};
+    View tile{
+        placed_[near.value].tile,
+        {slice(here.index[0], axes.partition ? &*axes.partition : nullptr), {simple(start), index_constant(stride)}},
+        here.which};
     remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
-    dma(into, read);
+    dma(stores ? array : tile, stores ? tile : array);
   });
   leaf_ = outer_leaf;
   return true;

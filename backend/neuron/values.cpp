@@ -4,6 +4,7 @@
 // One long file, because the parts of an expression are expressions: each function here calls most of the others.
 #include "backend/neuron/lowering.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace heddle::neuron {
@@ -39,11 +40,16 @@ View Lowering::space_for(const Axes& axes, bool partition, bool free, ScalarType
 
 void Lowering::fill(const View& v, double value, ScalarType type) {
   (void)type;
-  if (!basic())
-    return emit_engine("memset",
-                       {{"dst", v},
-                        {"value", is_float(k_.tiles[v.tile].type) ? number_text(value)
-                                                                  : std::to_string(static_cast<long long>(value))}});
+  if (!basic()) {
+    const ScalarType kept = k_.tiles[v.tile].type;
+    std::string text = number_text(value);
+    if (!is_float(kept)) {  // infinite: the greatest of the type, or the least
+      const bool sign = kept == ScalarType::i8 || kept == ScalarType::i16 || kept == ScalarType::i32;
+      const double greatest = std::ldexp(1.0, scalar_bytes(kept) * 8 - (sign ? 1 : 0)) - 1;
+      text = std::to_string(static_cast<long long>(std::clamp(value, sign ? -greatest - 1 : 0.0, greatest)));
+    }
+    return emit_engine("memset", {{"dst", v}, {"value", text}});
+  }
   View zeros = kernel_constant("zeros");
   int64_t width = 512;
   auto piece = [&](const View& part) {

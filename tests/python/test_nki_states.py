@@ -151,6 +151,14 @@ def test_argmax(dtype, shape):
     agrees(hd.std.reduce.argmax, x, exact=wide(x).argmax(-1), tolerance=1e-9)
 
 
+@pytest.mark.parametrize("op", ["argmax", "cumsum", "sum_rows"])
+def test_without_a_schedule(op):
+    """One element after the other, accumulators of integers and of floats in tiles of one cell."""
+    x = np.round(np.random.default_rng(5).standard_normal((3, 7)) * 3).astype(np.float32)
+    exact = {"argmax": x.argmax(1), "cumsum": x.cumsum(1), "sum_rows": x.sum(1)}[op]
+    agrees(getattr(hd.std.reduce, op), x, exact=exact, tolerance=3e-5, schedule="")
+
+
 def test_argmax_of_numbers_that_are_none():
     x = np.zeros((3, 5), np.float32)
     x[1, 3] = x[2, 1] = np.nan
