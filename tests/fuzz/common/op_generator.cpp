@@ -28,11 +28,11 @@ class Generator {
   RandomOp run() {
     using ir::ScalarType;
     const Product* product = r_.chance(20) ? &products[r_.below(7)] : nullptr;
-    type_ = r_.pick({ScalarType::f32,    ScalarType::f32, ScalarType::f32,      ScalarType::f64,    ScalarType::f64,
-                     ScalarType::f64,    ScalarType::i32, ScalarType::i32,      ScalarType::bf16,   ScalarType::bf16,
-                     ScalarType::f16,    ScalarType::f16, ScalarType::f8e4m3fn, ScalarType::f8e4m3, ScalarType::f8e5m2,
-                     ScalarType::f8e5m2, ScalarType::i8,  ScalarType::u8,       ScalarType::i16,    ScalarType::u16,
-                     ScalarType::i64,    ScalarType::u64, ScalarType::u32});
+    type_ = r_.pick({ScalarType::f32,    ScalarType::f32,    ScalarType::f32,    ScalarType::f64, ScalarType::f64,
+                     ScalarType::f64,    ScalarType::f64,    ScalarType::f64,    ScalarType::i32, ScalarType::i32,
+                     ScalarType::bf16,   ScalarType::bf16,   ScalarType::f16,    ScalarType::f16, ScalarType::f8e4m3fn,
+                     ScalarType::f8e4m3, ScalarType::f8e5m2, ScalarType::f8e5m2, ScalarType::i8,  ScalarType::u8,
+                     ScalarType::i16,    ScalarType::u16,    ScalarType::i64,    ScalarType::u64, ScalarType::u32});
     // One dim is wide at most: the interpreter runs every state.
     for (const char* dim : {"m", "n", "k"}) out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9});
     if (r_.chance(70)) out_.dims[r_.pick({"m", "n", "k"})] = r_.pick<int64_t>({13, 16, 17, 19, 31, 33});
@@ -264,7 +264,7 @@ class Generator {
         {&Generator::map, 9},        {&Generator::reduction, 8}, {&Generator::extremum, 3},
         {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 8},
         {&Generator::data_range, 3}, {&Generator::state, 13},    {&Generator::concat, 15},
-        {&Generator::prefix, 7},     {&Generator::scan, 5},      {&Generator::called, 13},
+        {&Generator::prefix, 7},     {&Generator::scan, 5},      {&Generator::called, 20},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;
@@ -579,7 +579,7 @@ class Generator {
       params_.push_back("inout w: " + type() + "[m, n]");
       line("w[ai, bi] <- w[ai, bi] + " + value);
     }
-    if (r_.chance(12)) {
+    if (r_.chance(20)) {
       // A row is written from a place on that data gives.
       at_least_one("n");
       has("update at data");

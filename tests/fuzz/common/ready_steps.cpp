@@ -34,12 +34,14 @@ class Ready {
     using Kind = bool (Ready::*)();
     // Those that seldom apply stand here more often.
     static constexpr Kind kinds[] = {
-        &Ready::fission,      &Ready::fission,      &Ready::fission,    &Ready::store_at,    &Ready::store_at,
-        &Ready::fold_storage, &Ready::fold_storage, &Ready::collapse,   &Ready::collapse,    &Ready::pipeline,
-        &Ready::pipeline,     &Ready::pipeline,     &Ready::prefetch,   &Ready::exact_split, &Ready::exact_split,
-        &Ready::compute_at,   &Ready::cache,        &Ready::fuse,       &Ready::inline_into, &Ready::vectorize,
-        &Ready::whole_range,  &Ready::whole_range,  &Ready::accumulate, &Ready::partial,     &Ready::write_back,
-        &Ready::write_back};
+        &Ready::fission,      &Ready::fission,      &Ready::fission,     &Ready::store_at,    &Ready::store_at,
+        &Ready::fold_storage, &Ready::fold_storage, &Ready::collapse,    &Ready::collapse,    &Ready::pipeline,
+        &Ready::pipeline,     &Ready::pipeline,     &Ready::prefetch,    &Ready::exact_split, &Ready::exact_split,
+        &Ready::compute_at,   &Ready::cache,        &Ready::fuse,        &Ready::inline_into, &Ready::vectorize,
+        &Ready::whole_range,  &Ready::whole_range,  &Ready::accumulate,  &Ready::partial,     &Ready::write_back,
+        &Ready::write_back,   &Ready::fission,      &Ready::fission,     &Ready::pipeline,    &Ready::pipeline,
+        &Ready::whole_range,  &Ready::whole_range,  &Ready::whole_range, &Ready::store_at,    &Ready::fold_storage,
+        &Ready::fission};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));

@@ -63,7 +63,7 @@ class Generator {
     if (loops_.empty()) return step("inline", "s0");
     if (r_.chance(45))
       if (std::optional<StepCall> c = ready_step(p_, r_)) return *std::move(c);
-    switch (r_.below(29)) {
+    switch (r_.below(32)) {
       case 0:
       case 1: return split();
       case 2: return reorder();
@@ -90,7 +90,10 @@ class Generator {
       case 21: return bind();
       case 22: return replace();
       case 25: return specialize();
-      case 26: return split(100);
+      case 26:
+      case 29:
+      case 30: return split(100);
+      case 31: return step("nontemporal", stage());
       default: return fix();
     }
   }
