@@ -349,7 +349,6 @@ void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
          "unrolling makes more than " + std::to_string(most_leaves) + " copies of leaves");
     return;
   }
-  const ir::Stage& stage = p_.stage(leaf.stage);
   const ir::Substitution point = ir::point_of(p_, leaf);
   known_.emplace_back();
   guarded({leaf.predicate}, [&] {

@@ -87,7 +87,6 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
   if (!load || load->otherwise.known() || assign.kind != ir::AssignKind::define || !assign.over.empty()) return false;
   if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
     return false;
-  const ir::Stage& stage = p_.stage(leaf->stage);
   const ir::Substitution point = ir::point_of(p_, *leaf);
   const std::vector<Expr> from = ir::substitute(load->subs, point), to = ir::substitute(assign.subs, point);
   bool data = false;
