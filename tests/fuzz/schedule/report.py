@@ -17,7 +17,9 @@ Random ops under random schedules, by `./dev fuzz schedule --seconds N --seed S 
 every step: the program that is printed reads back to itself; the interpreter gives the answers of the canonical program (the same bits, or
 within the bounds of [numerics.md](numerics.md) where the header gives leave); compiled code for a random level of the instruction set
 gives those of the interpreter, on arrays between guard pages. A finding prints the op, the steps and the command that replays it; each one
-became a golden case or a test, and a run with a finding is not counted here. This page is written by
+became a golden case or a test, and a run with a finding is not counted here. Older runs did not tell the ways of `cache`, `layout` and
+`rfactor` apart, and had no types of 8 bits, packs, applied schedules, derived steps or whole ranges: those rows and columns are of newer runs
+alone. An applied schedule and a derived step count beside the steps that they are made of. This page is written by
 `tests/fuzz/schedule/report.py` from the counts of the runs.
 
 """
