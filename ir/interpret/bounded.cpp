@@ -167,8 +167,8 @@ Int BoundedMode::convert_integer(ScalarType to, ScalarType from, bool saturate, 
 Real BoundedMode::hull(Real a, Real b) {
   if (std::isnan(a.value) && std::isnan(b.value)) return {a.value, std::max(a.bound, b.bound)};
   if (a.value == b.value) return {a.value, std::max(a.bound, b.bound)};
-  const double bound = std::max(a.bound, std::fabs(a.value - b.value) + b.bound);
-  return {a.value, std::isnan(bound) ? infinity : bound};
+  const double apart = std::fabs(a.value - b.value) + b.bound;  // NaN where one of them is
+  return {a.value, std::isnan(apart) ? infinity : std::max(a.bound, apart)};
 }
 
 Int BoundedMode::hull(Int a, Int b) {

@@ -696,6 +696,19 @@ TEST(Interpret, BoundedModeFollowsBothArmsOfAnUndecidedIf) {
   EXPECT_EQ(result->bounded[0].bound[0], 5);
 }
 
+TEST(Interpret, TheOtherArmMayBeNaN) {
+  const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    const Expr tenth = real_constant(f32, static_cast<float>(0.1)), a = (b.read(x, {i}) + tenth) - tenth;
+    return select(binary(BinaryOp::lt, b.read(x, {i}), a), real_constant(f32, 5), real_constant(f32, NAN));
+  };
+  Array<float> x({1}, {static_cast<float>(0.7)}), y({1});
+  InterpretOptions options;
+  options.mode = InterpretMode::bounded;
+  auto result = interpret(one_loop(LoopKind::serial, same_place, value), arguments(x, y), options);
+  ASSERT_TRUE(result.ok()) << message_of(result);
+  EXPECT_EQ(result->bounded[0].bound[0], HUGE_VAL);
+}
+
 TEST(Interpret, TheOtherArmMayNotBeReachable) {
   // The arm that is not taken reads outside: nothing can be claimed, and nothing fails.
   const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
