@@ -232,6 +232,7 @@ class Resolver {
   // An element type, or a generic one of the op: what stands for it here is seen at a parameter of that type.
   std::optional<ScalarType> type_named(const std::string& word) const {
     if (std::optional<ScalarType> plain = parse_scalar_type(word)) return plain;
+    if (only_tuned) return ScalarType::f32;  // asked before the types are chosen
     if (!called_.program || !called_.parameter_of) return {};
     std::string tensor = called_.parameter_of(op_, word);
     for (const InlinedCall& c : called_.program->calls)

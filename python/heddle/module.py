@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+import operator
 import os
 
 import numpy as np
@@ -172,7 +173,7 @@ class Op:
     def _sort(self, args, named):
         """Positional and keyword arguments to (array names and values, scalars, consts); missing ones are left to the kernel."""
         if len(args) > len(self._inputs):
-            raise TypeError(f"{self.name} takes {len(self._inputs)} arguments, {len(args)} are given")
+            raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
         values = dict(zip((p["name"] for p in self._inputs), args))
         for name, value in named.items():
             if name in values:
@@ -187,7 +188,13 @@ class Op:
                     raise TypeError(f"{self.name} needs the argument `{p['name']}`; it is {self.signature}")
                 continue
             {"array": arrays, "scalar": scalars, "const": consts}[p["kind"]][p["name"]] = values[p["name"]]
-        return arrays, scalars, {k: int(v) for k, v in consts.items()}
+        return arrays, scalars, {k: self._whole(k, v) for k, v in consts.items()}
+
+    def _whole(self, name, value):
+        try:
+            return operator.index(value)
+        except TypeError:
+            raise TypeError(f"`{name}` of {self.name} is a const: an integer or a bool, not {value!r}") from None
 
     def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, time_limit_s=None, profile="full", instructions=50_000, **named):
         """A `Kernel` for the types of these arrays (or `spec`s).
@@ -243,7 +250,7 @@ class Op:
         wanted = [p for p in self._inputs if p["kind"] != "scalar" or p["name"] in named]
         full = {p["name"]: p for p in self._inputs}
         if len(args) > len(self._inputs):
-            raise TypeError(f"{self.name} takes {len(self._inputs)} arguments, {len(args)} are given")
+            raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
         values = dict(zip((p["name"] for p in self._inputs), args))
         values.update(named)
         for name in named:

@@ -266,3 +266,15 @@ def test_reductions_of_nothing_give_the_identity(rng):
             out = np.full(33, 99, np.float32)
             op(x, out=out, schedule=schedule)
             np.testing.assert_array_equal(out, wanted)
+
+
+def test_consts_are_whole_numbers():
+    op = hd.parse("op f(x: f32[n], const k: int = 2, const neg: bool = false) -> y: f32[n, k] { y[i, j] = if neg then -x[i] else x[i] }").f
+    x = np.arange(3, dtype=np.float32)
+    assert op(x, k=np.int64(3)).shape == (3, 3)
+    np.testing.assert_array_equal(op(x, neg=True), -np.stack([x, x], 1))
+    for wrong in (2.5, 2.0, "2", None):
+        with pytest.raises(TypeError, match="`k` of f is a const"):
+            op(x, k=wrong)
+    with pytest.raises(TypeError, match="takes 3 arguments, not 4; it is f"):
+        op(x, 1, False, 7)
