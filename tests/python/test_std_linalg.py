@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from std_checks import every_schedule, within
+from std_checks import every_schedule, targets, within
 
 import heddle as hd
 
@@ -95,3 +95,61 @@ def test_linear(rng, lead, k, n):
 def test_linear_of_one_vector(rng):
     x, w, b = operands(rng, 9), operands(rng, (5, 9)), operands(rng, 5)
     np.testing.assert_allclose(hd.std.linalg.linear(x, w, b), w @ x + b, rtol=1e-5, atol=1e-5)
+
+
+LARGE = [
+    ("matmul", "stream_row", (1, 2051, 2053)),
+    ("matmul", "stream_row", (2, 2053, 2051)),
+    ("matmul", "stream", (5, 2051, 2053)),
+    ("matmul", "stream", (23, 2500, 1700)),
+    ("matmul", "large", (37, 3075, 67)),
+    ("matmul", "large", (1040, 3072, 130)),
+    ("matmul", "blocked", (45, 1500, 200)),
+    ("matmul", "blocked_48", (45, 2100, 141)),
+    ("matmul", "blocked_32", (45, 1301, 223)),
+    ("matmul_nt", "large", (33, 2051, 67)),
+    ("matmul_tn", "strips", (800, 1025, 70)),
+    ("matmul_tn", "large", (531, 1603, 131)),
+    ("matmul_tt", "strips", (800, 1025, 70)),
+    ("matmul_tt", "large", (33, 2051, 131)),
+]
+
+
+@pytest.mark.parametrize("name, schedule, shape", LARGE, ids=str)
+def test_schedules_for_large_products(rng, name, schedule, shape):
+    """Those that a `where` keeps from the shapes above, at sizes that fill no block: beside NumPy in f64, within the bound of a sum in f32."""
+    m, k, n = shape
+    a, b = rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
+    exact, size = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
+    args = list(map(flipped, (a, b), FLIPS[name]))
+    served = 0
+    for target in targets():
+        try:
+            out = getattr(hd.std.linalg, name)(*args, schedule=schedule, target=target)
+        except hd.Error as error:
+            assert error.code == "HD0552", error  # for another target
+            continue
+        served += 1
+        within(out, exact, bound(k, size))
+    assert served or "cpu/avx512" not in targets()
+
+
+@pytest.mark.parametrize("shape", [(3, 2051, 2053), (23, 1700, 2500)], ids=str)
+def test_a_large_matrix_of_bf16_streams(rng, shape):
+    m, k, n = shape
+    a, b = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((m, k), (k, n)))
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    size = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+    if "cpu/avx512" not in targets():
+        pytest.skip("this machine has no AVX-512")
+    within(hd.std.linalg.matmul(a, b, schedule="bf16_stream", target="cpu/avx512"), exact, np.abs(exact) * 2.0**-8 + 2 * bound(k, size))
+
+
+@pytest.mark.parametrize("shape", [(1, 2051, 2053), (23, 1700, 2500), (9, 8200, 515)], ids=str)
+def test_a_large_matrix_of_bytes_streams(rng, shape):
+    m, k, n = shape
+    a, b = (rng.integers(-128, 128, s, dtype=np.int8) for s in ((m, k), (k, n)))
+    if "cpu/avx512" not in targets():
+        pytest.skip("this machine has no AVX-512")
+    out = hd.std.quant.matmul_i8(a, b, schedule="stream", target="cpu/avx512")
+    np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64))
