@@ -88,8 +88,8 @@ ir::Program partition(ir::Program program);
 bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
 /// The map axis whose upper bound the condition is, at this leaf.
 std::optional<size_t> ranged_axis(const ir::Program& program, const ir::Leaf& leaf, const ir::Expr& condition);
-/// Conditions under which a cell is one of the leaf's at all. Where there is a region around, a `where` of the reduction is none of
-/// them: a cell that it leaves nothing for holds the identity, which the region stores.
+/// Conditions under which a cell is one of the leaf's at all. Where there is a region around, neither a `where` of the reduction nor a
+/// condition on its terms is one of them: a cell that it leaves nothing for holds the identity, which the region stores.
 std::vector<ir::Expr> cell_conjuncts(const ir::Program& program, const ir::Leaf& leaf, bool below_region);
 
 }  // namespace heddle::host

@@ -44,6 +44,8 @@ class Generator {
     else if (!floats() && type_ != ScalarType::i32) has("wide integers");
     inputs();
     if (product) multiply(*product);
+    aims_at_ranges_ = r_.chance(35);
+    if (aims_at_ranges_) state("r");
     const int stages = 1 + r_.below(4);
     for (int i = 0; i < stages; ++i) stage("s" + std::to_string(i));
     results();
@@ -479,7 +481,7 @@ class Generator {
     const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
                                    vars = indices(dims);
     where_["pi"] = "k";
-    const int row = r_.pick({0, 0, 1, 1, 2, 2});
+    const int row = aims_at_ranges_ ? 2 : r_.pick({0, 0, 1, 1, 2, 2});
     if (reducers_.find(texts[row]) == std::string::npos) reducers_ += texts[row];
     has(constructs[row]);
     const bool plain = type_ == ir::ScalarType::f32;
@@ -597,6 +599,7 @@ class Generator {
   std::vector<std::string> params_, outputs_;
   std::string helpers_;  // the ops that `f` calls
   bool packed_ = false, nested_ = false;
+  bool aims_at_ranges_ = false;  // states have a form for whole ranges
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;
   std::vector<Tensor> tensors_;

@@ -30,6 +30,8 @@ class Ready {
     collect(p.body, around);
   }
 
+  std::optional<StepCall> only_whole_range() { return whole_range() ? std::optional(call_) : std::nullopt; }
+
   std::optional<StepCall> run() {
     using Kind = bool (Ready::*)();
     // Those that seldom apply stand here more often.
@@ -356,6 +358,9 @@ class Ready {
 
 }  // namespace
 
+std::optional<StepCall> whole_range_step(const ir::Program& program, Random& random) {
+  return Ready(program, random).only_whole_range();
+}
 std::optional<StepCall> ready_step(const ir::Program& program, Random& random) { return Ready(program, random).run(); }
 
 }  // namespace heddle::fuzz

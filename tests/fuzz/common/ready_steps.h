@@ -12,5 +12,7 @@ namespace heddle::fuzz {
 
 /// Nothing where no place is ready for any of them. A step may still be refused.
 std::optional<ir::StepCall> ready_step(const ir::Program& program, Random& random);
+/// `rfactor .. with of` of a reduction whose reducer has a form for whole ranges; nothing where there is none.
+std::optional<ir::StepCall> whole_range_step(const ir::Program& program, Random& random);
 
 }  // namespace heddle::fuzz

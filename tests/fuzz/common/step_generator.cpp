@@ -61,6 +61,8 @@ class Generator {
   StepCall run() {
     StepCall c;
     if (loops_.empty()) return step("inline", "s0");
+    if (r_.chance(15))
+      if (std::optional<StepCall> c = whole_range_step(p_, r_)) return *std::move(c);
     if (r_.chance(45))
       if (std::optional<StepCall> c = ready_step(p_, r_)) return *std::move(c);
     switch (r_.below(32)) {

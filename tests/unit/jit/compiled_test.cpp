@@ -222,6 +222,34 @@ std::string text_of(const std::string& file) {
   return text.str();
 }
 
+// A part of a sum that has no terms holds the identity: the loop around its region runs also where no leaf below does.
+TEST(Compiled, parts_without_terms) {
+  const ir::Program p = program_of(R"(
+program f(in x: i64[m, k] in dram, out y: i64[m] in dram) facts (m >= 0, k >= 0) {
+  stage y(map i in 0 .. m, reduce v in 0 .. 8) by prod
+  stage part(map i in 0 .. m, reduce o in 0 .. ceildiv(k, 8), map v in 0 .. 8) by prod
+  alloc part: i64[i in 0 .. m, v in 0 .. 8] in dram
+  for y.i in 0 .. m {
+    reduce y[i] by prod {
+      for part.v in 0 .. 8 {
+        reduce part[i, v] by prod {
+          for part.o in 0 .. ceildiv(k, 8) {
+            at part(i = i, o = o, v = v) where 8*o + v < k { part[i, v] prod= x[i, 8*o + v] }
+          }
+        }
+      }
+      for y.v in 0 .. 8 {
+        at y(i = i, v = v) { y[i] prod= part[i, v] }
+      }
+    }
+  }
+}
+)");
+  Cases cases;
+  for (int64_t k : {0, 1, 7, 8, 9}) cases.dims.push_back({{"m", 3}, {"k", k}});
+  expect_same(p, cases);
+}
+
 TEST(Compiled, schedules_of_the_standard_library) {
   for (const char* name : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512"}) {
     Result<ir::Target> target = host::target_named(name);
