@@ -7,6 +7,7 @@ processor spent on one: on a machine that others use, the clock on the wall says
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,45 @@ def call():
     return row("call of three arrays", best * 1e6, 0.4)
 
 
+FORKED = """
+op inc(x: f32[n]) -> y: f32[n] { y[i] = x[i] + 1 }
+schedule inc.blocks on cpu {
+  split y.i by 16 into io, ii
+  vectorize y.ii
+  parallel y.io
+}
+"""
+
+
+def fork_join():
+    """What a parallel loop with next to nothing in it takes longer on two threads than on one: 45 us after the last, and from sleep."""
+    import numpy as np
+
+    if len(os.sched_getaffinity(0)) < 2:
+        return []
+    x = np.zeros(64, np.float32)
+    y = x.copy()
+    kernels = [hd.parse(FORKED).inc.compile(x, schedule="blocks", threads=n) for n in (1, 2)]
+
+    def after(pause, calls, kernel):
+        times = []
+        for _ in range(calls):
+            pause()
+            start = time.perf_counter()
+            kernel(x, out=y)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    def busy():
+        end = time.perf_counter() + 45e-6
+        while time.perf_counter() < end:
+            pass
+
+    soon = [after(busy, 3000, k) for k in kernels]
+    late = [after(lambda: time.sleep(2e-3), 300, k) for k in kernels]
+    return [row("fork and join, 45 us after the last", (soon[1] - soon[0]) * 1e6, 5), row("fork and join from sleep", (late[1] - late[0]) * 1e6, 60)]
+
+
 def growing():
     """A dim that grows from 1 to 4096: one compile for each schedule chosen."""
     import numpy as np
@@ -161,8 +201,8 @@ def run(options):
     from measure import machine
 
     jobs = [lambda case=case: [cold(case)] for case in SPECS] + [lambda case=case: hit(case) for case in ("trivial", "softmax", "matmul")]
-    jobs += [first_result, lambda: [call()], lambda: [growing()], lambda: [dropped()]]
-    names = [f"compile {c}" for c in SPECS] + [f"cache hit {c}" for c in ("trivial", "softmax", "matmul")] + ["first", "call", "growing", "dropped"]
+    jobs += [first_result, lambda: [call()], fork_join, lambda: [growing()], lambda: [dropped()]]
+    names = [f"compile {c}" for c in SPECS] + [f"cache hit {c}" for c in ("trivial", "softmax", "matmul")] + ["first", "call", "fork and join", "growing", "dropped"]
     hd.set_cache(None)
     cold("trivial", 2)  # LLVM's own start
     rows = []

@@ -15,7 +15,7 @@ namespace {
 
 // A worker that has just worked looks for more for this long before it sleeps: waking it costs about 50 us, the next region of a
 // chain of kernels comes sooner.
-constexpr auto spin_time = std::chrono::microseconds(60);
+constexpr auto spin_time = std::chrono::microseconds(80);
 constexpr int spins_between_clock_reads = 64;
 
 // Parts for each thread. A thread that comes late, or shares its processor, then holds up the others by a part at most.
