@@ -1,5 +1,7 @@
 #include "ir/program.h"
 
+#include <cmath>
+
 namespace heddle::ir {
 
 StmtRef make_stmt(StmtForm form, Place place) {
@@ -51,6 +53,18 @@ std::vector<Reducer> builtin_reducers() {
       row("max", BuiltinReducer::max, true),  row("min", BuiltinReducer::min, true),
       row("any", BuiltinReducer::any, true),  row("all", BuiltinReducer::all, true),
   };
+}
+
+Constant identity_of(BuiltinReducer reducer, ScalarType type) {
+  const bool real = is_float(type);
+  const double far = real && !scalar_row(type).has_infinity ? scalar_row(type).max_finite : HUGE_VAL;
+  switch (reducer) {
+    case BuiltinReducer::prod: return {1, 1};
+    case BuiltinReducer::all: return {1, 1};
+    case BuiltinReducer::max: return {real ? 0 : integer_min(type), -far};
+    case BuiltinReducer::min: return {real ? 0 : integer_max(type), far};
+    default: return {};
+  }
 }
 
 bool exact_on(const Reducer& reducer, ScalarType type) {

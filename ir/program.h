@@ -312,6 +312,9 @@ struct Program {
 /// The rows of the built-in reducers; every program starts with them.
 std::vector<Reducer> builtin_reducers();
 
+/// What combining by a built-in reducer begins from. Where a float type has no infinity, its greatest number stands for it.
+Constant identity_of(BuiltinReducer reducer, ScalarType type);
+
 const char* memory_name(Memory memory);
 std::optional<Memory> parse_memory(std::string_view name);
 

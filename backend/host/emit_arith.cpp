@@ -200,18 +200,7 @@ Value* Arith::shift(Value* x, Value* count, bool left, bool is_signed) const {
 // Reducers
 
 Val Arith::identity(BuiltinReducer reducer, ScalarType type) const {
-  const bool real = ir::is_float(type);
-  // Where the type has no infinity, its greatest number stands for it.
-  const double far = real && !ir::scalar_row(type).has_infinity ? ir::scalar_row(type).max_finite : HUGE_VAL;
-  ir::Constant c;
-  switch (reducer) {
-    case BuiltinReducer::prod: c = {1, 1}; break;
-    case BuiltinReducer::all: c = {1, 1}; break;
-    case BuiltinReducer::max: c = {real ? 0 : ir::integer_min(type), -far}; break;
-    case BuiltinReducer::min: c = {real ? 0 : ir::integer_max(type), far}; break;
-    default: break;
-  }
-  return constant(type, c);
+  return constant(type, ir::identity_of(reducer, type));
 }
 
 Val Arith::combine(BuiltinReducer reducer, ScalarType type, Val state, Val x) const {

@@ -12,17 +12,11 @@ using ir::StmtRef;
 
 namespace {
 
-// The constant that combining with changes nothing, for reducers of the language over integers: floats have NaN and a signed zero.
+// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.
 bool is_identity(const Expr& e, ir::BuiltinReducer reducer) {
   const int64_t* value = ir::constant_value(e);
-  if (!value || !ir::is_integer(e.type())) return false;
-  switch (reducer) {
-    case ir::BuiltinReducer::min: return *value == ir::integer_max(e.type());
-    case ir::BuiltinReducer::max: return *value == ir::integer_min(e.type());
-    case ir::BuiltinReducer::sum: return *value == 0;
-    case ir::BuiltinReducer::prod: return *value == 1;
-    default: return false;
-  }
+  return value && ir::is_integer(e.type()) && reducer != ir::BuiltinReducer::none &&
+         *value == ir::identity_of(reducer, e.type()).integer;
 }
 
 class SkipIdentities {
