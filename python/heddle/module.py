@@ -172,9 +172,7 @@ class Op:
 
     def _sort(self, args, named):
         """Positional and keyword arguments to (array names and values, scalars, consts); missing ones are left to the kernel."""
-        if len(args) > len(self._inputs):
-            raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
-        values = dict(zip((p["name"] for p in self._inputs), args))
+        values = self._positional(args)
         for name, value in named.items():
             if name in values:
                 raise TypeError(f"{self.name} got `{name}` twice")
@@ -189,6 +187,11 @@ class Op:
                 continue
             {"array": arrays, "scalar": scalars, "const": consts}[p["kind"]][p["name"]] = values[p["name"]]
         return arrays, scalars, {k: self._whole(k, v) for k, v in consts.items()}
+
+    def _positional(self, args):
+        if len(args) > len(self._inputs):
+            raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
+        return dict(zip((p["name"] for p in self._inputs), args))
 
     def _whole(self, name, value):
         try:
@@ -249,9 +252,7 @@ class Op:
         """As `_sort`, but scalars may be missing: a compile needs only types and consts."""
         wanted = [p for p in self._inputs if p["kind"] != "scalar" or p["name"] in named]
         full = {p["name"]: p for p in self._inputs}
-        if len(args) > len(self._inputs):
-            raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
-        values = dict(zip((p["name"] for p in self._inputs), args))
+        values = self._positional(args)
         values.update(named)
         for name in named:
             if name not in full:
@@ -265,7 +266,7 @@ class Op:
                     raise TypeError(f"{self.name} needs the argument `{p['name']}`; it is {self.signature}")
                 continue
             (arrays if p["kind"] == "array" else consts)[p["name"]] = values[p["name"]]
-        return arrays, {}, {k: int(v) for k, v in consts.items()}
+        return arrays, {}, {k: self._whole(k, v) for k, v in consts.items()}
 
     def __call__(self, *args, out=None, schedule=None, target=None, threads=None, **named):
         """Runs the op; compiled once per (types, consts, target, schedule), then a call of the kernel."""

@@ -274,7 +274,8 @@ def test_consts_are_whole_numbers():
     assert op(x, k=np.int64(3)).shape == (3, 3)
     np.testing.assert_array_equal(op(x, neg=True), -np.stack([x, x], 1))
     for wrong in (2.5, 2.0, "2", None):
-        with pytest.raises(TypeError, match="`k` of f is a const"):
-            op(x, k=wrong)
+        for use in (op, op.compile):
+            with pytest.raises(TypeError, match="`k` of f is a const"):
+                use(x, k=wrong)
     with pytest.raises(TypeError, match="takes 3 arguments, not 4; it is f"):
         op(x, 1, False, 7)
