@@ -75,10 +75,6 @@ const schedule::State* cause(const std::vector<schedule::State>& states, const s
   return nullptr;
 }
 
-}  // namespace
-
-namespace {
-
 // How the arrays of inputs with a layout are brought into it.
 Result<std::vector<NeuronText::Packing>> packings_of(const ir::Program& program) {
   std::vector<NeuronText::Packing> out;

@@ -309,20 +309,15 @@ class Ready {
     return out;
   }
 
-  bool whole_range() {
-    const auto pairs = open_loops(true);
-    if (pairs.empty()) return false;
-    StepCall c = step("rfactor", r_.pick(pairs).second);
-    if (r_.chance(60)) c.with["by"] = {number(1 + r_.below(8))};
-    c.with["with"] = {path("of")};
-    return give(c);
-  }
+  bool whole_range() { return partial_results(true); }
+  bool partial() { return partial_results(false); }
 
-  bool partial() {
-    const auto pairs = open_loops(false);
+  bool partial_results(bool whole_form) {
+    const auto pairs = open_loops(whole_form);
     if (pairs.empty()) return false;
     StepCall c = step("rfactor", r_.pick(pairs).second);
     if (r_.chance(60)) c.with["by"] = {number(1 + r_.below(8))};
+    if (whole_form) c.with["with"] = {path("of")};
     return give(c);
   }
 
