@@ -9,6 +9,7 @@ import importlib
 import json
 import math
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -16,19 +17,24 @@ import time
 
 
 def time_in_turns(calls, seconds=0.4, least=5, most=400):
-    """Medians in seconds for callables that run one after another, again and again."""
+    """Medians in seconds for callables that run one after another, again and again.
+
+    Each round has an order of its own: a library's threads may work on after its call has ended, and what it leaves in the caches
+    helps or hinders the next, which must not always be the same one.
+    """
     for call in calls:
         call()
     once = max(1e-7, _timed(calls[0]))
     inner = max(1, int(2e-4 / once))  # a call shorter than the clock's noise is repeated
     times = [[] for _ in calls]
+    order = random.Random(0)
     stop = time.perf_counter() + seconds
     while (len(times[0]) < least or time.perf_counter() < stop) and len(times[0]) < most:
-        for call, list_ in zip(calls, times):
+        for i in order.sample(range(len(calls)), len(calls)):
             start = time.perf_counter()
             for _ in range(inner):
-                call()
-            list_.append((time.perf_counter() - start) / inner)
+                calls[i]()
+            times[i].append((time.perf_counter() - start) / inner)
     return [statistics.median(t) for t in times]
 
 
