@@ -102,6 +102,7 @@ CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* sca
   context.parallel_for = jit::ThreadPool::parallel_for;
   context.pool = &s.pool;
   context.threads = threads_wanted > 0 ? threads_wanted : threads > 0 ? threads : s.threads();
+  context.shared_from = host::worth_sharing;
   Arenas::Block arena;
   int64_t each = code.code->arena()(words);
   if (each != 0) {

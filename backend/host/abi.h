@@ -25,6 +25,9 @@ struct Context;
 /// Runs [begin, end) of a parallel loop; `thread` (from 0) picks the thread's slice of the arena.
 using ParallelBody = int64_t (*)(Context*, void* closure, int64_t thread, int64_t begin, int64_t end);
 
+/// About 2 us: what a fork and a join cost, with what moves to another core's caches.
+constexpr int64_t worth_sharing = 16000;
+
 struct Context {
   /// Splits [0, n) over the threads, runs the body, returns the first nonzero status. Nested calls run in place.
   int64_t (*parallel_for)(Context*, ParallelBody body, void* closure, int64_t n);
@@ -32,7 +35,8 @@ struct Context {
   unsigned char* arena;  ///< thread t owns [t * arena_stride, (t + 1) * arena_stride); 64-byte aligned
   int64_t arena_stride;
   int64_t threads;
-  CheckReport report;  ///< filled by the first failing check
+  int64_t shared_from;  ///< regions of fewer vector operations (effort.h) run on the calling thread
+  CheckReport report;   ///< filled by the first failing check
 };
 
 using KernelFunction = int64_t (*)(Context*, const uint64_t* args);

@@ -37,6 +37,7 @@ void Emitter::entry_words(Value* args) {
 
 // int64_t in_turn(context, body, closure, n): the loop on the calling thread.
 llvm::Function* Emitter::in_turn() {
+  if (llvm::Function* made = module_.getFunction("in_turn")) return made;
   llvm::Type *pointer = b_.getPtrTy(), *word = b_.getInt64Ty();
   llvm::Function* fn = declare("in_turn", {pointer, pointer, pointer, word}, false);
   llvm::IRBuilder<>::InsertPointGuard guard(b_);
@@ -154,6 +155,7 @@ void Emitter::entry(const std::string& name) {
   set(offsetof(Context, arena), workspace);
   set(offsetof(Context, arena_stride), rounded(each));
   set(offsetof(Context, threads), b_.getInt64(1));
+  set(offsetof(Context, shared_from), b_.getInt64(worth_sharing));
   set(offsetof(Context, report) + offsetof(CheckReport, check), b_.getInt64(static_cast<uint64_t>(-1)));
   branch(b_.CreateIsNotNull(threads), [&] {
     auto field = [&](uint64_t index, llvm::Type* type) {

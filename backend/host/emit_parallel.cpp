@@ -4,6 +4,7 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include "backend/host/effort.h"
 #include "backend/host/emitter.h"
 #include "ir/region.h"
 #include "ir/visit.h"
@@ -105,6 +106,25 @@ Value* Emitter::iterations(const std::vector<ir::StmtRef>& nest, std::vector<Val
   return total;
 }
 
+// Whether a region is done before other threads would have begun, so that it runs on the calling one; null where that is not known.
+// It changes no bit: partial results are the program's own.
+Value* Emitter::is_little(const ir::StmtRef& region) {
+  const std::optional<std::vector<Effort>> effort = effort_of(p_, region, facts());
+  if (!effort) return nullptr;
+  llvm::Type* real = b_.getDoubleTy();
+  Value* sum = llvm::ConstantFP::get(real, 0);
+  for (const Effort& e : *effort) {
+    Value* each = llvm::ConstantFP::get(real, e.operations);
+    for (const ir::Expr& n : e.trips) {
+      Value* trips = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, value(n).v, b_.getInt64(0));
+      each = b_.CreateFMul(each, b_.CreateSIToFP(trips, real));
+    }
+    sum = b_.CreateFAdd(sum, each);
+  }
+  Value* least = context_field(offsetof(Context, shared_from), b_.getInt64Ty());
+  return b_.CreateFCmpOLT(sum, b_.CreateSIToFP(least, real));
+}
+
 // The body becomes a function of its own over a range of iterations; what it uses of the scope around it crosses in a closure of
 // 8-byte words.
 void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
@@ -158,6 +178,7 @@ void Emitter::parallel(const ir::For& loop, const ir::StmtRef& s) {
   known_ = std::move(known);
   b_.restoreIP(resume);
   Value* run = context_field(offsetof(Context, parallel_for), pointer);
+  if (Value* little = is_little(s)) run = b_.CreateSelect(little, in_turn(), run);
   auto* type = llvm::FunctionType::get(word, {pointer, pointer, pointer, word}, false);
   Value* status = b_.CreateCall(type, run, {f_.context, part, closure, n});
   auto* failed = llvm::BasicBlock::Create(module_.getContext(), "stopped", f_.fn);

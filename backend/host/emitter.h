@@ -111,6 +111,7 @@ class Emitter {
   Value* iterations(const std::vector<ir::StmtRef>& nest, std::vector<Value*>& los, std::vector<Value*>& below);
   void part_of_nest(const std::vector<ir::StmtRef>& nest, size_t level, const std::vector<Value*>& los,
                     const std::vector<Value*>& below, Value* begin, Value* end);
+  Value* is_little(const ir::StmtRef& region);
   void parallel(const ir::For& loop, const ir::StmtRef& s);
 
   // emit_transpose.cpp

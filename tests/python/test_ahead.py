@@ -96,7 +96,7 @@ static int64_t parts(struct heddle_context* context, heddle_body body, void* clo
 }
 
 int main(void) {
-  enum { rows = 7, cols = 37 };
+  enum { rows = 97, cols = 237 };
   static float x[rows * cols], y[rows * cols], z[rows * cols];
   for (int i = 0; i < rows * cols; ++i) x[i] = (float)((i * 37) % 19) - 9;
   heddle_threads threads = {3, parts, 0};

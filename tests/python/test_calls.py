@@ -173,7 +173,7 @@ def test_code_is_freed():
 
 
 def test_threads_give_the_same_bits(rng):
-    x = rng.standard_normal((37, 211), dtype=np.float32)
+    x = rng.standard_normal((370, 211), dtype=np.float32)
     one = hd.std.nn.softmax(x, threads=1)
     two = hd.std.nn.softmax(x, threads=2)
     five = hd.std.nn.softmax(x, threads=5)
@@ -214,7 +214,7 @@ schedule plane.rest on cpu {
 """
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 5), (7, 1, 5), (5, 11, 3), (0, 4, 4), (4, 0, 4), (4, 4, 0), (2, 300, 2)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 5), (7, 1, 5), (5, 11, 3), (0, 4, 4), (4, 0, 4), (4, 4, 0), (2, 3000, 2), (1, 70, 91), (70, 1, 91), (5, 110, 30)])
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
 def test_parallel_loops_that_nest(rng, shape, threads):
     """One region runs all iterations of loops that nest, each once, however they fall to threads."""

@@ -30,6 +30,38 @@ program scale(in x: f32[rows, cols] in dram, out y: f32[rows, cols] in dram) fac
   expect_same(p, cases);
 }
 
+// Of two regions of any length the longer is shared; a loop over none needs no thread either.
+TEST(Compiled, little_work_stays_on_its_thread) {
+  const ir::Program p = program_of(R"(
+program fours(in x: f32[rows, cols] in dram, out y: f32[rows, cols] in dram, out z: f32[cols] in dram) facts (rows >= 0, cols >= 0) {
+  stage y(map r in 0 .. rows, map c in 0 .. cols)
+  stage z(map c in 0 .. cols)
+  for y.r in 0 .. rows parallel {
+    for y.c in 0 .. cols { at y(r = r, c = c) { y[r, c] = x[r, c] * 4.0 } }
+  }
+  for z.c in 0 .. cols parallel {
+    at z(c = c) { z[c] = 1.0 }
+  }
+}
+)");
+  const Built built(p, host::host_target());
+  ASSERT_TRUE(built.ok());
+  auto shared = [&](int64_t rows, int64_t cols, int64_t from) {
+    const Dims dims{{"rows", rows}, {"cols", cols}};
+    std::vector<Array> arrays = arguments(p, dims, 1, false, {});
+    const Outcome out = built.run(dims, arrays, {}, 3, from);
+    EXPECT_EQ(out.status, 0);
+    for (int64_t i = 0; i < rows * cols; ++i) EXPECT_EQ(arrays[1].at(i), arrays[0].at(i) * 4);
+    for (int64_t i = 0; i < cols; ++i) EXPECT_EQ(arrays[2].at(i), 1.0);
+    return out.shared;
+  };
+  EXPECT_EQ(shared(5, 37, 0), 2);
+  EXPECT_EQ(shared(5, 37, host::worth_sharing), 0);
+  EXPECT_EQ(shared(0, 37, host::worth_sharing), 0);
+  EXPECT_EQ(shared(500, 370, host::worth_sharing), 1);
+  EXPECT_EQ(shared(1, 20000, host::worth_sharing), 2);
+}
+
 // An op of a module on f32 (or another type): canonical, and with its stages' innermost loops as masked vectors of 16 lanes.
 // `loops`: "y.i, z.i", or whole steps.
 void expect_op(const std::string& text, const std::string& op, const std::string& loops, const Cases& cases,

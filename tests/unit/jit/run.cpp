@@ -38,6 +38,7 @@ int64_t evaluate(const ir::Program& p, const ir::Expr& e, const Dims& dims) {
 // Threads of a region, one after another.
 int64_t serial_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n) {
   const int64_t t = context->threads;
+  ++*static_cast<int*>(context->pool);
   for (int64_t i = 0; i < t; ++i)
     if (int64_t status = body(context, closure, i, n * i / t, n * (i + 1) / t)) return status;
   return 0;
@@ -157,7 +158,7 @@ Built::Built(const ir::Program& p, const ir::Target& target, bool strided) : pro
 }
 
 Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars,
-                   int threads) const {
+                   int threads, int64_t shared_from) const {
   Outcome out;
   out.status = -1;
   if (!kernel_) return out;
@@ -183,6 +184,8 @@ Outcome Built::run(const Dims& dims, std::vector<Array>& arrays, const std::vect
   context.arena = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) / 64 * 64);
   context.arena_stride = each;
   context.threads = threads;
+  context.shared_from = shared_from;
+  context.pool = &out.shared;
   out.status = kernel_->kernel()(&context, words.data());
   out.report = context.report;
   for (const unsigned char* at = context.arena + each * threads; at < memory.data() + memory.size(); ++at)

@@ -39,6 +39,7 @@ std::vector<Array> arguments(const ir::Program& program, const Dims& dims, uint6
 struct Outcome {
   int64_t status = 0;
   host::CheckReport report;
+  int shared = 0;  ///< regions that the threads had parts of
 };
 
 /// Machine code of a program. Its threads claim their parts one after another; the arena is fenced by a pattern.
@@ -47,7 +48,7 @@ class Built {
   Built(const ir::Program& program, const ir::Target& target, bool strided = false);
   bool ok() const { return kernel_ != nullptr; }
   Outcome run(const Dims& dims, std::vector<Array>& arrays, const std::vector<ir::ScalarValue>& scalars = {},
-              int threads = 3) const;
+              int threads = 3, int64_t shared_from = 0) const;
   const host::Compiled& compiled() const { return compiled_; }
 
  private:
