@@ -119,20 +119,28 @@ class Tensor:
         return self.like(np.broadcast_to(self.array, shape), np.broadcast_to(self.state, shape))
 
     def ap(self, pattern, offset=0, scalar_offset=None, vector_offset=None, indirect_dim=0, dtype=None):
-        if scalar_offset is not None or dtype is not None:
-            raise NkiError("`.ap` with a scalar offset or a dtype")
+        if dtype is not None:
+            raise NkiError("`.ap` with a dtype")
+        if scalar_offset is not None and (vector_offset is not None or not isinstance(scalar_offset, (int, np.integer))):
+            raise NkiError("a scalar offset that is no number of a loop, or one beside a vector offset")
         base = self.base
         start = offset + (self.array.__array_interface__["data"][0] - base.array.__array_interface__["data"][0]) // base.array.itemsize
+        if self.array.size == base.array.size and self.array.flags.c_contiguous:
+            base = self  # the whole tensor, in another shape perhaps
+        if scalar_offset is not None:
+            start += int(scalar_offset) * int(np.prod(base.shape[indirect_dim + 1 :]))
         sizes = [n for _, n in pattern]
         last = start + sum(s * (n - 1) for s, n in pattern)
         if vector_offset is not None:
             rows = read(vector_offset).reshape(-1)
             one = Tensor(base.array.reshape(base.shape[0], -1), base.state.reshape(base.shape[0], -1), self.buffer, base)
-            if rows.min() < 0 or rows.max() >= base.shape[0]:
-                raise NkiError(f"row {rows.max()} of {base.shape[0]}")
+            first = offset // max(one.shape[1], 1)
+            if rows.min() < 0 or rows.max() + first >= base.shape[0]:
+                raise NkiError(f"row {rows.max()} of {base.shape[0] - first}")
             width = sum(s * (n - 1) for s, n in pattern[1:]) + 1
-            if offset + width > one.shape[1]:
+            if offset % one.shape[1] + width > one.shape[1]:
                 raise NkiError("a row of the pattern passes the end of a row")
+            rows, offset = rows + first, offset % one.shape[1]
             window = Gather(one, rows, pattern[1:], offset)
             return window
         if start < 0 or last >= base.array.size:

@@ -203,6 +203,12 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
       v.temporary = true;
       return v;
     }
+    if (turned_inexactly(tile)) {
+      v.view = fresh("in", np, index_constant(1));
+      emit("dma_copy", {{"dst", v.view}, {"src", column_in_place(source, place.tile, pa, np)}});
+      v.temporary = true;
+      return v;
+    }
     if (rank > 1) open(rank - 2);
     View row = fresh("row", index_constant(1), np);
     dma(row, source);
@@ -263,6 +269,26 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
   return row_everywhere(v, axes);
 }
 
+// Whether the PE array would round what it turns: then it is moved element by element, which `basic` cannot say.
+bool Lowering::turned_inexactly(const Tile& t) const {
+  return !basic() && !picking_ && !is_float(t.type) && scalar_bytes(t.type) == 4;
+}
+
+// Elements along one axis of an array in HBM, one for each partition.
+Pattern Lowering::column_in_place(const View& at, TileId tile, int axis, const Expr& count) {
+  Pattern p;
+  p.tile = tile;
+  p.offset = index_constant(0);
+  const std::vector<int64_t>& shape = k_.tiles[tile].shape;
+  int64_t stride = 1;
+  for (size_t d = shape.size(); d-- > 0; stride *= shape[d]) {
+    p.offset = p.offset + at.axes[d].start * stride;
+    if (static_cast<int>(d) == axis) p.dims = {{at.axes[d].step * stride, count}, {1, index_constant(1)}};
+  }
+  p.offset = simple(p.offset);
+  return p;
+}
+
 // `rows` x `columns` of a tile (rows over partitions, up to 128; both ways in pieces of 128) become `columns` x `rows`.
 Value Lowering::transposed(const View& from, ScalarType type, const Expr& rows, const Expr& columns,
                            bool over_partition, bool over_free, const View* target) {
@@ -315,6 +341,7 @@ std::optional<Destination> Lowering::destination(BufferId buffer, const std::vec
 }
 
 void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value) {
+  if (store_by_data(buffer, subs, axes, value)) return;
   Reach r = reach(buffer, subs, axes);
   const Placed& place = placed_[buffer.value];
   const Tile tile = k_.tiles[place.tile];
@@ -361,6 +388,8 @@ void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes&
   if (pa >= 0 && fa < 0) {
     if (static_cast<size_t>(pa) + 1 < rank) {
       open(rank - 1);
+    } else if (turned_inexactly(tile)) {
+      return emit("dma_copy", {{"dst", column_in_place(target, place.tile, pa, np)}, {"src", v.view}});
     } else {
       if (rank > 1) open(rank - 2);
       Value t = transposed(v.view, v.type, np, index_constant(1), false, true);

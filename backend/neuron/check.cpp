@@ -1,9 +1,11 @@
 #include "backend/neuron/check.h"
 
 #include <algorithm>
+#include <list>
 #include <map>
 
 #include "backend/neuron/codes.h"
+#include "backend/neuron/device_loops.h"
 #include "ir/print.h"
 
 namespace heddle::neuron {
@@ -24,8 +26,8 @@ struct Box {
 
 class Checker {
  public:
-  Checker(const NkiKernel& k, const Core& core, const EmitOptions& options)
-      : k_(k), core_(core), options_(options), current_(k.tiles.size(), -1) {
+  Checker(const NkiKernel& k, const Core& core, const EmitOptions& options, std::string why_not)
+      : k_(k), core_(core), options_(options), why_not_(std::move(why_not)), current_(k.tiles.size(), -1) {
     values_.resize(k.program.symbols.size());
   }
 
@@ -40,31 +42,15 @@ class Checker {
                  "`" + k_.name + "` unrolls to more than " + std::to_string(options_.instructions) + " instructions")
           .with_help(
               "larger tiles or more of the work bound to `partition` and `free`; or a larger budget by "
-              "`instructions=`");
+              "`instructions=`" +
+              (why_not_.empty() ? "" : "; no loop on the device: " + why_not_));
     usage_.instructions = time_;
     return usage_;
   }
 
  private:
   int64_t value(const Expr& e) {
-    if (const Constant* c = e.as<Constant>()) return c->integer;
-    if (const Var* v = e.as<Var>()) return values_[v->symbol.value];
-    if (const Unary* u = e.as<Unary>(); u && u->op == UnaryOp::negate) return -value(u->value);
-    if (const Binary* b = e.as<Binary>()) {
-      int64_t l = value(b->left), r = value(b->right);
-      auto floor_div = [](int64_t x, int64_t y) { return y == 0 ? 0 : x / y - ((x % y != 0) && ((x < 0) != (y < 0))); };
-      switch (b->op) {
-        case BinaryOp::add: return l + r;
-        case BinaryOp::sub: return l - r;
-        case BinaryOp::mul: return l * r;
-        case BinaryOp::div: return floor_div(l, r);
-        case BinaryOp::mod: return r == 0 ? 0 : l - floor_div(l, r) * r;
-        case BinaryOp::ceildiv: return -floor_div(-l, r);
-        case BinaryOp::min: return std::min(l, r);
-        case BinaryOp::max: return std::max(l, r);
-        default: break;
-      }
-    }
+    if (std::optional<int64_t> v = evaluate(e, values_)) return *v;
     bug("the index `" + ir::print(k_.program, e) + "` is of a form that the text has not");
     return 0;
   }
@@ -83,20 +69,66 @@ class Checker {
       where_ = n.place;
       if (auto* loop = std::get_if<Loop>(&n.form)) {
         int64_t lo = value(loop->lo), hi = value(loop->hi);
+        if (loop->device_step) {
+          on_device(*loop, lo, hi);
+          continue;
+        }
         for (int64_t i = lo; i < hi && failure_.empty() && time_ <= options_.instructions; ++i) {
           values_[loop->symbol.value] = i;
           block(loop->body);
         }
       } else if (auto* let = std::get_if<Let>(&n.form)) {
         values_[let->symbol.value] = value(let->value);
-      } else if (auto* make = std::get_if<Make>(&n.form)) {
+      } else if (auto* make = std::get_if<Make>(&n.form); make && again_) {
+        continue;
+      } else if (make) {
         current_[make->tile] = static_cast<int64_t>(instances_.size());
         instances_.resize(instances_.size() + std::max<int64_t>(1, k_.tiles[make->tile].list), {make->tile});
       } else if (auto* i = std::get_if<Instruction>(&n.form)) {
         instruction(*i);
-        ++time_;
+        if (!again_) ++time_;
       }
     }
+  }
+
+  // A loop on the device: its body exists once, and what it uses from outside stays until it ends. Only addresses differ between iterations, and
+  // they lie between the first and the last.
+  void on_device(const Loop& loop, int64_t lo, int64_t hi) {
+    if (hi <= lo) return;
+    const size_t outside = instances_.size();
+    const int64_t begin = time_;
+    values_[loop.symbol.value] = lo;
+    step_of_[loop.symbol.value] = loop.device_step;
+    block(loop.body);
+    for (size_t i = 0; i < outside; ++i)
+      if (instances_[i].last >= begin) instances_[i].last = std::max(begin, time_ - 1);
+    again_ = true;
+    values_[loop.symbol.value] = hi - 1;
+    block(loop.body);
+    again_ = false;
+  }
+
+  // The elements that a pattern takes of each partition, after its addresses are held against the array's size.
+  std::vector<Box> box(const Pattern& p) {
+    const Tile& t = k_.tiles[p.tile];
+    int64_t elements = 1, first = value(p.offset), last = first;
+    for (int64_t d : t.shape) elements *= d;
+    std::vector<Box> out;
+    for (size_t d = 0; d < p.dims.size(); ++d) {
+      const int64_t step = p.dims[d].first, count = value(p.dims[d].second);
+      if (count < 1 || step < 0) bug("`" + t.name + "` by a pattern of nothing");
+      if (d > 0 || !p.rows) last += step * (count - 1);
+      out.push_back({0, count, 1});
+    }
+    if (p.loop.known()) {
+      const int64_t moved = values_[p.loop.value] * step_of_[p.loop.value] * p.columns;
+      first += moved, last += moved;
+    }
+    if (p.columns < 1 || elements % p.columns || first < 0 || last >= elements || (p.rows && last - first >= p.columns))
+      bug("`" + t.name + "` is reached outside: " + std::to_string(first) + " to " + std::to_string(last) + " of " +
+          std::to_string(elements));
+    if (p.rows && box(*p.rows)[1].count != 1) bug("rows of `" + t.name + "` by more than one index");
+    return out;
   }
 
   std::vector<Box> box(const View& v) {
@@ -117,6 +149,7 @@ class Checker {
       if (v.which.known() != (t.list > 0) || which < 0 || which >= std::max<int64_t>(1, t.list))
         return bug("`" + t.name + "` is no list of more than " + std::to_string(which) + " tiles"), out;
       Instance& instance = instances_[current_[v.tile] + which];
+      if (again_) return out;
       if (instance.first < 0) instance.first = time_;
       instance.last = time_;
     }
@@ -135,9 +168,12 @@ class Checker {
 
   void instruction(const Instruction& i) {
     std::map<std::string, std::pair<const View*, std::vector<Box>>> views;
+    std::list<View> patterns;
     std::string engine;
     for (const Argument& a : i.arguments) {
       if (auto* v = std::get_if<View>(&a.value)) views[a.keyword] = {v, box(*v)};
+      else if (auto* p = std::get_if<Pattern>(&a.value))
+        views[a.keyword] = {&patterns.emplace_back(View{p->tile, {}}), box(*p)};
       else if (a.keyword == "engine") engine = std::get<std::string>(a.value);
     }
     if (!failure_.empty()) return;
@@ -286,9 +322,12 @@ class Checker {
   const NkiKernel& k_;
   const Core& core_;
   const EmitOptions& options_;
+  const std::string why_not_;
   std::vector<int64_t> values_;
   std::vector<int64_t> current_;
   std::vector<Instance> instances_;
+  bool again_ = false;  // the last iteration of a loop on the device: addresses alone count
+  std::map<uint32_t, int64_t> step_of_;
   int64_t time_ = 0;
   Usage usage_;
   Place where_;
@@ -297,8 +336,8 @@ class Checker {
 
 }  // namespace
 
-Result<Usage> check(const NkiKernel& kernel, const Core& core, const EmitOptions& options) {
-  return Checker(kernel, core, options).run();
+Result<Usage> check(const NkiKernel& kernel, const Core& core, const EmitOptions& options, std::string why_not) {
+  return Checker(kernel, core, options, std::move(why_not)).run();
 }
 
 }  // namespace heddle::neuron

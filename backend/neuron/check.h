@@ -13,7 +13,7 @@ struct Usage {
 };
 
 /// What the kernel uses, or the first rule that it breaks in the words of the op's own stages. A rule that no schedule can break
-/// is reported as our own bug (HD0961).
-Result<Usage> check(const NkiKernel& kernel, const Core& core, const EmitOptions& options);
+/// is reported as our own bug (HD0961). `why_not`: why no loop of a program over its budget runs on the device.
+Result<Usage> check(const NkiKernel& kernel, const Core& core, const EmitOptions& options, std::string why_not = {});
 
 }  // namespace heddle::neuron

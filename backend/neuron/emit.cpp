@@ -2,6 +2,7 @@
 
 #include "backend/neuron/check.h"
 #include "backend/neuron/codes.h"
+#include "backend/neuron/device_loops.h"
 #include "backend/neuron/lowering.h"
 #include "backend/neuron/print.h"
 
@@ -21,7 +22,9 @@ Result<NkiKernel> lower(const ir::Program& program, const Core& core, const Emit
 Result<Emission> emit(const ir::Program& program, const Core& core, const EmitOptions& options) {
   Result<NkiKernel> kernel = lower(program, core, options);
   if (!kernel) return kernel.errors();
-  Result<Usage> usage = check(*kernel, core, options);
+  std::string why_not;
+  if (Diagnostics failed = loops_to_device(*kernel, options, why_not); !failed.empty()) return failed;
+  Result<Usage> usage = check(*kernel, core, options, why_not);
   if (!usage) return usage.errors();
   Emission out;
   out.text = print(*kernel);

@@ -48,11 +48,10 @@ Value Lowering::reciprocal(Value a, const Axes& axes, const Destination* to) {
   return out;
 }
 
-// 1 / (1 + exp(-x)); exp is kept finite, past 87 the result is 0 anyway.
+// 1 / (1 + exp(-x)), where an infinite exp gives 0.
 Value Lowering::sigmoid(Value a, const Axes& axes, const Destination* to) {
   if (!basic()) return activation("sigmoid", a, axes, to);
   Value v = scaled(a, "multiply", "-1.0", axes);
-  v = scaled(v, "minimum", "87.0", axes);
   v = activation("exp", v, axes, nullptr);
   v = scaled(v, "add", "1.0", axes);
   return reciprocal(v, axes, to);

@@ -187,11 +187,11 @@ void Lowering::remark(std::string text) {
   out_->push_back({Remark{std::move(text)}, place_});
 }
 
-void Lowering::push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside) {
+void Lowering::push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside, bool to_device) {
   Facts before = facts_;
   facts_.add_range(symbol, lo, hi);
   serial_.push_back(symbol);
-  Loop loop{symbol, lo, hi, {}};
+  Loop loop{symbol, lo, hi, {}, to_device};
   {
     BlockScope scope(*this, &loop.body);
     inside();

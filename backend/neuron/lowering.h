@@ -4,7 +4,7 @@
 //   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
 //   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
 //   states.cpp      reducers of the text            scan.cpp      recurrences along a row
-//   calls.cpp       instructions of `replace`
+//   calls.cpp       instructions of `replace`      indirect.cpp   data as an index
 //   placement.cpp   buffers as tiles and lists of tiles
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
@@ -177,18 +177,28 @@ class Lowering {
   };
   Reach reach(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes = {});
   Slice slice(const Expr& index, const BoundLoop* over);
+  bool turned_inexactly(const Tile& t) const;
+  Pattern column_in_place(const View& at, TileId tile, int axis, const Expr& count);
   int axis_of(const Reach& r, const BoundLoop* loop);
   Value load(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
   Value load_inside(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Destination* to);
   Value load_tried(const ir::Load& l, const Axes& axes, const Destination* to);
-  Value load_picked(const ir::Load& l, size_t dim, const Axes& axes);
-  Value rows_picked(const ir::Load& l, size_t dim, const Axes& axes);
   Value transposed(const View& from, ir::ScalarType type, const Expr& rows, const Expr& columns, bool over_partition,
                    bool over_free, const View* target = nullptr);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& v);
   std::optional<Destination> destination(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
   Value row_everywhere(const Value& row, const Axes& axes);
   View kernel_constant(const std::string& name);
+
+  // indirect.cpp
+  std::optional<Value> column_of_integers(const Expr& e, const Axes& axes);
+  Value index_of_data(const Expr& sub, const Axes& axes, int64_t extent);
+  std::optional<Pattern> rows_by_data(ir::BufferId buffer, const std::vector<Expr>& subs, size_t dim, const Axes& axes,
+                                      bool over_free);
+  Value gathered(const Pattern& from, const Axes& axes, const Destination* to);
+  Value load_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
+  Value rows_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
+  bool store_by_data(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value);
 
   // values.cpp
   Value eval(const Expr& e, const Axes& axes, const Destination* to = nullptr);
@@ -208,6 +218,7 @@ class Lowering {
   Value spread(Value v, const Axes& axes, bool partition, bool free);
   Value converted(Value v, ir::ScalarType type, const Axes& axes, const Destination* to = nullptr);
   Value in_sbuf(Value v, const Axes& axes);
+  Value finite(Value v, const Axes& axes);
   Value number(double v);
   Value with_text(std::string text);
   View space_for(const Axes& axes, bool partition, bool free, ir::ScalarType type, const Destination* to,
@@ -238,7 +249,7 @@ class Lowering {
   void emit_engine(std::string name, std::vector<Argument> arguments);
   void dma(const View& to, const View& from) { emit("dma_copy", {{"dst", to}, {"src", from}}); }
   void remark(std::string text);
-  void push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside);
+  void push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside, bool to_device = false);
   SymbolId new_symbol(const std::string& name);
   void fail(const Code& code, std::string message, std::string help = {}, Place at = {});
   bool basic() const { return options_.profile == Profile::basic; }

@@ -4,6 +4,7 @@
 // are slices whose starts and counts are index expressions over the loops around; all dims are constants, so every view can be evaluated.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -39,11 +40,22 @@ struct View {
   Expr which = {};  ///< of a list: the tile meant
 };
 
-/// A keyword argument: a view, or text (an enum, a number, an expression of run-time scalars). `@3@` stands for the fourth of the kernel's
+/// What slices of an array in HBM cannot say: `.ap(pattern=..)` of the array, or of the array as a matrix of `columns` columns. `rows`, a column
+/// of integers, picks the row of each partition; `loop`, the number of a loop on the device, moves on by that many rows.
+struct Pattern {
+  TileId tile = UINT32_MAX;
+  int64_t columns = 1;
+  std::vector<std::pair<int64_t, Expr>> dims;  ///< [step, size]
+  Expr offset;
+  std::optional<View> rows = {};
+  SymbolId loop = {};
+};
+
+/// A keyword argument: a view, a pattern, or text (an enum, a number, an expression of run-time scalars). `@3@` stands for the fourth of the kernel's
 /// `index_texts`, an index that is used as a number.
 struct Argument {
   std::string keyword;
-  std::variant<View, std::string> value;
+  std::variant<View, std::string, Pattern> value;
 };
 struct Instruction {
   std::string name;  ///< "dma_copy"
@@ -56,6 +68,8 @@ struct Loop {
   SymbolId symbol;
   Expr lo, hi;
   Block body;
+  bool to_device = false;   ///< the schedule asks for it
+  int64_t device_step = 0;  ///< runs on the device: `nl.fori_loop`, its number goes up by this; 0: Python unrolls it
 };
 /// A name for a count that depends on loops: `n = min(128, 1000 - 128*ro)`.
 struct Let {

@@ -3,6 +3,8 @@
 #include <map>
 #include <set>
 
+#include "ir/prove.h"
+
 namespace heddle::neuron {
 
 using namespace ir;
@@ -90,8 +92,8 @@ class Printer {
   }
 
   const std::string& name(SymbolId id) {
-    auto [at, fresh] = names_.try_emplace(id.value);
-    if (!fresh) return at->second;
+    auto [at, is_new] = names_.try_emplace(id.value);
+    if (!is_new) return at->second;
     const Symbol& s = k_.program.symbol(id);
     std::string base;
     for (char c : s.name) base += (std::isalnum(static_cast<unsigned char>(c)) ? c : '_');
@@ -101,9 +103,14 @@ class Printer {
       for (char c : s.owner) owner += (std::isalnum(static_cast<unsigned char>(c)) ? c : '_');
       wanted = owner + "_" + base;
     }
+    return at->second = fresh(wanted, base);
+  }
+
+  std::string fresh(std::string wanted, std::string base = {}) {
+    if (base.empty()) base = wanted;
     for (int n = 1; taken_.count(wanted); ++n) wanted = base + "_" + std::to_string(n);
     taken_.insert(wanted);
-    return at->second = wanted;
+    return wanted;
   }
 
   // Precedence: 0 sum, 1 product, 2 atom.
@@ -150,6 +157,23 @@ class Printer {
     return out + "]";
   }
 
+  std::string text(const Pattern& p) {
+    const Tile& t = k_.tiles[p.tile];
+    std::string out = t.name;
+    int64_t elements = 1;
+    for (int64_t d : t.shape) elements *= d;
+    const bool dynamic = p.rows || p.loop.known();
+    if (dynamic && (t.shape.size() != 2 || t.shape[1] != p.columns))
+      out += ".reshape((" + std::to_string(elements / p.columns) + ", " + std::to_string(p.columns) + "))";
+    out += ".ap(pattern=[";
+    for (size_t i = 0; i < p.dims.size(); ++i)
+      out += (i ? ", [" : "[") + std::to_string(p.dims[i].first) + ", " + text(p.dims[i].second) + "]";
+    out += "], offset=" + text(p.offset);
+    if (dynamic)
+      out += (p.rows ? ", vector_offset=" + text(*p.rows) : ", scalar_offset=" + name(p.loop)) + ", indirect_dim=0";
+    return out + ")";
+  }
+
   // `@3@` is the fourth index that is used as a number.
   std::string number(const std::string& raw) {
     std::string out;
@@ -169,6 +193,15 @@ class Printer {
     for (const Node& n : nodes) {
       if (auto* loop = std::get_if<Loop>(&n.form)) {
         indent(depth);
+        if (loop->device_step) {
+          const std::string step = std::to_string(loop->device_step), each = fresh("each_" + name(loop->symbol));
+          out_ += "def " + each + "(" + name(loop->symbol) + "):\n";
+          block(loop->body, depth + 1);
+          indent(depth);
+          out_ += "nl.fori_loop(" + text(simplify(loop->lo * loop->device_step)) + ", " +
+                  text(simplify(loop->hi * loop->device_step)) + ", " + each + ", " + step + ")\n";
+          continue;
+        }
         out_ += "for " + name(loop->symbol) + " in range(" + text(loop->lo) + ", " + text(loop->hi) + "):\n";
         block(loop->body, depth + 1);
       } else if (auto* let = std::get_if<Let>(&n.form)) {
@@ -187,6 +220,7 @@ class Printer {
           if (a) out_ += ", ";
           out_ += i.arguments[a].keyword + "=";
           if (auto* view = std::get_if<View>(&i.arguments[a].value)) out_ += text(*view);
+          else if (auto* pattern = std::get_if<Pattern>(&i.arguments[a].value)) out_ += text(*pattern);
           else out_ += number(std::get<std::string>(i.arguments[a].value));
         }
         out_ += ")\n";

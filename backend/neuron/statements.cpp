@@ -182,10 +182,10 @@ void Lowering::loop(const StmtRef&, const For& f) {
     if (copied_whole(f)) return;
   } else if (scanned(f)) {
     return;
-  } else if (f.kind == LoopKind::bound && !is_engine(f.axis)) {
+  } else if (f.kind == LoopKind::bound && !is_engine(f.axis) && f.axis != "device") {
     fail(codes::mixed_axes,
          "`" + loop_name(f.loop) + "` is bound to `" + f.axis + "`, which is no axis of a NeuronCore",
-         "axes are `partition` and `free`; engines `vector`, `scalar` and `gpsimd`");
+         "axes are `partition` and `free`; engines `vector`, `scalar` and `gpsimd`; `device`");
     return;
   }
   // Conditions that all leaves share end the loop early: of bound loops inside, the iteration counts that meets them best.
@@ -238,10 +238,11 @@ void Lowering::loop(const StmtRef&, const For& f) {
   };
   auto run = [&](const Expr& lo, const Expr& hi, const std::function<void()>& also) {
     if (f.kind == LoopKind::pipelined && !f.stage_of.empty()) return overlapped(f, lo, hi, also);
-    push_loop(f.loop, lo, hi, [&] {
+    auto inside = [&] {
       also();
       body(f.body);
-    });
+    };
+    push_loop(f.loop, lo, hi, inside, f.axis == "device");
   };
   range.lo = simple(range.lo);
   range.hi = simple(range.hi);

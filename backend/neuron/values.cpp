@@ -242,11 +242,18 @@ Value Lowering::arith(const std::string& op, Value a, Value b, const Axes& axes,
   return out;
 }
 
+Value Lowering::finite(Value v, const Axes& axes) {
+  if (v.scalar) return v;
+  v = scaled(v, "minimum", number_text(INFINITY), axes);
+  return scaled(v, "maximum", number_text(-INFINITY), axes);
+}
+
 // 1 where the comparison holds, else 0. `basic` has no comparisons: differences are cut to 0 .. 1, those of reals after they are scaled so far
 // that the least f32 reaches 1.
 Value Lowering::compare(BinaryOp op, Value a, Value b, const Axes& axes, bool whole_numbers) {
   if (!basic()) return arith(alu(op), a, b, axes, nullptr);
-  auto positive = [&](Value d) {  // 1 where d > 0
+  if (!whole_numbers && !a.scalar && !b.scalar) a = finite(a, axes), b = finite(b, axes);  // inf - inf is no number
+  auto positive = [&](Value d) {                                                           // 1 where d > 0
     if (!whole_numbers) {
       d = scaled(d, "maximum", "0.0", axes);
       d = scaled(d, "multiply", number_text(std::ldexp(1.0, 100)), axes);
@@ -515,18 +522,13 @@ Value Lowering::choose(const Expr& condition, const Expr& yes, const Expr& no, c
     return out;
   }
   // c*yes + (1 - c)*no; both arms are cut to what is finite, so that the one not taken cannot disturb.
-  auto finite = [&](Value v) {
-    if (v.scalar) return v;
-    v = scaled(v, "minimum", number_text(INFINITY), axes);
-    return scaled(v, "maximum", number_text(-INFINITY), axes);
-  };
   Value keep = m;
   keep.temporary = false;
-  if (constant(b, 0)) return arith("multiply", finite(a), m, axes, to, type);
-  Value first = constant(a, 0) ? number(0) : arith("multiply", finite(a), keep, axes, nullptr);
+  if (constant(b, 0)) return arith("multiply", finite(a, axes), m, axes, to, type);
+  Value first = constant(a, 0) ? number(0) : arith("multiply", finite(a, axes), keep, axes, nullptr);
   Value rest = scaled(keep, "multiply", "-1.0", axes);
   rest = scaled(rest, "add", "1.0", axes);
-  Value second = arith("multiply", finite(b), rest, axes, nullptr);
+  Value second = arith("multiply", finite(b, axes), rest, axes, nullptr);
   if (constant(first, 0)) return second;
   return arith("add", first, second, axes, to, type);
 }
@@ -585,86 +587,6 @@ Value Lowering::load_tried(const Load& l, const Axes& axes, const Destination* t
   return v;
 }
 
-// A subscript that is data: the whole dim is loaded and the element picked by comparing positions. Every other position counts 0.
-Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes) {
-  const Buffer& b = p_.buffer(l.buffer);
-  if (axes.free && (mentions(l.subs[dim], axes.free->loop))) {
-    fail(codes::no_form,
-         "`" + ir::print(k_.program, l.subs[dim]) + "` picks along the free axis, which has no NKI text yet");
-    return number(0);
-  }
-  for (size_t d = 0; d < l.subs.size(); ++d)
-    if (d != dim && axes.free && mentions(l.subs[d], axes.free->loop)) return rows_picked(l, dim, axes);
-  const Convert* as_index = l.subs[dim].as<Convert>();
-  picking_ = true;
-  Axes column = axes;
-  column.free.reset();
-  Value which = eval(as_index ? as_index->value : l.subs[dim], column);
-  picking_ = false;
-  SymbolId position = new_symbol("position");
-  Axes row = axes;
-  row.free = BoundLoop{position, b.box[dim].lo, b.box[dim].hi};
-  std::vector<Expr> subs = l.subs;
-  subs[dim] = var(position);
-  Value all = load_inside(l.buffer, subs, row, nullptr);
-  Value at = eval_index(var(position), row);
-  Value hit = compare(BinaryOp::eq, at, which, row, true);
-  Value picked = arith("multiply", all, hit, row, nullptr);
-  return reduced_over_free(picked, "add", row);
-}
-
-// Rows picked by data, one for each partition: a product of the table with a matrix of ones where position and index agree, 128 rows of the table at
-// a time.
-Value Lowering::rows_picked(const Load& l, size_t dim, const Axes& axes) {
-  const Buffer& b = p_.buffer(l.buffer);
-  if (!axes.partition || mentions_load(l.subs[dim]) == false || !is_float(b.type)) {
-    fail(codes::no_form,
-         "`" + ir::print(k_.program, l.subs[dim]) + "` picks rows that are no floats, which has no NKI text yet");
-    return number(0);
-  }
-  if (bound_of(simple(axes.frees())) > core_.psum_bank_bytes / 4) {
-    fail(codes::over_bank,
-         "rows that data picks are made in PSUM, " + std::to_string(core_.psum_bank_bytes / 4) + " numbers at once",
-         "split the loop along them by 512 or less");
-    return number(0);
-  }
-  // The indices along a row, on all partitions of the table's block.
-  const Convert* as_index = l.subs[dim].as<Convert>();
-  Axes along{std::nullopt, axes.partition};
-  picking_ = true;
-  Value which = eval(as_index ? as_index->value : l.subs[dim], along);
-  picking_ = false;
-  SymbolId block = new_symbol("block"), row = new_symbol("row");
-  Expr rows = simple(extent(b.box[dim].lo, b.box[dim].hi)), np = counted(axes.partitions()), nf = counted(axes.frees());
-  Axes everywhere{
-      BoundLoop{row, index_constant(0), index_constant(std::min<int64_t>(core_.partitions, bound_of(rows)))},
-      axes.partition};
-  which = spread(which, everywhere, true, true);
-  if (which.type != ScalarType::f32) which = converted(which, ScalarType::f32, everywhere);
-  which.temporary = false;
-  View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
-  push_loop(block, index_constant(0), simple(ceildiv(rows, index_constant(core_.partitions))), [&] {
-    Expr begin = var(block) * core_.partitions;
-    Expr count = counted(min(index_constant(core_.partitions), rows - begin));
-    Axes table{BoundLoop{row, index_constant(0), count}, axes.free}, hits{table.partition, axes.partition};
-    facts_.add_range(row, index_constant(0), count);
-    std::vector<Expr> subs = l.subs;
-    subs[dim] = b.box[dim].lo + begin + var(row);
-    Value values = in_sbuf(load_inside(l.buffer, subs, table, nullptr), table);
-    Value mine = which;
-    mine.view.axes[0].count = count;
-    Value hit = compare(BinaryOp::eq, mine, eval_index(begin + var(row), hits), hits, true);
-    hit = spread(hit, hits, true, true);
-    if (values.type != hit.type) hit = converted(hit, values.type, hits);
-    emit("nc_matmul",
-         {{"dst", psum}, {"stationary", in_sbuf(hit, hits).view}, {"moving", spread(values, table, true, true).view}});
-  });
-  Value out;
-  out.view = psum;
-  out.over_partition = out.over_free = true;
-  return out;
-}
-
 Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
   if (!failure_.empty()) return number(0);
   if (e.type() == ScalarType::index) return eval_index(e, axes);
@@ -697,7 +619,7 @@ Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
         data |= part.as<Load>() != nullptr;
         return true;
       });
-      if (data) return load_picked(*l, d, axes);
+      if (data) return load_picked(*l, d, axes, to);
     }
     // A read that the leaf makes again is kept.
     SymbolId p = axes.partition ? axes.partition->loop : SymbolId{}, f = axes.free ? axes.free->loop : SymbolId{};

@@ -4,6 +4,7 @@
 //
 // `partition` and `free` are the axes of a tile on chip: iterations run at the same time, and a reduction over them is combined by
 // the machine. `vector`, `scalar` and `gpsimd` are engines: iterations follow each other, their work is done there.
+// `device`: the loop itself runs there, where loops are unrolled before otherwise.
 //
 // Refused: another axis; L is not serial; two iterations may touch one cell that one of them writes; a reduction over L whose order
 // matters, without `allow reassociate`.
@@ -21,7 +22,8 @@ using namespace ir;
 
 namespace {
 
-constexpr const char* engines[] = {"vector", "scalar", "gpsimd"};
+// Engines of the machine, and the loop hardware of a device that else has its loops unrolled.
+constexpr const char* engines[] = {"vector", "scalar", "gpsimd", "device"};
 
 // The regions that stand outside of the loop and are combined into by leaves below.
 std::vector<StmtRef> carried(const Program& p, const Path& path) {
@@ -48,7 +50,9 @@ Result<Done> bind_step(Step& step) {
   const bool of_tile = is_tile_axis(*axis);
   if (!of_tile && std::find(std::begin(engines), std::end(engines), *axis) == std::end(engines))
     return Diagnostic(codes::unknown_axis, term.place, "there is no hardware axis `" + *axis + "`")
-        .with_help("axes of a tile are `partition` and `free`, engines `vector`, `scalar` and `gpsimd`");
+        .with_help(
+            "axes of a tile are `partition` and `free`, engines `vector`, `scalar` and `gpsimd`; `device` runs the "
+            "loop there");
   for (SymbolId loop : *loops) {
     Path path = path_to_loop(step.program, loop);
     std::string name = loop_name(step.program, loop);

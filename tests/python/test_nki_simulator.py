@@ -298,6 +298,27 @@ return y""")
     assert neuron.simulate(text, x)[1].static_instructions == 3
 
 
+def test_registers_move_addresses():
+    """The documented form: the loop's number as the scalar offset of an access pattern, in rows of the tensor or of another shape of it."""
+    text = kernel("""
+y = nl.ndarray((512, 64), dtype=nl.float32, buffer=nl.shared_hbm)
+def rows(i):
+    t = nl.ndarray((128, 64), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=t, src=x.ap(pattern=[[64, 128], [1, 64]], offset=0, scalar_offset=i, indirect_dim=0))
+    nisa.tensor_scalar(dst=t, data=t, op0=nl.multiply, operand0=2.0)
+    nisa.dma_copy(dst=y.reshape((4, 8192)).ap(pattern=[[64, 128], [1, 64]], scalar_offset=i, indirect_dim=1), src=t)
+nl.fori_loop(0, 512, rows, step=128)
+return y""")
+    x = normal((512, 64))
+    with pytest.raises(hd.Error, match="not written"):  # windows one element apart leave most of it as it was
+        neuron.simulate(text, x)
+    text = text.replace("indirect_dim=1", "indirect_dim=0").replace("y.reshape((4, 8192))", "y.reshape((512, 64))")
+    assert np.array_equal(both(text, x), 2 * x)
+    assert neuron.simulate(text, x)[1].static_instructions == 3
+    with pytest.raises(hd.Error, match="reaches elements"):
+        neuron.simulate(text.replace("offset=0", "offset=64"), x)
+
+
 def test_timeline(tmp_path):
     _, report = neuron.simulate(texts.SOFTMAX, normal((256, 100)), timeline=True)
     events = [e for e in json.loads(report.timeline)["traceEvents"] if e["ph"] == "X"]

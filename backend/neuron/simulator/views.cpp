@@ -219,14 +219,16 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
   }
   if (name == "ap") {
     known({"pattern", "offset", "scalar_offset", "vector_offset", "indirect_dim", "dtype"});
-    if (argument(5, "dtype") || argument(2, "scalar_offset"))
-      wrong(e, "the simulator follows `.ap` with a pattern, an offset and a vector_offset");
+    if (argument(5, "dtype")) wrong(e, "the simulator follows `.ap` with a pattern and offsets, not with a dtype");
     const Value* pattern = argument(0, "pattern");
     const Sequence* rows = pattern ? pattern->as<Sequence>() : nullptr;
     if (!rows || rows->items->empty() || rows->items->size() > 5)
       refuse_rule(RuleId::free_pattern, at(e), "a pattern is a list of one to five [step, size]");
     const Value* start = argument(1, "offset");
-    out = whole(view.tensor);
+    // Of a tensor, or of a tensor in another shape.
+    View all = whole(view.tensor);
+    if (view.offset == 0 && view.elements() == tensor.elements) all = view;
+    out = all;
     out.boxed = false;
     const int64_t skip = start ? integer(at(e), *start, "an offset") : 0;
     if (skip < 0 || skip > (int64_t{1} << 40)) wrong(e, "the offset lies outside the tensor");
@@ -244,6 +246,20 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
       refuse_rule(RuleId::partition_stride, at(e),
                   "the first step is " + std::to_string(out.stride[0]) + "; a partition has " +
                       std::to_string(tensor.row) + " elements");
+    if (const Value* by = argument(2, "scalar_offset"); by && !by->as<None>()) {
+      const Value* dim = argument(4, "indirect_dim");
+      const int64_t d = dim ? integer(at(e), *dim, "indirect_dim") : 0;
+      if (const Value* rows = argument(3, "vector_offset"); rows && !rows->as<None>())
+        wrong(e, "at most one of `scalar_offset` and `vector_offset` is given");
+      if (!by->as<int64_t>())
+        wrong(e, "the simulator follows a `scalar_offset` that is the number of a loop, not one in SBUF");
+      if (d < 0 || d >= all.rank) wrong(e, "`indirect_dim` is " + std::to_string(d));
+      int64_t moved = 0;
+      if (__builtin_mul_overflow(integer(at(e), *by, "a scalar_offset"), all.stride[d], &moved) ||
+          std::abs(moved) > (int64_t{1} << 40))
+        wrong(e, "the offset lies outside the tensor");
+      out.offset += moved;
+    }
     if (const Value* rows_at = argument(3, "vector_offset"); rows_at && !rows_at->as<None>()) {
       const View* index = rows_at->as<View>();
       const Value* dim = argument(4, "indirect_dim");
@@ -255,12 +271,14 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
       if (index->size[0] != out.size[0])
         wrong(e, "the pattern has " + std::to_string(out.size[0]) + " rows, `vector_offset` " +
                      std::to_string(index->size[0]));
-      View all = whole(view.tensor);
-      out.rows_from = static_cast<int32_t>(trace_.indirect.size());
-      trace_.indirect.push_back({*index, all.stride[0], all.size[0]});
       View one = out;
       one.size[0] = 1;
-      if (one.first() < 0 || one.limit() > all.stride[0]) wrong(e, "a row of the pattern passes the end of a row");
+      // The offset may name a row to count from: what is left of it lies in one row.
+      const int64_t width = all.stride[0], from = width > 0 ? one.first() / width : 0;
+      if (one.first() < 0 || width <= 0 || one.limit() > (from + 1) * width)
+        wrong(e, "a row of the pattern passes the end of a row");
+      out.rows_from = static_cast<int32_t>(trace_.indirect.size());
+      trace_.indirect.push_back({*index, width, all.size[0] - from});
       return {out};
     }
     if (out.first() < 0 || out.limit() > tensor.elements)

@@ -1,0 +1,266 @@
+// Data as an index: elements and rows that it picks, and the rows that it says where to store.
+#include <cmath>
+
+#include "backend/neuron/lowering.h"
+
+namespace heddle::neuron {
+
+using namespace ir;
+
+namespace {
+
+// The part of a subscript that is data: an integer of an array made an index.
+Expr data_of(const Expr& sub) {
+  Expr found;
+  walk(sub, [&](const Expr& part) {
+    if (found.known()) return false;
+    if (const Convert* c = part.as<Convert>(); c && mentions_load(c->value)) found = part;
+    return !found.known();
+  });
+  return found;
+}
+
+}  // namespace
+
+// 32-bit integers of an array in HBM as a column, an element for each partition, straight from where they lie: f32 has no part in it.
+std::optional<Value> Lowering::column_of_integers(const Expr& e, const Axes& axes) {
+  const Load* l = e.as<Load>();
+  if (basic() || picking_ || !l || l->otherwise.known() || !axes.partition || axes.free) return std::nullopt;
+  const Placed& place = placed_[l->buffer.value];
+  if (place.on_chip || place.tile == UINT32_MAX || k_.tiles[place.tile].type != ScalarType::i32) return std::nullopt;
+  for (const Expr& sub : l->subs)
+    if (mentions_load(sub)) return std::nullopt;
+  return load_inside(l->buffer, l->subs, axes, nullptr);
+}
+
+// A subscript with data in it as a number: the data, and beside it what loops add.
+Value Lowering::index_of_data(const Expr& sub, const Axes& axes, int64_t extent) {
+  Expr data = data_of(sub), rest = data.known() ? simplify(sub - data) : sub;
+  if (!data.known() || mentions_load(rest)) {
+    fail(codes::no_form, "`" + ir::print(k_.program, sub) + "` as a subscript has no NKI text yet",
+         "one integer of an array, and loops added to it");
+    return number(0);
+  }
+  std::optional<Value> column = column_of_integers(data.as<Convert>()->value, axes);
+  picking_ = true;
+  Value which = column ? *column : eval(data.as<Convert>()->value, axes);
+  picking_ = false;
+  if (is_constant(rest, 0) || !failure_.empty()) return which;
+  if (extent > (int64_t{1} << 24))
+    fail(codes::no_integers, "`" + ir::print(k_.program, sub) + "` is added up in f32, which is inexact above 2^24");
+  if (!which.scalar) which = converted(which, ScalarType::f32, axes);
+  return arith("add", which, eval_index(rest, axes), axes, nullptr);
+}
+
+// The rows of an array in HBM that data picks along one of its dims, as one access of software DGE: it adds the index to the address. None where
+// the array lies on chip or in another order, or what is left of a row is no forward walk.
+std::optional<Pattern> Lowering::rows_by_data(BufferId buffer, const std::vector<Expr>& subs, size_t dim,
+                                              const Axes& axes, bool over_free) {
+  const Buffer& b = p_.buffer(buffer);
+  const Placed& place = placed_[buffer.value];
+  if (basic() || place.on_chip || place.tile == UINT32_MAX || b.layout || !is_constant(simplify(b.box[dim].lo), 0))
+    return std::nullopt;
+  Pattern p;
+  p.tile = place.tile;
+  int64_t stride = 1;
+  Expr offset = index_constant(0);
+  for (size_t d = subs.size(); d-- > 0; stride *= place.extents[d]) {
+    if (d == dim) {
+      p.columns = stride;
+      continue;
+    }
+    if (d < dim && axes.free && mentions(subs[d], axes.free->loop)) return std::nullopt;
+    if (mentions_load(subs[d])) return std::nullopt;
+    offset = offset + (subs[d] - b.box[d].lo) * stride;
+  }
+  int64_t step = 1;
+  Expr frees = index_constant(1);
+  if (over_free) {
+    AffineIn a = affine_in(simplify(offset), axes.free->loop);
+    if (!a.ok || a.coefficient <= 0) return std::nullopt;
+    step = a.coefficient;
+    offset = substitute(offset, {{axes.free->loop, axes.free->lo}});
+    frees = counted(axes.frees());
+  }
+  // A partition's own place in the other dims is so many rows more.
+  Expr sub = subs[dim];
+  int64_t extent = place.extents[dim];
+  if (axes.partition && mentions(offset, axes.partition->loop)) {
+    AffineIn a = affine_in(simplify(offset), axes.partition->loop);
+    if (!a.ok || a.coefficient % p.columns) return std::nullopt;
+    sub = sub + var(axes.partition->loop) * (a.coefficient / p.columns);
+    offset = a.rest;
+    extent = stride / p.columns;
+  }
+  Axes column = axes;
+  column.free.reset();
+  Value which = in_sbuf(index_of_data(sub, column, extent), column);
+  if (which.scalar) return std::nullopt;
+  if (which.type != ScalarType::i32 && which.type != ScalarType::u32) which = converted(which, ScalarType::i32, column);
+  p.dims = {{p.columns, which.view.axes[0].count}, {step, frees}};
+  p.offset = simple(offset);
+  p.rows = which.view;
+  return p;
+}
+
+// A subscript that is data. A row for each partition is one transfer; of a row that lies along the partition the whole dim is loaded and the element
+// picked where positions agree.
+Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes, const Destination* to) {
+  const Buffer& b = p_.buffer(l.buffer);
+  if (axes.free && (mentions(l.subs[dim], axes.free->loop))) {
+    fail(codes::no_form,
+         "`" + ir::print(k_.program, l.subs[dim]) + "` picks along the free axis, which has no NKI text yet");
+    return number(0);
+  }
+  for (size_t d = 0; d < l.subs.size(); ++d)
+    if (d != dim && axes.free && mentions(l.subs[d], axes.free->loop)) return rows_picked(l, dim, axes, to);
+  const bool large = !is_float(b.type) && scalar_bytes(b.type) > 2;
+  Axes column = axes;
+  column.free.reset();
+  if (large || l.subs.size() == 1)  // elements of a vector, and what f32 would round
+    if (std::optional<Pattern> p = rows_by_data(l.buffer, l.subs, dim, column, false)) return gathered(*p, column, to);
+  if (!failure_.empty()) return number(0);
+  if (large) {
+    fail(codes::no_integers,
+         "`" + ir::print(k_.program, l.subs[dim]) + "` picks 32-bit integers along a row, which f32 would round");
+    return number(0);
+  }
+  Value which = index_of_data(l.subs[dim], column, placed_[l.buffer.value].extents[dim]);
+  SymbolId position = new_symbol("position");
+  Axes row = axes;
+  row.free = BoundLoop{position, b.box[dim].lo, b.box[dim].hi};
+  std::vector<Expr> subs = l.subs;
+  subs[dim] = var(position);
+  Value all = load_inside(l.buffer, subs, row, nullptr);
+  Value at = eval_index(var(position), row);
+  if (!failure_.empty()) return number(0);
+  if (!basic()) {  // copied over zeros where the positions agree: what stands elsewhere is not computed with
+    Value hit = spread(arith("equal", at, which, row, nullptr, ScalarType::u8), row, all.over_partition, true);
+    if (hit.type != ScalarType::u8) hit = converted(hit, ScalarType::u8, row);
+    Value picked = all;
+    picked.view = space_for(row, all.over_partition, true, all.type, nullptr, {});
+    picked.temporary = true;
+    fill(picked.view, 0, picked.type);
+    emit_engine("tensor_copy_predicated", {{"dst", picked.view}, {"src", all.view}, {"predicate", hit.view}});
+    return reduced_over_free(picked, "add", row);
+  }
+  // The greatest of min(element, limit), the limit infinite where the positions agree, else minus infinity: made by a product that overflows.
+  Value off = arith("subtract", at, which, row, nullptr);
+  Value kept = off;
+  kept.temporary = false;
+  Value size = arith("maximum", scaled(kept, "multiply", "-1.0", row), off, row, nullptr);
+  Value limit = scaled(size, "multiply", number_text(-std::ldexp(1.0, 127)), row);
+  limit = scaled(limit, "add", number_text(std::ldexp(1.0, 126)), row);
+  limit = scaled(limit, "multiply", "4.0", row);
+  return reduced_over_free(arith("minimum", all, limit, row, nullptr), "maximum", row);
+}
+
+Value Lowering::gathered(const Pattern& from, const Axes& axes, const Destination* to) {
+  const Tile tile = k_.tiles[from.tile];
+  const Expr np = from.dims[0].second, nf = from.dims[1].second;
+  Value v;
+  v.type = tile.type;
+  v.over_partition = axes.partition && same(np, counted(axes.partitions()));
+  v.over_free = axes.free.has_value();
+  const bool into = to && to->type == tile.type && v.over_partition == axes.partition.has_value() &&
+                    k_.tiles[to->view.tile].space == Space::sbuf;
+  v.view = into ? to->view : whole(temporary("rows", tile.type, Space::sbuf, bound_of(np), bound_of(nf)), np, nf);
+  v.temporary = !into;
+  emit("dma_copy", {{"dst", v.view}, {"src", from}});
+  return v;
+}
+
+// Rows picked by data, one for each partition. Of a table on chip, and in `basic`, a product of the table with a matrix of ones where position and
+// index agree, 128 rows of the table at a time.
+Value Lowering::rows_picked(const Load& l, size_t dim, const Axes& axes, const Destination* to) {
+  const Buffer& b = p_.buffer(l.buffer);
+  if (std::optional<Pattern> p = rows_by_data(l.buffer, l.subs, dim, axes, true)) return gathered(*p, axes, to);
+  if (!failure_.empty()) return number(0);
+  if (!axes.partition || !mentions_load(l.subs[dim]) || !is_float(b.type)) {
+    fail(codes::no_form,
+         "`" + ir::print(k_.program, l.subs[dim]) + "` picks rows that are no floats, which has no NKI text yet");
+    return number(0);
+  }
+  if (bound_of(simple(axes.frees())) > core_.psum_bank_bytes / 4) {
+    fail(codes::over_bank,
+         "rows that data picks are made in PSUM, " + std::to_string(core_.psum_bank_bytes / 4) + " numbers at once",
+         "split the loop along them by 512 or less");
+    return number(0);
+  }
+  // The indices along a row, on all partitions of the table's block.
+  Axes along{std::nullopt, axes.partition};
+  Value which = index_of_data(l.subs[dim], along, placed_[l.buffer.value].extents[dim]);
+  SymbolId block = new_symbol("block"), row = new_symbol("row");
+  Expr rows = simple(extent(b.box[dim].lo, b.box[dim].hi)), np = counted(axes.partitions()), nf = counted(axes.frees());
+  Axes everywhere{
+      BoundLoop{row, index_constant(0), index_constant(std::min<int64_t>(core_.partitions, bound_of(rows)))},
+      axes.partition};
+  which = spread(which, everywhere, true, true);
+  if (which.type != ScalarType::f32) which = converted(which, ScalarType::f32, everywhere);
+  which.temporary = false;
+  View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
+  push_loop(block, index_constant(0), simple(ceildiv(rows, index_constant(core_.partitions))), [&] {
+    Expr begin = var(block) * core_.partitions;
+    Expr count = counted(min(index_constant(core_.partitions), rows - begin));
+    Axes table{BoundLoop{row, index_constant(0), count}, axes.free}, hits{table.partition, axes.partition};
+    facts_.add_range(row, index_constant(0), count);
+    std::vector<Expr> subs = l.subs;
+    subs[dim] = b.box[dim].lo + begin + var(row);
+    Value values = spread(in_sbuf(load_inside(l.buffer, subs, table, nullptr), table), table, true, true);
+    // What is not picked counts 0 times: it is cut to what is finite, in f32, so that no number of the table's own type is.
+    if (values.type != ScalarType::f32) values = converted(values, ScalarType::f32, table);
+    values = finite(values, table);
+    Value mine = which;
+    mine.view.axes[0].count = count;
+    Value hit = compare(BinaryOp::eq, mine, eval_index(begin + var(row), hits), hits, true);
+    hit = spread(hit, hits, true, true);
+    emit("nc_matmul", {{"dst", psum}, {"stationary", in_sbuf(hit, hits).view}, {"moving", values.view}});
+  });
+  Value out;
+  out.view = psum;
+  out.over_partition = out.over_free = true;
+  // The greatest number that was picked was an infinity: what it has over the second greatest overflows.
+  const std::string second = number_text(std::ldexp(16777214.0, 104)), far = number_text(std::ldexp(1.0, 127));
+  auto beyond = [&](const char* op, const char* cut) {
+    Value v = scaled(scaled(scaled(out, op, second, axes), cut, "0.0", axes), "multiply", far, axes);
+    return v;
+  };
+  Value above = beyond("subtract", "maximum"), below = beyond("add", "minimum");
+  return arith("add", arith("add", above, below, axes, nullptr), out, axes, to);
+}
+
+// A store to a row that data names.
+bool Lowering::store_by_data(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value) {
+  size_t dim = subs.size();
+  for (size_t d = 0; d < subs.size(); ++d)
+    if (mentions_load(subs[d])) dim = d;
+  if (dim == subs.size()) return false;
+  bool over_free = false;
+  for (size_t d = 0; axes.free && d < subs.size(); ++d) over_free |= mentions(subs[d], axes.free->loop);
+  std::optional<Pattern> to;
+  if (over_free == axes.free.has_value() && !(axes.free && mentions(subs[dim], axes.free->loop)))
+    to = rows_by_data(buffer, subs, dim, axes, over_free);
+  if (to && !same(to->dims[0].second, counted(axes.partitions()))) to.reset();
+  if (!to) {
+    fail(codes::no_form,
+         "`" + ir::print(k_.program, subs[dim]) + "` says where to store, which has no NKI text " +
+             (basic() ? "in `basic`" : "in this form yet"),
+         basic() ? "the profile `full` stores by software DGE"
+                 : "bind the loop over rows to `partition` and what is left of a row to `free`");
+    return true;
+  }
+  const Tile tile = k_.tiles[to->tile];
+  Value v = value;
+  if (v.type != tile.type || k_.tiles[v.view.tile].space == Space::psum ||
+      v.over_partition != axes.partition.has_value() || v.over_free != over_free) {
+    View out = whole(
+        temporary("out", tile.type, Space::sbuf, bound_of(simple(axes.partitions())), bound_of(simple(axes.frees()))),
+        counted(axes.partitions()), counted(axes.frees()));
+    copy_into(out, tile.type, v, axes);
+    v.view = out;
+  }
+  emit("dma_copy", {{"dst", *to}, {"src", v.view}});
+  return true;
+}
+
+}  // namespace heddle::neuron
