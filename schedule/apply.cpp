@@ -98,20 +98,6 @@ Result<Done> check_operands(const StepEntry& entry, const StepCall& call) {
   return Done{};
 }
 
-// Nodes of the tree, shared ones counted each time they are met: what printing would show.
-int64_t size_of(const Program& program) {
-  int64_t n = 0;
-  for (const StmtRef& s : program.body) {
-    ++n;
-    map_exprs(s, [&](const Expr& e) {
-      walk(e, [&](const Expr&) { return ++n <= limits::program_nodes; });
-      return e;
-    });
-    if (n > limits::program_nodes) break;
-  }
-  return n;
-}
-
 bool too_deep(const Program& program) {
   bool deep = false;
   for (const StmtRef& s : program.body)

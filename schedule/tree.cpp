@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "support/limits.h"
+
 namespace heddle::schedule {
 
 using namespace ir;
@@ -154,6 +156,25 @@ std::vector<BufferId> allocated_in(const Body& body) {
     return true;
   });
   return out;
+}
+
+int64_t size_of(const Program& program) {
+  int64_t n = 0;
+  for (const StmtRef& s : program.body) {
+    ++n;
+    map_exprs(s, [&](const Expr& e) {
+      n += size_of(e);
+      return e;
+    });
+    if (n > limits::program_nodes) break;
+  }
+  return n;
+}
+
+int64_t size_of(const Expr& e) {
+  int64_t n = 0;
+  walk(e, [&](const Expr&) { return ++n <= limits::program_nodes; });
+  return n;
 }
 
 Expr tidy(const Expr& e) {

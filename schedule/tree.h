@@ -61,6 +61,11 @@ bool carries_reduction(const ir::Program& program, const Path& leaf_path, ir::Sy
 /// Buffers allocated in the body.
 std::vector<ir::BufferId> allocated_in(const ir::Body& body);
 
+/// Nodes of the tree, shared ones counted each time they are met: what printing would show. Counting ends a little past
+/// limits::program_nodes.
+int64_t size_of(const ir::Program& program);
+int64_t size_of(const ir::Expr& e);
+
 /// Index parts in normal form; the order of conditions stays.
 ir::Expr tidy(const ir::Expr& e);
 

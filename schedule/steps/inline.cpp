@@ -9,6 +9,7 @@
 
 #include "schedule/names.h"
 #include "schedule/nest.h"
+#include "support/limits.h"
 
 namespace heddle::schedule {
 
@@ -84,6 +85,20 @@ Result<Done> reads_stay(const Step& step, StageId stage, const Leaf& leaf) {
   return Done{};
 }
 
+// Each read becomes the whole value: a stage that is read twice, in a chain of such, doubles with each.
+Result<Done> stays_small(const Step& step, StageId stage, BufferId buffer, const Expr& value) {
+  int64_t n = size_of(step.program);
+  const int64_t grows = size_of(value);
+  map_loads(step.program.body, {buffer}, [&](const Expr& read, const Load&) {
+    n += grows;
+    return read;
+  });
+  if (n <= limits::program_nodes) return Done{};
+  return step.refusal(codes::too_large, "with `" + step.program.stage(stage).name +
+                                            "` in place of each read of it the program would have more than " +
+                                            std::to_string(limits::program_nodes) + " nodes");
+}
+
 Result<Done> inline_one(Step& step, StageId stage) {
   Program& p = step.program;
   std::vector<LeafSite> sites = leaves_of(p, stage);
@@ -101,6 +116,9 @@ Result<Done> inline_one(Step& step, StageId stage) {
     for (const Axis& a : other.axes)
       if (loads_from(a.lo, {buffer}) || loads_from(a.hi, {buffer}))
         return step.refusal(codes::cannot_inline, "the range of `" + other.name + "` is read from `" + row.name + "`");
+
+  legal = stays_small(step, stage, buffer, equation.value);
+  if (!legal) return legal;
 
   // The nest and its alloc go first, so that only readers are left.
   Path alloc = path_to_alloc(p, buffer);
