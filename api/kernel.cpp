@@ -101,7 +101,8 @@ CallError KernelImpl::run(const jit::ArrayArg* arrays, const jit::ScalarArg* sca
   host::Context context{};
   context.parallel_for = jit::ThreadPool::parallel_for;
   context.pool = &s.pool;
-  context.threads = threads_wanted > 0 ? threads_wanted : threads > 0 ? threads : s.threads();
+  const int asked = threads_wanted > 0 ? threads_wanted : threads > 0 ? threads : s.threads();
+  context.threads = std::min(asked, jit::ThreadPool::most_threads);
   context.shared_from = host::worth_sharing;
   Arenas::Block arena;
   int64_t each = code.code->arena()(words);

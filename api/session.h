@@ -1,6 +1,7 @@
 // What the process shares: the engine that holds machine code, the thread pool, arenas, and kernels by key. Made on first use.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -51,7 +52,7 @@ class Session {
   const frontend::Module& machine();
 
   int threads() const { return threads_; }
-  void set_threads(int count) { threads_ = count < 1 ? 1 : count; }
+  void set_threads(int count) { threads_ = std::clamp(count, 1, jit::ThreadPool::most_threads); }
 
   /// The live kernel of a key, or null. Kernels are held by their users; the table only finds them.
   std::shared_ptr<KernelImpl> find(const std::string& key);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -92,11 +93,16 @@ struct ThreadPool::State {
     }
   }
 
+  // Where the system gives no more threads, those there are do the work: parts are claimed, not dealt out.
   void grow(int64_t count) {
     while (static_cast<int64_t>(workers.size()) < count) {
       int64_t index = static_cast<int64_t>(workers.size()) + 1;
       uint32_t seen = generation.load();
-      workers.emplace_back([this, index, seen] { work(index, seen); });
+      try {
+        workers.emplace_back([this, index, seen] { work(index, seen); });
+      } catch (const std::system_error&) {
+        return;
+      }
     }
   }
 
@@ -139,7 +145,7 @@ ThreadPool::~ThreadPool() {
 
 int64_t ThreadPool::parallel_for(host::Context* context, host::ParallelBody body, void* closure, int64_t n) {
   auto* pool = static_cast<ThreadPool*>(context->pool);
-  const int64_t threads = std::clamp<int64_t>(context->threads, 1, std::max<int64_t>(n, 1));
+  const int64_t threads = std::clamp<int64_t>(context->threads, 1, std::clamp<int64_t>(n, 1, most_threads));
   Region region{context, body, closure, n, std::min(n, threads > 1 ? threads * parts_for_each_thread : 1), threads};
   State* state = pool ? pool->state_.get() : nullptr;
   // After fork() the workers are gone: the child runs its regions alone.

@@ -10,6 +10,9 @@ namespace heddle::jit {
 
 class ThreadPool {
  public:
+  /// A caller who asks for more gets so many.
+  static constexpr int most_threads = 1024;
+
   /// Starts no thread until the first region that wants more than one.
   ThreadPool();
   ~ThreadPool();
