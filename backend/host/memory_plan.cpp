@@ -172,11 +172,13 @@ class Planner {
             q.last = statements[k];
             life.last = k;
           }
-        if (q.kind == Placement::Kind::arena) lives.push_back(life);
+        // Bytes are held from the first use on, wherever the alloc stands.
+        if (q.kind == Placement::Kind::arena)
+          lives.insert(std::upper_bound(lives.begin(), lives.end(), life,
+                                        [](const Life& a, const Life& b) { return a.first < b.first; }),
+                       life);
       }
     }
-    // Bytes are held from the first use on, wherever the alloc stands.
-    std::stable_sort(lives.begin(), lives.end(), [](const Life& a, const Life& b) { return a.first < b.first; });
     std::vector<Slot> slots;
     for (const Life& life : lives) hold(life.id, life.first, life.last, slots);
     for (Slot& slot : slots) {

@@ -28,14 +28,8 @@ int64_t whole_number(float value) { return value >= -0x1p62f && value <= 0x1p62f
 
 class Machinery {
  public:
-  Machinery(const Trace& trace, const Machine& machine, const ExecuteOptions& options,
-            std::vector<std::unique_ptr<Store>>& stores)
-      : trace_(trace),
-        machine_(machine),
-        options_(options),
-        stores_(stores),
-        left_(trace.tensors.size()),
-        registers_(partitions) {
+  Machinery(const Trace& trace, const Machine& machine, std::vector<std::unique_ptr<Store>>& stores)
+      : trace_(trace), machine_(machine), stores_(stores), left_(trace.tensors.size()), registers_(partitions) {
     stores_.resize(trace.tensors.size());
     for (const Instruction& i : trace.instructions) each_tensor(i, [&](uint32_t t) { ++left_[t]; });
     for (uint32_t t : trace.outputs) ++left_[t];
@@ -277,7 +271,6 @@ class Machinery {
 
   const Trace& trace_;
   const Machine& machine_;
-  const ExecuteOptions& options_;
   std::vector<std::unique_ptr<Store>>& stores_;
   std::vector<int64_t> left_;  // uses still to come
   const Instruction* now_ = nullptr;
@@ -611,7 +604,7 @@ void Machinery::dma_transpose(const Instruction& i) {
 
 void execute(const Trace& trace, const MemoryPlan& plan, const Machine& machine, const ExecuteOptions& options,
              std::vector<std::unique_ptr<Store>>& stores) {
-  Machinery machinery(trace, machine, options, stores);
+  Machinery machinery(trace, machine, stores);
   const size_t n = trace.instructions.size();
   if (!options.shuffle) {
     for (const Instruction& i : trace.instructions) machinery.run(i);
