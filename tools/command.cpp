@@ -285,16 +285,24 @@ int run(const Options& o, bool interpret) {
   if (!kernel) return refuse(kernel.errors());
   Result<std::vector<Array>> outputs = make_outputs(*op, *kernel, arrays);
   if (!outputs) return refuse(outputs.errors());
-  if (o.out.size() > outputs->size())
-    return refuse({wrong("more files by --out than `" + op->name() + "` has outputs")});
+  // Results first, then what the op updates in place.
+  std::vector<size_t> updated;
+  size_t next = 0;
+  for (const ParameterInfo& p : op->parameters())
+    if (p.kind == ParameterInfo::Kind::array && !p.output && next++ < arrays.size() && p.inout)
+      updated.push_back(next - 1);
+  if (o.out.size() > outputs->size() + updated.size())
+    return refuse({wrong("more files by --out than `" + op->name() + "` has outputs and arrays that it updates")});
 
   std::vector<Buffer> buffers;
   for (Array& a : arrays) buffers.push_back(a.buffer());
   for (Array& a : *outputs) buffers.push_back(a.buffer());
   Result<Done> done = interpret ? op->interpret(*request, buffers, *scalars) : (*kernel)(buffers, *scalars);
   if (!done) return refuse(done.errors());
-  for (size_t i = 0; i < o.out.size(); ++i)
-    if (Result<Done> written = write_npy(o.out[i], (*outputs)[i]); !written) return refuse(written.errors());
+  for (size_t i = 0; i < o.out.size(); ++i) {
+    const Array& a = i < outputs->size() ? (*outputs)[i] : arrays[updated[i - outputs->size()]];
+    if (Result<Done> written = write_npy(o.out[i], a); !written) return refuse(written.errors());
+  }
   return exit_done;
 }
 
@@ -365,7 +373,13 @@ int emit(const Options& o) {
 
 int list(const std::string& what, const Options& o) {
   if (what == "targets") {
-    for (const std::string& name : targets()) std::cout << name << "\n";
+    const std::vector<std::string> here = targets();
+    for (const std::string& name : here) std::cout << name << "\n";
+    for (const char* name : {"cpu/amx", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"})
+      if (std::find(here.begin(), here.end(), name) == here.end())
+        std::cout << name << "  not on this machine: emit prints its code\n";
+    for (const char* name : {"neuron/trn1", "neuron/trn2", "neuron/trn3"})
+      std::cout << name << "  as NKI text: emit --as nki, simulate\n";
     return exit_done;
   }
   if (what == "steps") {
@@ -379,7 +393,8 @@ int list(const std::string& what, const Options& o) {
   return list_texts(what, o);
 }
 
-int explain(const std::string& code) {
+int explain(std::string code) {
+  std::transform(code.begin(), code.end(), code.begin(), [](unsigned char c) { return std::toupper(c); });
   std::vector<std::string> known;
   for (const Code& c : all_codes()) {
     if (c.id == code) {

@@ -60,7 +60,7 @@ int run(const Options& options, bool interpret);
 int lower(const Options& options);
 int emit(const Options& options);
 int list(const std::string& what, const Options& options);
-int explain(const std::string& code);
+int explain(std::string code);
 int doctor();
 /// Rewrites files in place; standard input goes to standard output.
 int fmt(const Options& options);

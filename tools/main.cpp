@@ -24,7 +24,8 @@ void common(CLI::App* app, Options& o) {
 
 void arrays(CLI::App* app, Options& o, bool outputs = true) {
   app->add_option("--in", o.in, "arrays as .npy files, in order (FILE.npy:bf16 for bits)");
-  if (outputs) app->add_option("--out", o.out, "files for the outputs, in order");
+  if (outputs)
+    app->add_option("--out", o.out, "files for the outputs in order, then for the arrays that the op updates");
   app->add_option("--scalar", o.scalars, "NAME=VALUE: a run-time scalar");
 }
 

@@ -144,7 +144,10 @@ Result<Done> write_npy(const std::string& path, const Array& a) {
     if (s.type == a.type) descr = s.text;
   std::string shape;
   for (int64_t e : a.extents) shape += std::to_string(e) + ",";
-  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  Array rows = {a.type, a.extents, {}, {}};
+  set_strides(rows, false);
+  std::string order = a.strides == rows.strides ? "False" : "True";  // as it was read
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': " + order + ", 'shape': (" + shape + "), }";
   header += std::string(63 - (10 + header.size()) % 64, ' ') + "\n";  // data starts at a multiple of 64
   std::ofstream file(path, std::ios::binary);
   uint16_t length = static_cast<uint16_t>(header.size());

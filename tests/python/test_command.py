@@ -179,7 +179,9 @@ def test_lists(tmp_path):
     assert ops == [f"{area}.{name}" for area in sorted(dir(hd.std)) for name in dir(getattr(hd.std, area))]
     assert "nn.softmax.rows" in heddle("list", "schedules").stdout.split()
     assert "split LOOP by N" in heddle("list", "steps").stdout
-    assert heddle("list", "targets").stdout.split() == hd.targets()
+    named = [line.split()[0] for line in heddle("list", "targets").stdout.splitlines()]
+    assert named[: len(hd.targets())] == hd.targets()
+    assert sorted(named) == sorted(["cpu/amx", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2", "neuron/trn1", "neuron/trn2", "neuron/trn3"])
     heddle("list", "nothing", code=2)
 
 
@@ -244,3 +246,20 @@ def test_wrong_usage():
     heddle("tune", code=2)
     heddle("fmt", code=2)
     heddle("frobnicate", code=2)
+
+
+def test_run_writes_what_an_op_updates(tmp_path):
+    w, g = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 3), np.float32)
+    np.save(tmp_path / "w.npy", np.asfortranarray(w))
+    np.save(tmp_path / "g.npy", g)
+    text = "op sgd(inout w: f32[n, m], g: f32[n, m]) -> size: f32[] { size = sum[i, j] g[i, j] * g[i, j]; w[i, j] <- w[i, j] - g[i, j] }"
+    heddle("run", "-", "--in", tmp_path / "w.npy", tmp_path / "g.npy", "--out", tmp_path / "size.npy", tmp_path / "new.npy", stdin=text)
+    assert np.load(tmp_path / "size.npy") == 6 and np.array_equal(np.load(tmp_path / "new.npy"), w - g)
+    text = "op sgd(inout w: f32[n, m], g: f32[n, m]) { w[i, j] <- w[i, j] - g[i, j] }"
+    for word in ("run", "interpret"):
+        heddle(word, "-", "--in", tmp_path / "w.npy", tmp_path / "g.npy", "--out", tmp_path / "new.npy", stdin=text)
+        assert np.array_equal(np.load(tmp_path / "new.npy"), w - g)
+
+
+def test_explain_takes_small_letters():
+    assert heddle("explain", "hd0107").stdout == heddle("explain", "HD0107").stdout
