@@ -105,8 +105,8 @@ Result<Done> none_packed(const std::vector<Buffer>& buffers) {
 
 Diagnostic wrong_count(size_t seen, int expected) {
   return Diagnostic(api::codes::wrong_arguments, {},
-                    std::to_string(seen) + " arrays are given; the op takes " + std::to_string(expected) +
-                        ", inputs and then outputs");
+                    std::to_string(seen) + (seen == 1 ? " array is" : " arrays are") + " given; the op takes " +
+                        std::to_string(expected) + ", inputs and then outputs");
 }
 
 // Where the request leaves the target open, a schedule of the neuron family brings its own: its program can be shown and interpreted here.
@@ -184,6 +184,8 @@ Result<Op> Module::op(std::string_view name) const {
   if (std::find(known.begin(), known.end(), name) == known.end()) {
     Diagnostic d(api::codes::unknown_op, {}, "the module has no op `" + std::string(name) + "`");
     if (std::string near = nearest(name, known); !near.empty()) d.help = "did you mean `" + near + "`?";
+    else
+      for (const std::string& op : known) d.help += (d.help.empty() ? "its ops: `" : ", `") + op + "`";
     return d;
   }
   auto impl = std::make_shared<OpImpl>();

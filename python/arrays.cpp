@@ -97,7 +97,10 @@ py::object allocate(ScalarType type, const std::vector<int64_t>& extents) {
   static const py::object* bytes_dtype = new py::object(py::module_::import("numpy").attr("dtype")("uint8"));
   int64_t bytes = ir::scalar_bytes(type);
   for (int64_t e : extents)
-    if (__builtin_mul_overflow(bytes, e, &bytes)) throw std::bad_alloc();
+    if (__builtin_mul_overflow(bytes, e, &bytes)) {
+      PyErr_SetString(PyExc_MemoryError, "an output would have more than 2^63 bytes");
+      throw py::error_already_set();
+    }
   py::array raw = (*empty)(bytes + alignment, *bytes_dtype);
   auto address = reinterpret_cast<uintptr_t>(raw.data());
   int64_t skip = (alignment - address % alignment) % alignment;

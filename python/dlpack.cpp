@@ -147,7 +147,8 @@ bool refuse(Refusal& refusal, const Code& code, std::string why, std::string hel
 // The Python error that is set, as words.
 std::string taken_error() {
   py::error_already_set error;
-  return py::str(error.value()).cast<std::string>();
+  std::string text = py::str(error.value()).cast<std::string>();
+  return text.substr(0, text.find('\n'));  // PyTorch appends a stack
 }
 
 bool wrong_device(int32_t type, Refusal& refusal) {

@@ -8,6 +8,7 @@
 #include "api/codes.h"
 #include "api/impl.h"
 #include "jit/codes.h"
+#include "jit/pool.h"
 #include "python/dlpack.h"
 
 namespace heddle::python {
@@ -52,14 +53,31 @@ Diagnostic wrong(const std::string& text) { return Diagnostic(api::codes::wrong_
 
 bool same_name(PyObject* a, PyObject* b) { return a == b || PyUnicode_Compare(a, b) == 0; }
 
+// In place of what Python says, which does not name the scalar; Ctrl-C and the like stay.
+bool no_number(PyObject* object, const jit::CallPlan::ScalarRow& row) {
+  std::string type(ir::scalar_type_name(row.type));
+  if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+    PyErr_Clear();
+    set_error(wrong("the scalar `" + row.name + "` does not fit into `" + type + "`"));
+  } else if (PyErr_ExceptionMatches(PyExc_TypeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
+    PyErr_Clear();
+    set_error(
+        wrong("the scalar `" + row.name + "` is `" + type + "`, which takes no `" + Py_TYPE(object)->tp_name + "`"));
+  }
+  return false;
+}
+
 // A number from Python or NumPy, as the scalar's type takes it.
 bool read_scalar(PyObject* object, const jit::CallPlan::ScalarRow& row, jit::ScalarArg& out) {
   if (ir::is_float(row.type)) {
     out.real = PyFloat_AsDouble(object);
-    return !(out.real == -1.0 && PyErr_Occurred());
+    return !(out.real == -1.0 && PyErr_Occurred()) || no_number(object, row);
   }
-  PyObject* number = PyNumber_Index(object);
-  if (!number) return false;
+  // NumPy's truth values are no indices.
+  const bool numpy_bool =
+      row.type == ScalarType::boolean && std::string_view(Py_TYPE(object)->tp_name).starts_with("numpy.bool");
+  PyObject* number = numpy_bool ? PyNumber_Long(object) : PyNumber_Index(object);
+  if (!number) return no_number(object, row);
   int overflow = 0;
   out.integer = PyLong_AsLongLongAndOverflow(number, &overflow);
   bool fits = !overflow && out.integer >= ir::integer_min(row.type) && out.integer <= ir::integer_max(row.type);
@@ -75,6 +93,19 @@ bool read_scalar(PyObject* object, const jit::CallPlan::ScalarRow& row, jit::Sca
     set_error(
         wrong("the scalar `" + row.name + "` does not fit into `" + std::string(ir::scalar_type_name(row.type)) + "`"));
   return fits && !PyErr_Occurred();
+}
+
+// 0 takes what `set_threads` says.
+bool thread_count(PyObject* value, int& out) {
+  int overflow = 0;
+  long long count = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (PyErr_Occurred()) return false;
+  if (overflow < 0 || (!overflow && count < 0)) {
+    set_error(wrong("`threads` is at least 0"));
+    return false;
+  }
+  out = overflow || count > jit::ThreadPool::most_threads ? jit::ThreadPool::most_threads : static_cast<int>(count);
+  return true;
 }
 
 // Room for the most that a kernel takes, of which a call fills what it needs: making all of it costs a call a third of its time.
@@ -117,8 +148,7 @@ struct Call {
       return true;
     }
     if (same_name(name, word_threads)) {
-      threads = value == Py_None ? 0 : static_cast<int>(PyLong_AsLong(value));
-      return !PyErr_Occurred();
+      return value == Py_None || thread_count(value, threads);
     }
     const auto& slots = *self->slots;
     for (size_t i = 0; i < slots.size(); ++i) {

@@ -21,12 +21,6 @@ std::vector<SymbolId> all_loops(const Program& program) {
   return out;
 }
 
-std::string quoted_list(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& n : names) out += (out.empty() ? "`" : ", `") + n + "`";
-  return out;
-}
-
 std::string line_of(const Place& place) {
   return place.known() ? " at line " + std::to_string(place.source->at(place.begin).line) : "";
 }
@@ -91,6 +85,12 @@ Diagnostic unknown_loop(const Step& step, const Term& term) {
 }
 
 }  // namespace
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& n : names) out += (out.empty() ? "`" : ", `") + n + "`";
+  return out;
+}
 
 namespace {
 

@@ -31,6 +31,8 @@ Result<ir::Expr> index_expr(const ir::Program& program, const ir::Term& term,
 Result<int64_t> integer_of(const Step& step, const ir::Term& term);
 /// The operand after a preposition, at least `least`; `fallback` when it is not written.
 Result<int64_t> integer_after(const Step& step, const std::string& preposition, int64_t least, int64_t fallback = 0);
+/// "`a`, `b`".
+std::string quoted_list(const std::vector<std::string>& names);
 /// A plain name as a term.
 Result<std::string> name_of(const Step& step, const ir::Term& term);
 /// A name that a step makes by default: inside a derived step it is that step's own.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "schedule/codes.h"
+#include "schedule/names.h"
 #include "support/limits.h"
 
 namespace heddle::schedule {
@@ -55,6 +56,8 @@ class Resolver {
       Diagnostic d(codes::unknown_setting, place, "the schedule has no tuned name `" + name + "`");
       std::string near = nearest(name, known);
       if (!near.empty()) d.help = "did you mean `" + near + "`?";
+      else if (known.empty()) d.help = "the schedule has no line `tune NAME = ..`";
+      else d.help = "its tuned names: " + quoted_list(known);
       return d;
     }
     return Done{};

@@ -104,12 +104,14 @@ void OpChecker::declare_generics() {
     if (chosen == instance_.types.end()) {
       report(Diagnostic(codes::bad_instance, g.name.place,
                         "no type is chosen for `" + g.name.text + "` of `" + frame_.name + "`"));
+      types_.emplace(g.name.text, members.front());
       continue;
     }
     if (std::find(members.begin(), members.end(), chosen->second) == members.end()) {
       report(Diagnostic(codes::bad_instance, g.name.place,
                         "`" + std::string(ir::scalar_type_name(chosen->second)) + "` is no `" + cls + "`, as `" +
                             g.name.text + "` of `" + frame_.name + "` must be"));
+      types_.emplace(g.name.text, members.front());
       continue;
     }
     if (!types_.emplace(g.name.text, chosen->second).second)

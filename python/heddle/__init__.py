@@ -7,9 +7,10 @@
     k(x, out=y)
 """
 
+import operator
 import os
 
-from . import _heddle, lang, std
+from . import _heddle, lang, module, std
 from ._heddle import Kernel, Packed
 from .build import schedule, step
 from .errors import Error
@@ -21,8 +22,11 @@ __version__ = _heddle.version()
 
 
 def set_threads(count):
-    """Threads of parallel loops where a call does not say; at least 1."""
-    _heddle.set_threads(int(count))
+    """Threads of parallel loops where a call does not say; from 1, and 1024 stands for all above."""
+    count = operator.index(count)
+    if count < 1:
+        raise ValueError(f"a loop runs on at least 1 thread, not {count}")
+    _heddle.set_threads(min(count, 1 << 30))
 
 
 def threads():
@@ -55,7 +59,7 @@ def cache():
 
 def format(text, name="<text>"):
     """The text as `heddle fmt` writes it: only white space changes. Raises `Error` where it does not parse."""
-    return _heddle.format(text, name)
+    return _heddle.format(module.utf8(text), name)
 
 
 def load_ipython_extension(shell):

@@ -38,3 +38,10 @@ class Error(Exception):
 
 def make(diagnostics, rendered):
     return Error(rendered.rstrip("\n"), diagnostics)
+
+
+def refusal(code, message, help=""):
+    """An error without a place in a text."""
+    place = dict.fromkeys(("file", "line", "column", "end_line", "end_column"))
+    text = f"error[{code}]: {message}" + (f"\n  help: {help}" if help else "")
+    return Error(text, [{"code": code, "severity": "error", "message": message, **place, "labels": [], "help": help}])

@@ -9,8 +9,22 @@ import os
 import numpy as np
 
 from . import _heddle, display
-from .errors import Error, make
+from .errors import Error, make, refusal
 from .neuron_kernel import NeuronKernel, device_missing, is_neuron, tell_why_host
+
+
+# Names of NumPy's kinds of number, and torch's, for those who write them in a `spec`.
+_OTHER_NAMES = {"float": "f64", "int": "i64", "float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16", "float8_e4m3fn": "f8e4m3fn",
+                "float8_e4m3": "f8e4m3", "float8_e5m2": "f8e5m2", **{f"{s}int{n}": f"{s or 'i'}{n}" for s in ("", "u") for n in (8, 16, 32, 64)}}
+_TYPES = ("f64", "f32", "f16", "bf16", "f8e4m3fn", "f8e4m3", "f8e5m2", *(f"{s}{n}" for s in "iu" for n in (8, 16, 32, 64)), "bool")
+
+
+def _type_name(type):
+    name = getattr(type, "__name__", None) or str(type).removeprefix("torch.")
+    name = _OTHER_NAMES.get(name, name)
+    if name not in _TYPES:
+        raise TypeError(f"`{name}` is no element type; those are {', '.join(_TYPES)}")
+    return name
 
 
 class Spec:
@@ -19,7 +33,10 @@ class Spec:
     __slots__ = ("type", "dims")
 
     def __init__(self, type, *dims):
-        self.type, self.dims = str(type), dims
+        self.type, self.dims = _type_name(type), dims
+        for d in dims:
+            if isinstance(d, int) and not 0 <= d < 2**63:
+                raise ValueError(f"an array has no {d} elements along an axis")
 
     def __repr__(self):
         return f"spec({self.type!r}, {', '.join(map(repr, self.dims))})"
@@ -166,8 +183,10 @@ class Op:
         return list(self._handle.schedules)
 
     def schedule(self, name):
+        """One of the op's schedules; raises `Error` where there is none of that name."""
         if name not in self._handle.schedules:
-            raise KeyError(f"`{self.name}` has no schedule `{name}`; its schedules: {', '.join(self._handle.schedules) or 'none'}")
+            message, known = f"`{self.name}` has no schedule `{name}`", ", ".join(f"`{s}`" for s in self.schedules)
+            raise refusal("HD0551", message, f"its schedules: {known}" if known else "it has none")
         return Schedule(self, name)
 
     def _sort(self, args, named):
@@ -193,11 +212,19 @@ class Op:
             raise TypeError(f"{self.name} takes {len(self._inputs)} argument{'s' * (len(self._inputs) != 1)}, not {len(args)}; it is {self.signature}")
         return dict(zip((p["name"] for p in self._inputs), args))
 
-    def _whole(self, name, value):
+    def _whole(self, name, value, what="a const: an integer or a bool"):
         try:
-            return operator.index(value)
+            whole = operator.index(value)
         except TypeError:
-            raise TypeError(f"`{name}` of {self.name} is a const: an integer or a bool, not {value!r}") from None
+            if isinstance(value, np.bool_):
+                return int(value)
+            raise TypeError(f"`{name}` of {self.name} is {what}, not {value!r}") from None
+        if not -(2**63) <= whole < 2**63:
+            raise ValueError(f"`{name}` of {self.name} is past 64 bits: {value!r}")
+        return whole
+
+    def _wholes(self, values, what):
+        return {name: self._whole(name, value, what) for name, value in (values or {}).items()}
 
     def compile(self, *args, schedule=None, tune=None, fix=None, target="auto", threads=0, time_limit_s=None, profile="full", instructions=50_000, **named):
         """A `Kernel` for the types of these arrays (or `spec`s).
@@ -211,7 +238,7 @@ class Op:
         """
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        request = (described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", threads or 0)
+        request = (described, consts, schedule, self._wholes(tune, "tuned to an integer"), self._wholes(fix, "fixed to an integer"), target or "auto", threads or 0)
         if is_neuron(target):
             return self._build_neuron(request, profile, instructions)
         if request[5] == "auto":
@@ -315,7 +342,7 @@ class Op:
         """What the handle takes for work without a call: types and consts of the arguments, and the choices."""
         arrays, _, consts = self._sort_types(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        return _heddle.request(described, consts, schedule, dict(tune or {}), dict(fix or {}), target or "auto", 0)
+        return _heddle.request(described, consts, schedule, self._wholes(tune, "tuned to an integer"), self._wholes(fix, "fixed to an integer"), target or "auto", 0)
 
     def _states(self, args, schedule=None, tune=None, fix=None, target="auto", **named):
         request = self._request(args, named, schedule, tune, fix, target)
@@ -348,10 +375,9 @@ class Op:
         def axes(dims):
             return [a for d in dims for a in ([d] * rank if d.startswith("...") else [d])]
 
-        known = {"bool", "bf16", "f8e4m3fn", "f8e4m3", "f8e5m2"} | {f"f{n}" for n in (16, 32, 64)} | {f"{s}{n}" for s in "iu" for n in (8, 16, 32, 64)}
         consts = {p["name"]: 1 if p["default"] is None else int(p["default"]) for p in self._inputs if p["kind"] == "const"}
         for generic in generics:
-            specs = {p["name"]: Spec(p["type"] if p["type"] in known else generic, *axes(p["dims"])) for p in self._inputs if p["kind"] == "array"}
+            specs = {p["name"]: Spec(p["type"] if p["type"] in _TYPES else generic, *axes(p["dims"])) for p in self._inputs if p["kind"] == "array"}
             try:
                 self._handle.chooser(_heddle.request([s._describe() for s in specs.values()], consts, None, {}, {}, "auto", 0))
                 break
@@ -371,7 +397,7 @@ class Op:
         """Runs the reference interpreter, on the canonical program or a scheduled one, into `out` (an array or a tuple)."""
         arrays, scalars, consts = self._sort(args, named)
         described = [_describe(n, a) for n, a in arrays.items()]
-        request = _heddle.request(described, consts, schedule, tune or {}, fix or {}, target, 0)
+        request = _heddle.request(described, consts, schedule, self._wholes(tune, "tuned to an integer"), self._wholes(fix, "fixed to an integer"), target, 0)
         outs = list(out) if isinstance(out, tuple) else [out]
         self._handle.interpret(request, list(arrays.values()) + outs, self._scalar_list(scalars), seed)
         return out
@@ -448,8 +474,8 @@ class Module:
 
     def extend(self, text, name="<text>"):
         """A module with more text, for example schedules of this one's ops; this module is unchanged. Builders stand for their text."""
-        text = text if isinstance(text, str) else text.text
-        return Module(self._handle.extend(text, name), self._texts + ((text, name),))
+        text = text if isinstance(text, (str, bytes)) else text.text
+        return Module(self._handle.extend(utf8(text), name), self._texts + ((text, name),))
 
     def __reduce__(self):
         return _rebuild_module, (self._texts,)
@@ -486,9 +512,18 @@ def _rebuild_program_kernel(text, name, target, threads):
     return _rebuild_program(text, name).compile(target, threads)
 
 
+def utf8(text):
+    """The bytes of a text. Halves of surrogate pairs, which UTF-8 has not, go on as they are: the parser says where they stand."""
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"a text is a str, not {type(text).__name__}")
+    return text.encode("utf-8", "surrogatepass")
+
+
 def parse(text, name="<text>"):
     """A module from text; raises `Error`."""
-    return Module(_heddle.parse(text, name), ((text, name),))
+    return Module(_heddle.parse(utf8(text), name), ((text, name),))
 
 
 def load(path):

@@ -56,7 +56,7 @@ Result<size_t> find_dim(const Step& step, const Term& term) {
   }
   Diagnostic d(codes::bad_fix, term.place, "`" + term.text + "` is no dim of the op");
   std::string near = nearest(term.text, known);
-  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  d.help = near.empty() ? "its dims: " + quoted_list(known) : "did you mean `" + near + "`?";
   return d;
 }
 

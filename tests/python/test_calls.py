@@ -1,6 +1,8 @@
 """What a call accepts and refuses."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -279,3 +281,97 @@ def test_consts_are_whole_numbers():
                 use(x, k=wrong)
     with pytest.raises(TypeError, match="takes 3 arguments, not 4; it is f"):
         op(x, 1, False, 7)
+
+
+# --- numbers that do not fit, and what is said of them ----------------------------------------------------------------
+
+def test_more_threads_than_a_machine_gives():
+    """In a process of its own: a thread that was started stays."""
+    text = """
+import heddle as hd, numpy as np
+f = hd.parse("op f(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }\\nschedule f.p on cpu { parallel y.i }").f
+x = np.arange(100_000, dtype=np.float32)
+for threads in (3, 100_000, 2**40):
+    assert (f(x, threads=threads) == 2*x).all()
+hd.set_threads(10**9)
+assert (f(x) == 2*x).all()
+print("done", hd.threads())
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "done 1024\n", done.stdout + done.stderr
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="at least 1 thread"):
+            hd.set_threads(wrong)
+    f = hd.parse("op f(x: f32[n]) -> y: f32[n] { y[i] = x[i] }").f
+    with pytest.raises(hd.Error, match="`threads` is at least 0"):
+        f(np.zeros(3, np.float32), threads=-1)
+
+
+@pytest.mark.parametrize(
+    "type, value, wanted",
+    [("bool", np.True_, True), ("bool", np.False_, False), ("i32", np.array(3), 3), ("u64", 2**64 - 1, 2**64 - 1), ("f32", np.float64(1.5), 1.5)],
+)
+def test_scalars_of_numpy(type, value, wanted):
+    f = hd.parse(f"op f(x: f32[n], s: {type}) -> y: {type}[n] {{ y[i] = s }}").f
+    assert f(np.zeros(1, np.float32), value)[0] == wanted
+
+
+@pytest.mark.parametrize("type, value", [("i32", "a"), ("i32", 1.5), ("f32", "a"), ("f32", None), ("bool", 2), ("i8", 200), ("f32", 2**2000), ("i64", 2**63)])
+def test_a_scalar_that_does_not_fit_is_named(type, value):
+    f = hd.parse(f"op f(x: f32[n], amount: {type}) -> y: {type}[n] {{ y[i] = amount }}").f
+    with pytest.raises(hd.Error, match="the scalar `amount`") as caught:
+        f(np.zeros(1, np.float32), value)
+    assert caught.value.code == "HD0554"
+
+
+def test_consts_and_dims_past_64_bits():
+    f = hd.parse("op f(x: f32[n], const k: int = 1) -> y: f32[n] { y[i] = x[i] * f32(k) }").f
+    x = np.zeros(2, np.float32)
+    for how in (dict(k=2**70), dict(fix={"n": 2**70})):
+        with pytest.raises(ValueError, match="past 64 bits"):
+            f.compile(x, **how)
+    with pytest.raises(TypeError, match="`n` of f is fixed to an integer, not 4.5"):
+        f.compile(x, fix={"n": 4.5})
+    for extent in (-1, 2**70):
+        with pytest.raises(ValueError, match="elements along an axis"):
+            hd.spec("f32", extent)
+    with pytest.raises(hd.Error) as caught:
+        f.compile(x, fix={"rows": 2})
+    assert caught.value.help == "its dims: `n`"
+    ones = hd.parse("op ones(const n: int) -> y: f32[n, n, n] { y[i, j, k] = 1 }").ones
+    with pytest.raises(MemoryError, match="2.63 bytes"):
+        ones(1 << 22)
+
+
+def test_a_spec_by_other_names():
+    assert hd.spec(np.float32, "n").type == hd.spec("float32", "n").type == hd.spec(np.dtype("float32"), "n").type == "f32"
+    assert hd.spec("uint8").type == "u8" and hd.spec("bfloat16").type == "bf16"
+    with pytest.raises(TypeError, match="`f33` is no element type; those are f64, f32"):
+        hd.spec("f33", "n")
+
+
+def test_a_type_outside_of_its_class_is_one_error():
+    f = hd.parse("op f<T: float>(x: T[n]) -> y: T[n] { y[i] = exp(x[i]) }").f
+    with pytest.raises(hd.Error) as caught:
+        f(np.zeros(2, np.int32))
+    assert [d["code"] for d in caught.value.diagnostics] == ["HD0124"]
+
+
+def test_texts_that_are_no_utf_8():
+    for text in ("op f\udc80", b"op f\xff"):
+        with pytest.raises(hd.Error) as caught:
+            hd.parse(text)
+        assert caught.value.code == "HD0002"
+    assert hd.parse(b"op f(x: f32[n]) -> y: f32[n] { y[i] = x[i] }").ops == ["f"]
+    with pytest.raises(TypeError, match="a text is a str, not NoneType"):
+        hd.parse(None)
+
+
+def test_schedules_that_are_not_there():
+    f = hd.parse("op f(x: f32[n]) -> y: f32[n] { y[i] = x[i] }\nschedule f.lanes on cpu { tune w = 8 in [4, 8]; vectorize y.i by w }").f
+    with pytest.raises(hd.Error) as caught:
+        f.schedule("lines")
+    assert caught.value.code == "HD0551" and caught.value.help == "its schedules: `lanes`"
+    with pytest.raises(hd.Error) as caught:
+        f.compile(hd.spec("f32", "n"), schedule="lanes", tune={"block": 8})
+    assert caught.value.help == "its tuned names: `w`"
