@@ -348,7 +348,9 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
       axes.free->hi = simple(min(axes.free->hi, max(axes.free->lo + 1, last.rest + 1)));
   }
   for (const Expr& m : mask) {
-    Expr identity = real_constant(value.type(), op.identity);
+    const ScalarType type = value.type();
+    Expr identity = is_float(type) ? real_constant(type, op.identity)
+                                   : integer_constant(type, identity_of(p_.reducer(l.reducer)->builtin, type).integer);
     value = ir::select(m, value, identity);
   }
   bool direct = region->mode == Region::Mode::direct;

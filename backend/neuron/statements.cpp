@@ -231,6 +231,11 @@ void Lowering::loop(const StmtRef&, const For& f) {
   BoundLoop range{f.loop, f.lo, f.hi};
   std::vector<Expr> outer, mask;
   cut(shared, {&range}, outer, mask);
+  // Only what became a bound holds inside; the leaves look at the others themselves.
+  std::erase_if(shared, [&](const Expr& e) {
+    auto is = [&](const Expr& other) { return same(other, e); };
+    return std::any_of(outer.begin(), outer.end(), is) || std::any_of(mask.begin(), mask.end(), is);
+  });
   std::string engine = engine_;
   if (is_engine(f.axis)) engine_ = f.axis;
   auto met = [&] {
@@ -461,7 +466,7 @@ void Lowering::cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loop
     for (BoundLoop* l : loops)
       if (mentions(guard, l->loop)) named.push_back(l);
     if (named.empty()) {
-      outer.push_back(guard);
+      (mentions_load(guard) ? mask : outer).push_back(guard);  // no branch of the text depends on data
       continue;
     }
     const Binary* c = guard.as<Binary>();

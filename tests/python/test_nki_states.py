@@ -166,6 +166,35 @@ def test_argmax_of_numbers_that_are_none():
     assert list(hd.std.reduce.argmax.compile(x, target="neuron/trn2").simulate(x)) == [0, 3, 1]
 
 
+SOME = """
+op f(x: f32[m, n]) -> y: TYPE[m] { y[i] = REDUCER[j where x[i, j] > 1] TYPE(j + 1) }
+schedule f.rows on neuron { bind y.i to partition }
+schedule f.tile on neuron {
+  bind y.i to partition
+  bind y.j to free
+}
+schedule f.flat on neuron { bind y.j to free }
+"""
+
+
+@pytest.mark.parametrize("profile", ["full", "basic"])
+@pytest.mark.parametrize("type, schedule", [("i32", ""), ("i32", "flat"), ("f32", ""), ("f32", "rows"), ("f32", "tile"), ("f32", "flat")])
+@pytest.mark.parametrize("reducer", ["min", "max"])
+def test_reductions_under_a_condition_on_data(reducer, type, schedule, profile):
+    """Where no term is let in, the result is what the reduction begins from, of integers too; loops of the text ask for it as masks do."""
+    op = hd.parse(SOME.replace("REDUCER", reducer).replace("TYPE", type)).f
+    none = (2**31 - 1 if type == "i32" else np.inf) if reducer == "min" else (-(2**31) if type == "i32" else -np.inf)
+    x = np.random.default_rng(3).standard_normal((40, 6), dtype=np.float32)
+    k = op.compile(x, target="neuron/trn2", profile=profile, schedule=schedule)
+    some = x > 1
+    want = np.where(some.any(1), some.argmax(1) + 1 if reducer == "min" else 6 - some[:, ::-1].argmax(1), none)
+    np.testing.assert_array_equal(op(x), want)
+    if type == "f32":  # the engines begin from the greatest number
+        want = np.clip(want, -np.finfo(np.float32).max, np.finfo(np.float32).max)
+    np.testing.assert_allclose(k.simulate(x), want, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(nki_interpreter.run(k.nki, x, *k.tables.values())), want, rtol=1e-6)
+
+
 @pytest.mark.parametrize("profile", ["full", "basic"])
 def test_updates_in_place(m, profile):
     rng = np.random.default_rng(6)
