@@ -3,7 +3,9 @@
 //   for L in lo .. hi { S }  ->  for L in lo .. hi unrolled { S }
 //   with `by n`: splits L into Lo, Lu first; Lu is the unrolled loop
 //
-// Refused: L is not serial; its extent is not a constant; with the unrolled loops around and below, the copies pass the
+// Its extent is a constant, or one that the facts decide.
+//
+// Refused: L is not serial; its extent is not known; with the unrolled loops around and below, the copies pass the
 // limit.
 #include <algorithm>
 
@@ -36,6 +38,13 @@ int64_t copies(const Body& body) {
   return most;
 }
 
+void end_at(Step& step, SymbolId loop, int64_t n) {
+  const Path path = path_to_loop(step.program, loop);
+  For l = loop_of(path);
+  l.hi = index_constant(n);
+  replace(step.program, path.back(), {make_stmt(std::move(l), path.back()->place)});
+}
+
 }  // namespace
 
 Result<Done> unroll_step(Step& step) {
@@ -51,13 +60,19 @@ Result<Done> unroll_step(Step& step) {
     if (!serial) return serial;
     std::string name = loop_name(step.program, *inner);
     const For& l = loop_of(path);
-    Expr extent = simplify(l.hi - l.lo, facts_at(step.program, Path(path.begin(), path.end() - 1)));
-    if (!constant_value(extent))
+    const Facts facts = facts_at(step.program, Path(path.begin(), path.end() - 1));
+    Expr extent = simplify(l.hi - l.lo, facts);
+    // A count that the facts decide, as that of the blocks of a row that is shorter than one.
+    int64_t known = 0;
+    const bool decided = !constant_value(extent) && constant_upper_bound(extent, facts, known) &&
+                         prove(facts, less_equal(index_constant(known), extent));
+    if (!constant_value(extent) && !decided)
       return step
           .refusal(codes::not_constant,
                    "`" + name + "` has `" + print(step.program, extent) + "` iterations, not a constant number")
           .with_help("split it on the way: `unroll " + name + " by 4`");
     start_at_zero(step, *inner);
+    if (decided) end_at(step, *inner, known);
     set_kind(step, *inner, LoopKind::unrolled);
     if (int64_t all = copies(step.program.body); all > limits::unroll_product)
       return step.refusal(codes::too_large, "unrolling `" + name + "` makes " + std::to_string(all) +
