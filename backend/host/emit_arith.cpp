@@ -206,8 +206,9 @@ Val Arith::identity(BuiltinReducer reducer, ScalarType type) const {
 Val Arith::combine(BuiltinReducer reducer, ScalarType type, Val state, Val x) const {
   switch (reducer) {
     case BuiltinReducer::prod: return binary(BinaryOp::mul, type, state, x);
-    case BuiltinReducer::max: return binary(BinaryOp::max, type, state, x);
-    case BuiltinReducer::min: return binary(BinaryOp::min, type, state, x);
+    // Machine code looks whether the first is NaN: that of a new value is no part of the chain from state to state.
+    case BuiltinReducer::max: return binary(BinaryOp::max, type, x, state);
+    case BuiltinReducer::min: return binary(BinaryOp::min, type, x, state);
     case BuiltinReducer::any: return binary(BinaryOp::bit_or, type, state, x);
     case BuiltinReducer::all: return binary(BinaryOp::bit_and, type, state, x);
     default: return binary(BinaryOp::add, type, state, x);

@@ -252,6 +252,11 @@ bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
       for (const ir::Assign* a : fields) x.push_back({arith_.spread(value(ir::substitute(a->value, point))), true});
     });
     known_.pop_back();
+    // Whether there is a NaN is asked of all lanes at once, so that each level of the tree is one instruction.
+    const bool extremum = reducer.builtin == ir::BuiltinReducer::max || reducer.builtin == ir::BuiltinReducer::min;
+    Value* nan = nullptr;
+    if (extremum && x[0].v->getType()->isFPOrFPVectorTy()) nan = b_.CreateOrReduce(b_.CreateFCmpUNO(x[0].v, x[0].v));
+    const auto id = reducer.builtin == ir::BuiltinReducer::max ? llvm::Intrinsic::maxnum : llvm::Intrinsic::minnum;
     for (int half = static_cast<int>(n) / 2; half >= 1; half /= 2) {
       arith_.width = half;
       auto part = [&](int first) {
@@ -264,9 +269,19 @@ bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
         return out;
       };
       const std::vector<Val> low = part(0), high = part(half);
-      x = combined(reducer, type, low, high);
+      if (!nan) {
+        x = combined(reducer, type, low, high);
+        continue;
+      }
+      llvm::IRBuilder<>::FastMathFlagGuard guard(b_);
+      llvm::FastMathFlags flags;
+      flags.setNoNaNs();
+      flags.setNoSignedZeros();
+      b_.setFastMathFlags(flags);
+      x = {{b_.CreateBinaryIntrinsic(id, low[0].v, high[0].v), low[0].lanes}};
     }
     arith_.width = 1;
+    if (nan) x[0].v = b_.CreateSelect(nan, llvm::ConstantFP::getNaN(x[0].v->getType()), x[0].v);
     std::vector<std::vector<Expr>> cells;
     std::vector<Val> state;
     for (const ir::Assign* a : fields) {

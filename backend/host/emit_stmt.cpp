@@ -359,8 +359,8 @@ void Emitter::stmt(const ir::Leaf& leaf, const ir::StmtRef& s) {
       over_axes(a.over, 0, point, [&] {
         std::vector<Expr> subs;
         for (const Expr& sub : a.subs) subs.push_back(ir::substitute(sub, point));
-        Val x = value(ir::substitute(a.value, point));
-        if (reducer) x = arith_.combine(reducer->builtin, p_.buffer(a.buffer).type, load(a.buffer, subs), x);
+        const Expr made = ir::substitute(a.value, point);
+        Val x = reducer ? combined_with(*reducer, a.buffer, subs, made) : value(made);
         nontemporal_ = leaf.nontemporal;
         store(a.buffer, subs, x);
         nontemporal_ = false;

@@ -4,6 +4,7 @@
 
 #include "backend/host/codes.h"
 #include "backend/host/emitter.h"
+#include "backend/host/passes.h"
 #include "ir/random.h"
 #include "ir/visit.h"
 
@@ -121,6 +122,20 @@ Val Emitter::form(const Expr& e, const ir::Select& s) {
   return choose(
       condition(s.condition), plain(s.yes) && plain(s.no), e.type(), [&] { return value(s.yes); },
       [&] { return value(s.no); });
+}
+
+// What a cell holds after a value has been combined into it.
+Val Emitter::combined_with(const ir::Reducer& reducer, ir::BufferId buffer, const std::vector<Expr>& subs,
+                           const Expr& made) {
+  const ir::ScalarType type = p_.buffer(buffer).type;
+  const auto* choice = made.as<ir::Select>();
+  if (choice && arith_.width > 1 && plain(choice->yes) && is_identity(choice->no, reducer.builtin)) {
+    // One masked instruction, without a vector of identities.
+    Val before = load(buffer, subs), chosen = condition(choice->condition), x = value(choice->yes);
+    return arith_.select(chosen, arith_.combine(reducer.builtin, type, before, x), before);
+  }
+  Val x = value(made);
+  return arith_.combine(reducer.builtin, type, load(buffer, subs), x);
 }
 
 Val Emitter::form(const Expr& e, const ir::MathCall& m) {

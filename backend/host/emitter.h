@@ -169,6 +169,7 @@ class Emitter {
   void combine_state(const ir::Leaf& leaf, const ir::Reducer& reducer, const ir::Substitution& point);
   std::vector<const ir::Assign*> state_fields(const ir::Leaf& leaf, const ir::Reducer& reducer);
   /// combine(a, b) of states whose fields have no axes of their own.
+  Val combined_with(const ir::Reducer& reducer, ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& made);
   std::vector<Val> combined(const ir::Reducer& reducer, ir::ScalarType type, const std::vector<Val>& a,
                             const std::vector<Val>& b);
   void identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef& s);

@@ -19,6 +19,7 @@ constexpr TargetPass target_passes[] = {
 // From here on a call is one machine instruction.
 constexpr LoweringPass passes[] = {
     {"skip_identities", skip_identities, "reductions whose terms are all the identity do not run"},
+    {"skip_unread", skip_unread, "what is read under a condition only is not made where it does not hold"},
     {"known_guards", known_guards, "guards that the loops around imply are gone"},
     {"unread_ends", unread_ends, "loops end where nobody reads what they would make"},
     {"unroll_registers", unroll_registers, "small loops over registers are written out"},
@@ -30,6 +31,8 @@ constexpr LoweringPass passes[] = {
     {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
     {"tile_guards_to_bounds", tile_guards_to_bounds, "what is left of them, for small tiles too"},
     {"partition", partition, "whole vectors run without guards, the rest with them"},
+    {"conditions_to_bounds", conditions_to_bounds,
+     "conditions on data that are the same for all of a loop are looked at once"},
 };
 
 }  // namespace

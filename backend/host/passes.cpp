@@ -57,6 +57,20 @@ bool walks_registers(const ir::Program& p, const Body& body, ir::SymbolId loop) 
 
 }  // namespace
 
+bool reads_inside(const ir::Program& program, const Expr& e, const ir::Facts& facts) {
+  bool fine = true;
+  ir::walk(e, [&](const Expr& node) {
+    const auto* load = node.as<ir::Load>();
+    if (!load || !fine) return fine;
+    const ir::Buffer& b = program.buffer(load->buffer);
+    for (size_t d = 0; fine && d < load->subs.size(); ++d)
+      fine = ir::prove(facts, ir::less_equal(b.box[d].lo, load->subs[d])) &&
+             ir::prove(facts, ir::less(load->subs[d], b.box[d].hi));
+    return fine;
+  });
+  return fine;
+}
+
 std::optional<size_t> ranged_axis(const ir::Program& program, const Leaf& leaf, const Expr& condition) {
   Expr left, right;
   if (!as_less(condition, left, right)) return std::nullopt;

@@ -34,6 +34,11 @@ ir::Program plain_pipelines(ir::Program program);
 /// What would combine with the reducer's identity all along is left out, by a condition that all iterations share.
 ir::Program skip_identities(ir::Program program);
 
+/// before: for b in 0 .. n { first = min over x[..]                   at place(b = b) where top[b] == peak { place min= first } }
+/// after:  for b in 0 .. n { first = .. only where top[b] == peak     the same }
+/// Cells of a temporary that are read under a condition on data alone are not made where it does not hold.
+ir::Program skip_unread(ir::Program program);
+
 /// before: for i in 0 .. 4 { at acc(i = 4*io + i) { acc[i] sum= .. } }       acc in registers
 /// after:  for i in 0 .. 4 unrolled { .. }
 /// Registers have no addresses: a small loop of constant extent that walks over them is written out.
@@ -82,12 +87,21 @@ ir::Program unread_ends(ir::Program program);
 /// Only where the body is small: a vector or a few.
 ir::Program partition(ir::Program program);
 
+/// before: for c in 0 .. n                        { at s(c = c) where odd[r] { s[r] min= x[r, c] } }
+/// after:  for c in 0 .. (if odd[r] then n else 0) { at s(c = c)             { s[r] min= x[r, c] } }
+/// A condition on data that is the same for all of a loop is looked at once.
+ir::Program conditions_to_bounds(ir::Program program);
+
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// `left < right` for a comparison of index expressions by < <= > >=; false for others.
 bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
 /// The map axis whose upper bound the condition is, at this leaf.
 std::optional<size_t> ranged_axis(const ir::Program& program, const ir::Leaf& leaf, const ir::Expr& condition);
+/// Whether all that the expression reads lies in its buffer's box.
+bool reads_inside(const ir::Program& program, const ir::Expr& e, const ir::Facts& facts);
+/// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.
+bool is_identity(const ir::Expr& e, ir::BuiltinReducer reducer);
 /// Conditions under which a cell is one of the leaf's at all. Where there is a region around, neither a `where` of the reduction nor a
 /// condition on its terms is one of them: a cell that it leaves nothing for holds the identity, which the region stores.
 std::vector<ir::Expr> cell_conjuncts(const ir::Program& program, const ir::Leaf& leaf, bool below_region);

@@ -10,14 +10,13 @@ using ir::Body;
 using ir::Expr;
 using ir::StmtRef;
 
-namespace {
-
-// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.
 bool is_identity(const Expr& e, ir::BuiltinReducer reducer) {
   const int64_t* value = ir::constant_value(e);
   return value && ir::is_integer(e.type()) && reducer != ir::BuiltinReducer::none &&
          *value == ir::identity_of(reducer, e.type()).integer;
 }
+
+namespace {
 
 class SkipIdentities {
  public:

@@ -105,18 +105,12 @@ class UnreadEnds {
 
   // At the loop nothing is known of the guards of its readers: data that its end speaks of is there for every iteration around.
   bool readable(const Expr& e, const ir::Facts& facts) const {
-    bool fine = true;
+    bool inputs = true;
     ir::walk(e, [&](const Expr& node) {
-      const auto* load = node.as<ir::Load>();
-      if (!load || !fine) return fine;
-      const ir::Buffer& b = p_.buffer(load->buffer);
-      fine = b.role == ir::Role::in;
-      for (size_t d = 0; fine && d < load->subs.size(); ++d)
-        fine = ir::prove(facts, ir::less_equal(b.box[d].lo, load->subs[d])) &&
-               ir::prove(facts, ir::less(load->subs[d], b.box[d].hi));
-      return fine;
+      if (const auto* load = node.as<ir::Load>()) inputs = inputs && p_.buffer(load->buffer).role == ir::Role::in;
+      return inputs;
     });
-    return fine;
+    return inputs && reads_inside(p_, e, facts);
   }
 
   // Of the conditions only a `where`: by guards of ranges, tiles read past them (drop_guards).

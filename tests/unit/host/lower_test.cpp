@@ -50,6 +50,73 @@ program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: i32[m] in dra
       << ir::print(skip_identities(*p));
 }
 
+std::string printed_after(ir::Program (*pass)(ir::Program), const std::string& text) {
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
+  EXPECT_TRUE(p.ok()) << render(p.errors());
+  return p.ok() ? ir::print(pass(*p)) : "";
+}
+
+// A temporary `t` of each row that a leaf reads under a condition on data.
+std::string reads_under(const std::string& condition, const std::string& between = "", const std::string& subs = "i") {
+  return R"(
+program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: f32[m] in dram, out z: f32[m] in dram) facts (m >= 0, n >= 0) {
+  stage t(map i in 0 .. m, reduce j in 0 .. n) by sum
+  stage y(map i in 0 .. m)
+  stage z(map i in 0 .. m)
+  for y.i in 0 .. m {
+    alloc t: f32[i in i .. i + 1] in registers
+    alloc flag: bool[i in i .. i + 1] in registers
+    reduce t[i] by sum {
+      for t.j in 0 .. n {
+        at t(i = i, j = j) { t[i] sum= x[i, j] }
+      }
+    }
+)" + between +
+         "    at y(i = i) where " + condition + " { y[i] = t[" + subs + "] }\n  }\n}\n";
+}
+
+TEST(Lower, skip_unread) {
+  EXPECT_NE(
+      printed_after(skip_unread, reads_under("odd[i]")).find("at t(i = i, j = j) where odd[i] { t[i] sum= x[i, j] }"),
+      std::string::npos);
+  EXPECT_NE(printed_after(skip_unread, reads_under("odd[i] && 3 < i")).find("at t(i = i, j = j) where odd[i] {"),
+            std::string::npos);
+}
+
+TEST(Lower, skip_unread_makes_what_may_be_read) {
+  auto kept = [](const std::string& text) {
+    const std::string out = printed_after(skip_unread, text);
+    EXPECT_NE(out.find("at t(i = i, j = j) { t[i] sum= x[i, j] }"), std::string::npos) << out;
+  };
+  // A condition that speaks of no data, one whose reads may lie outside of their tensor, and a second reader without it.
+  kept(reads_under("3 < i"));
+  kept(reads_under("i + 1 < m && odd[i + 1]"));
+  kept(reads_under("odd[i]", "    at z(i = i) { z[i] = t[i] }\n"));
+}
+
+TEST(Lower, conditions_to_bounds) {
+  const std::string text = R"(
+program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: f32[m, n] in dram) facts (m >= 0, n >= 0) {
+  stage y(map i in 0 .. m, map j in 0 .. n)
+  for y.i in 0 .. m {
+    for y.j in 0 .. n {
+      at y(i = i, j = j) where CONDITION { y[i, j] = x[i, j] }
+    }
+  }
+}
+)";
+  auto of = [&](const std::string& condition) {
+    std::string with = text;
+    return printed_after(conditions_to_bounds, with.replace(with.find("CONDITION"), 9, condition));
+  };
+  const std::string hoisted = of("odd[i] && i + j < n");
+  EXPECT_NE(hoisted.find("for y.j in 0 .. (if odd[i] then n else 0) {"), std::string::npos) << hoisted;
+  EXPECT_NE(hoisted.find("at y(i = i, j = j) where i + j < n {"), std::string::npos) << hoisted;
+  // What differs between iterations, what may read outside, and what the loop itself writes stay where they are.
+  for (const char* kept : {"x[i, j] < 0.0", "i + 1 < m && odd[i + 1]", "y[i, 0] < 0.0"})
+    EXPECT_NE(of(kept).find("for y.j in 0 .. n {"), std::string::npos) << of(kept);
+}
+
 TEST(Lower, skip_identities_keeps_what_is_no_identity) {
   const std::string body = R"(  for y.i in 0 .. m {
     for y.j in 0 .. n {
