@@ -12,12 +12,16 @@ class Chooser {
  public:
   /// For one choice of element types, ranks and consts; `options.schedule` and extents are not looked at.
   static Result<Chooser> make(const OpImpl& op, const CompileOptions& options);
+  /// From the cache on disk, else by `make`.
+  static Result<Chooser> find_or_make(const OpImpl& op, const CompileOptions& options);
   /// The schedule's name, "" for none. Arrays that do not bind give "": the kernel itself then says what is wrong.
   const std::string& choose(const jit::ArrayArg* arrays) const;
   /// No schedule has a `where`: the answer is always the same.
   bool constant() const { return rows_.empty() || !rows_.front().conditional; }
 
  private:
+  std::string bytes() const;
+  static std::optional<Chooser> of_bytes(std::string_view bytes);
   struct Row {
     std::string schedule;
     bool conditional = false;

@@ -66,8 +66,7 @@ bool lacks_instrs(const std::vector<ir::ScheduleLine>& lines, const ir::Target& 
 
 std::string names_of(const OpImpl& op) {
   std::string list;
-  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
-    list += (list.empty() ? "`" : ", `") + s->name + "`";
+  for (const std::string& name : op.outline().schedules) list += (list.empty() ? "`" : ", `") + name + "`";
   return list.empty() ? "none" : list;
 }
 
@@ -149,7 +148,7 @@ Result<ir::Target> resolve_target(const std::string& name) {
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options) {
   Result<frontend::Instance> instance = instance_for(op, options);
   if (!instance) return instance.errors();
-  Result<ir::Op> checked = frontend::instantiate(op.module->module, op.name, *instance);
+  Result<ir::Op> checked = frontend::instantiate(op.module->module(), op.name, *instance);
   if (!checked) return checked.errors();
   ir::Program program = ir::canonical(*checked);
   for (const auto& [dim, value] : options.fix) {
@@ -168,7 +167,7 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
   std::vector<std::pair<std::string, size_t>> packs;
   if (Result<frontend::Instance> instance = instance_for(op, options))
     for (const auto& [name, rank] : instance->packs) packs.emplace_back(name, static_cast<size_t>(rank));
-  for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name)) {
+  for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name)) {
     const bool fits = std::none_of(packs.begin(), packs.end(), [&](const auto& pack) {
       return (pack.second == 0 && names_loop(s->lines, pack.first)) ||
              (s->has_where && names_missing_dim(s->where, pack.first, pack.second));
@@ -180,7 +179,7 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
 
 schedule::ParameterOf parameters_of_types(const OpImpl& op) {
   return [module = op.module](const std::string& name, const std::string& generic) -> std::string {
-    const frontend::ModuleOp* found = module->module.op(name);
+    const frontend::ModuleOp* found = module->module().op(name);
     if (!found) return "";
     for (const auto* list : {&found->signature.params, &found->signature.results})
       for (const frontend::SignatureParam& p : *list)
@@ -192,8 +191,8 @@ schedule::ParameterOf parameters_of_types(const OpImpl& op) {
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
                           const ir::Target& target) {
   if (!text.has_where && canonical.calls.empty()) return ir::Expr();
-  Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module),
-                                                 op.module->module.schedules, parameters_of_types(op));
+  Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module()),
+                                                 op.module->module().schedules, parameters_of_types(op));
   // Types alone may decide it.
   if (where && where->known() && ir::is_constant(*where, 1)) return ir::Expr();
   return where;
@@ -204,7 +203,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
   Lowered out;
   const ir::ScheduleText* chosen = nullptr;
   if (options.schedule && !options.schedule->empty()) {
-    for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+    for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name))
       if (s->name == *options.schedule) chosen = s;
     if (!chosen)
       return Diagnostic(codes::unknown_schedule, {}, "`" + op.name + "` has no schedule `" + *options.schedule + "`")
@@ -234,9 +233,9 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
     return out;
   }
   out.schedule = chosen->name;
-  Result<schedule::Scheduled> scheduled =
-      schedule::apply_schedule(canonical, *chosen, options.tune, target, derived_steps(op.module->module), states,
-                               instr_table(op.module->module), op.module->module.schedules, parameters_of_types(op));
+  Result<schedule::Scheduled> scheduled = schedule::apply_schedule(
+      canonical, *chosen, options.tune, target, derived_steps(op.module->module()), states,
+      instr_table(op.module->module()), op.module->module().schedules, parameters_of_types(op));
   if (!scheduled) return scheduled.errors();
   out.scheduled = std::move(*scheduled);
   out.canonical = std::move(canonical);
@@ -253,23 +252,28 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   const std::string front = front_key(op, options, *target);
   if (std::shared_ptr<KernelImpl> known = find_front(front, op, options, *target)) {
     session().remember(known->key, known);
+    store_module(*op.module);
     return known;
   }
+  op.module->module();
+  clock.lap();
   Result<ir::Program> canonical = canonical_program(op, options);
   if (!canonical) return canonical.errors();
-  double check_ms = op.module->check_ms + clock.lap();
+  double canonical_ms = clock.lap();
 
   Result<Lowered> lowered = schedule_program(op, std::move(*canonical), options, *target);
   if (!lowered) return lowered.errors();
   double steps_ms = clock.lap();
-  Times times;
-  times.parse = op.module->parse_ms;
-  times.check = check_ms;
+  Times times = op.module->times();
+  times.check += canonical_ms;
   times.steps = steps_ms;
   Result<std::shared_ptr<KernelImpl>> kernel =
       compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads,
                       strided_inputs(options), times);
-  if (kernel) store_front(front, **kernel);
+  if (kernel) {
+    store_module(*op.module);
+    store_front(front, **kernel);
+  }
   return kernel;
 }
 

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "api/heddle/heddle.h"
+#include "api/module.h"
 #include "api/session.h"
 #include "backend/host/codegen.h"
 #include "frontend/module.h"
@@ -18,15 +19,10 @@
 
 namespace heddle::api {
 
-struct ModuleImpl {
-  frontend::Module module;
-  double parse_ms = 0, check_ms = 0;
-};
-
 struct OpImpl {
-  std::shared_ptr<ModuleImpl> module;
+  std::shared_ptr<const ModuleImpl> module;
   std::string name;
-  std::string doc;
+  const OpOutline& outline() const { return *module->outline().op(name); }
 };
 
 struct ProgramImpl {
@@ -110,7 +106,6 @@ struct Lowered {
 Result<ir::Target> resolve_target(const std::string& name);
 /// Types, ranks and consts from the request's arrays.
 Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options);
-std::vector<ParameterInfo> parameters_of(const OpImpl& op);
 /// Text -> op for the request's types: instantiated, canonical, dims fixed.
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options);
 /// The schedules of an op that may run on the target, in the order of the file; none for packs without axes.
@@ -130,6 +125,11 @@ Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const i
                                                     const std::string& schedule, int threads, uint64_t strided,
                                                     Times times, bool printed = false);
 // What is kept on disk (store.cpp).
+/// A module whose text an earlier process has found right; null when there is none.
+std::shared_ptr<ModuleImpl> find_module(const SourceRef& source, const std::shared_ptr<const ModuleImpl>& base);
+void store_module(const ModuleImpl& module);
+/// The key of what chooses between an op's schedules for types, ranks and consts; empty when the cache is off.
+std::string chooser_key(const OpImpl& op, const CompileOptions& options, const ir::Target& target);
 /// The key of a request; empty when the cache is off.
 std::string front_key(const OpImpl& op, const CompileOptions& options, const ir::Target& target);
 /// A kernel without its program, from what an earlier process stored under the key; null when there is none.

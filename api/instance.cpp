@@ -1,6 +1,5 @@
 // What the arrays of a request say about an op: the types of its generics, the ranks of its packs, values of its consts.
 #include <algorithm>
-#include <cstdlib>
 
 #include "api/codes.h"
 #include "api/impl.h"
@@ -45,7 +44,7 @@ Result<Done> bind_rank(const frontend::SignatureParam& p, const Spec& spec, fron
 }  // namespace
 
 Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options) {
-  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
+  const frontend::OpSignature& signature = op.module->module().op(op.name)->signature;
   frontend::Instance out;
   size_t next = 0;
   std::vector<std::string> consts;
@@ -79,7 +78,7 @@ namespace {
 
 // The `round`th type of each generic, f32 first; each pack with so many axes.
 CompileOptions request_of(const OpImpl& op, size_t round, size_t rank = 1) {
-  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
+  const frontend::OpSignature& signature = op.module->module().op(op.name)->signature;
   std::map<std::string, ScalarType> types;
   for (const frontend::GenericParam& g : signature.generics) {
     const std::span<const ScalarType> all = ir::class_members(g.cls);
@@ -103,7 +102,7 @@ CompileOptions request_of(const OpImpl& op, size_t round, size_t rank = 1) {
 
 CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedule) {
   size_t rounds = 1;
-  for (const frontend::GenericParam& g : op.module->module.op(op.name)->signature.generics)
+  for (const frontend::GenericParam& g : op.module->module().op(op.name)->signature.generics)
     rounds = std::max(rounds, ir::class_members(g.cls).size());
   // A `where` may ask for a type, or for a second axis of a pack.
   for (size_t rank = 1; schedule && schedule->has_where && rank <= 2; ++rank)
@@ -115,28 +114,6 @@ CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedul
       if (where && !ir::is_constant(*where, 0)) return request;
     }
   return request_of(op, 0);
-}
-
-std::vector<ParameterInfo> parameters_of(const OpImpl& op) {
-  const frontend::OpSignature& signature = op.module->module.op(op.name)->signature;
-  std::vector<ParameterInfo> out;
-  auto add = [&](const frontend::SignatureParam& p, bool output) {
-    ParameterInfo info;
-    info.name = p.name;
-    info.kind = p.kind == Kind::scalar     ? ParameterInfo::Kind::scalar
-                : p.kind == Kind::constant ? ParameterInfo::Kind::constant
-                                           : ParameterInfo::Kind::array;
-    info.type = p.type_text;
-    info.dims = p.dims;
-    info.output = output;
-    info.inout = p.kind == Kind::inout;
-    if (p.default_const) info.default_value = static_cast<double>(*p.default_const);
-    else if (!p.default_text.empty()) info.default_value = std::strtod(p.default_text.c_str(), nullptr);
-    out.push_back(std::move(info));
-  };
-  for (const auto& p : signature.params) add(p, false);
-  for (const auto& p : signature.results) add(p, true);
-  return out;
 }
 
 }  // namespace heddle::api

@@ -253,7 +253,7 @@ std::optional<Diagnostic> try_form(const Module& module, const Item& r, int tria
 
 Diagnostics try_laws(const Module& module) {
   Diagnostics found;
-  const auto& reducers = module.impl()->module.reducers;
+  const auto& reducers = module.impl()->module().reducers;
   const size_t count = std::min(reducers.size(), most_reducers);
   for (size_t i = 0; i < count; ++i) {
     const auto& r = reducers[i];

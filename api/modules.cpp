@@ -30,6 +30,8 @@ std::string absolute_name(const fs::path& path) {
   return (none ? path : found).string();
 }
 
+std::string short_name(const std::string& file) { return "`" + fs::path(file).filename().string() + "`"; }
+
 }  // namespace
 
 const std::string& library_folder() {
@@ -58,7 +60,16 @@ ModuleFinder::ModuleFinder(const std::string& importing) {
   if (fs::is_regular_file(importing, none)) open_.push_back(absolute_name(importing));
 }
 
-Result<std::vector<std::string>> ModuleFinder::files_of(const std::string& path, const Place& from) const {
+ModuleFinder::ModuleFinder(const std::string& importing, Imports answers) : ModuleFinder(importing) {
+  imports_ = std::move(answers);
+}
+
+bool ModuleFinder::is_open(const std::string& file) const {
+  return std::find(open_.begin(), open_.end(), file) != open_.end();
+}
+
+Result<std::vector<std::string>> ModuleFinder::files_of(const std::string& path, const std::string& importing,
+                                                        const Place& from) {
   std::error_code none;
   fs::path target;
   if (path.rfind("std/", 0) == 0) {
@@ -81,11 +92,10 @@ Result<std::vector<std::string>> ModuleFinder::files_of(const std::string& path,
     if (target.extension() != ".hd")
       return refused(from, "`" + path + "` is no `.hd` file", "the standard library is `std/AREA` or `std/AREA/OP`");
     if (target.is_relative()) {
-      const std::string file = from.source ? from.source->name() : "";
-      if (!fs::is_regular_file(file, none))
+      if (!fs::is_regular_file(importing, none))
         return refused(from, "`" + path + "` has no folder to start from: the text that imports it is no file",
                        "load the text from a file, or import by an absolute path");
-      target = fs::path(file).parent_path() / target;
+      target = fs::path(importing).parent_path() / target;
     }
   }
   if (!fs::is_regular_file(target, none))
@@ -95,9 +105,25 @@ Result<std::vector<std::string>> ModuleFinder::files_of(const std::string& path,
   return std::vector{absolute_name(target)};
 }
 
+Result<std::string> ModuleFinder::text_of(const std::string& file, const Place& from) {
+  std::error_code none;
+  if (fs::file_size(file, none) > limits::source_bytes && !none)
+    return refused(from, short_name(file) + " is larger than " + std::to_string(limits::source_bytes) + " bytes");
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  if (in && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
+  if (!in && !in.eof()) return refused(from, short_name(file) + " cannot be read");
+  return text.str();
+}
+
 Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::string& path, const Place& from) {
-  Result<std::vector<std::string>> files = files_of(path, from);
+  const std::string importing = from.source ? from.source->name() : "";
+  auto before = std::find_if(imports_.asked.begin(), imports_.asked.end(),
+                             [&](const Imports::Asked& a) { return a.from == importing && a.path == path; });
+  Result<std::vector<std::string>> files =
+      before != imports_.asked.end() ? before->files : files_of(path, importing, from);
   if (!files.ok()) return files.errors();
+  if (before == imports_.asked.end()) imports_.asked.push_back({importing, path, *files});
   if (auto known = known_.find(path.rfind("std/", 0) == 0 ? path : files->front()); known != known_.end())
     return known->second;
   frontend::Module module;
@@ -112,7 +138,6 @@ Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::st
 }
 
 Result<frontend::Module> ModuleFinder::read(const std::string& file, const frontend::Module* base, const Place& from) {
-  auto short_name = [](const std::string& f) { return "`" + fs::path(f).filename().string() + "`"; };
   if (auto at = std::find(open_.begin(), open_.end(), file); at != open_.end()) {
     std::string way;
     for (; at != open_.end(); ++at) way += short_name(*at) + " imports ";
@@ -122,14 +147,13 @@ Result<frontend::Module> ModuleFinder::read(const std::string& file, const front
     return refused(from, "imports are nested past " + std::to_string(limits::calls) + " levels");
   if (known_.size() >= limits::imports)
     return refused(from, "more than " + std::to_string(limits::imports) + " files are imported");
-  std::error_code none;
-  if (fs::file_size(file, none) > limits::source_bytes && !none)
-    return refused(from, short_name(file) + " is larger than " + std::to_string(limits::source_bytes) + " bytes");
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  if (in && in.peek() != std::ifstream::traits_type::eof()) text << in.rdbuf();
-  if (!in && !in.eof()) return refused(from, short_name(file) + " cannot be read");
-  Result<frontend::ast::Module> tree = frontend::parse(Source::make(file, text.str()));
+  auto text = imports_.texts.find(file);
+  if (text == imports_.texts.end()) {
+    Result<std::string> found = text_of(file, from);
+    if (!found.ok()) return found.errors();
+    text = imports_.texts.emplace(file, *std::move(found)).first;
+  }
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make(file, text->second));
   if (!tree.ok()) return tree.errors();
   open_.push_back(file);
   Result<frontend::Module> module = frontend::check_module(

@@ -26,25 +26,11 @@ using api::KernelImpl;
 using api::ModuleImpl;
 using api::OpImpl;
 
-double ms_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-Result<Module> make_module(std::string text, std::string name, const frontend::Module* base) {
-  auto start = std::chrono::steady_clock::now();
-  SourceRef source = Source::make(std::move(name), std::move(text));
-  Result<frontend::ast::Module> tree = frontend::parse(source);
-  if (!tree) return tree.errors();
-  auto impl = std::make_shared<ModuleImpl>();
-  impl->parse_ms = ms_since(start);
-  start = std::chrono::steady_clock::now();
-  api::ModuleFinder finder(source->name());
-  Result<frontend::Module> module = frontend::check_module(
-      std::move(*tree), base, [&](const std::string& path, const Place& from) { return finder.find(path, from); });
-  if (!module) return module.errors();
-  impl->module = std::move(*module);
-  impl->check_ms = ms_since(start);
-  return Module(std::move(impl));
+Result<Module> make_module(std::string text, std::string name, std::shared_ptr<const ModuleImpl> base) {
+  Result<std::shared_ptr<ModuleImpl>> made =
+      api::module_of(Source::make(std::move(name), std::move(text)), std::move(base));
+  if (!made) return made.errors();
+  return Module(std::move(*made));
 }
 
 // Runs work under the limits of a request; what is stopped is a diagnostic.
@@ -112,7 +98,7 @@ Diagnostic wrong_count(size_t seen, int expected) {
 // Where the request leaves the target open, a schedule of the neuron family brings its own: its program can be shown and interpreted here.
 std::string target_of(const OpImpl& op, const CompileOptions& options) {
   if (options.schedule && (options.target.empty() || options.target == "auto"))
-    for (const ir::ScheduleText* s : op.module->module.schedules_of(op.name))
+    for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name))
       if (s->name == *options.schedule && s->target.starts_with("neuron")) return s->target;
   return options.target;
 }
@@ -169,38 +155,35 @@ Result<Module> Module::load(const std::string& path) {
 }
 
 Result<Module> Module::extend(std::string text, std::string name) const {
-  return make_module(std::move(text), std::move(name), &impl_->module);
+  return make_module(std::move(text), std::move(name), impl_);
 }
 
 std::vector<std::string> Module::ops() const {
   std::vector<std::string> names;
-  for (const auto& op : impl_->module.ops)
-    if (!op->home) names.push_back(op->name());
+  for (const api::OpOutline& op : impl_->outline().ops) names.push_back(op.name);
   return names;
 }
 
 Result<Op> Module::op(std::string_view name) const {
-  std::vector<std::string> known = ops();
-  if (std::find(known.begin(), known.end(), name) == known.end()) {
+  if (!impl_->outline().op(name)) {
     Diagnostic d(api::codes::unknown_op, {}, "the module has no op `" + std::string(name) + "`");
-    if (std::string near = nearest(name, known); !near.empty()) d.help = "did you mean `" + near + "`?";
+    if (std::string near = nearest(name, ops()); !near.empty()) d.help = "did you mean `" + near + "`?";
     else
-      for (const std::string& op : known) d.help += (d.help.empty() ? "its ops: `" : ", `") + op + "`";
+      for (const std::string& op : ops()) d.help += (d.help.empty() ? "its ops: `" : ", `") + op + "`";
     return d;
   }
   auto impl = std::make_shared<OpImpl>();
   impl->module = impl_;
   impl->name = name;
-  impl->doc = impl_->module.op(impl->name)->doc();
   return Op(std::move(impl));
 }
 
 Diagnostics Module::check_schedules() const {
   Diagnostics found;
-  for (const auto& op : impl_->module.ops) {
+  for (const auto& op : impl_->module().ops) {
     if (op->home) continue;  // imported
-    OpImpl each{impl_, op->name(), ""};
-    for (const ir::ScheduleText* s : impl_->module.schedules_of(op->name())) {
+    OpImpl each{impl_, op->name()};
+    for (const ir::ScheduleText* s : impl_->module().schedules_of(op->name())) {
       CompileOptions request = api::typical_request(each, s);
       Result<ir::Target> target =
           s->target.starts_with("neuron") ? api::resolve_target(s->target) : host::target_for_emission(s->target);
@@ -222,16 +205,12 @@ Diagnostics Module::check_schedules() const {
   return found;
 }
 
-std::vector<std::string> Module::programs() const {
-  std::vector<std::string> names;
-  for (const auto& p : impl_->module.programs) names.push_back(p->name.text());
-  return names;
-}
+std::vector<std::string> Module::programs() const { return impl_->outline().programs; }
 
 Result<Program> Module::program(std::string_view name) const {
-  for (const auto& p : impl_->module.programs) {
+  for (const auto& p : impl_->module().programs) {
     if (p->name.text() != name) continue;
-    Result<ir::Program> program = frontend::read_program(*p, impl_->module);
+    Result<ir::Program> program = frontend::read_program(*p, impl_->module());
     if (!program) return program.errors();
     return Program(std::make_shared<api::ProgramImpl>(api::ProgramImpl{std::move(*program)}));
   }
@@ -298,20 +277,16 @@ std::vector<ParameterInfo> Program::parameters() const {
 // ---------------------------------------------------------------------------------------------------------------------
 
 const std::string& Op::name() const { return impl_->name; }
-const std::string& Op::doc() const { return impl_->doc; }
-std::string Op::text() const { return std::string(impl_->module->module.op(impl_->name)->item->place.text()); }
+const std::string& Op::doc() const { return impl_->outline().doc; }
+std::string Op::text() const { return std::string(impl_->module->module().op(impl_->name)->item->place.text()); }
 
-std::vector<ParameterInfo> Op::parameters() const { return api::parameters_of(*impl_); }
+std::vector<ParameterInfo> Op::parameters() const { return impl_->outline().parameters; }
 
-std::vector<std::string> Op::schedules() const {
-  std::vector<std::string> names;
-  for (const ir::ScheduleText* s : impl_->module->module.schedules_of(impl_->name)) names.push_back(s->name);
-  return names;
-}
+std::vector<std::string> Op::schedules() const { return impl_->outline().schedules; }
 
 std::vector<std::string> Op::schedule_lines(std::string_view schedule) const {
   std::vector<std::string> lines;
-  for (const ir::ScheduleText* s : impl_->module->module.schedules_of(impl_->name))
+  for (const ir::ScheduleText* s : impl_->module->module().schedules_of(impl_->name))
     if (s->name == schedule)
       for (const ir::ScheduleLine& line : s->lines) lines.emplace_back(line.place.text());
   return lines;

@@ -11,7 +11,7 @@ using ir::ScheduleLine;
 using ir::ScheduleText;
 
 const ScheduleText* find(const api::OpImpl& op, std::string_view name) {
-  for (const ScheduleText* s : op.module->module.schedules_of(op.name))
+  for (const ScheduleText* s : op.module->module().schedules_of(op.name))
     if (s->name == name) return s;
   return nullptr;
 }

@@ -71,7 +71,6 @@ class ModuleBuilder {
   }
 
   Result<Module> run() {
-    module_.sources.push_back(text_->source);
     std::vector<std::shared_ptr<ModuleOp>> fresh;
     for (const ast::Item& item : text_->items) std::visit([&](const auto& form) { add(form, fresh); }, item.form);
     for (const PendingOp& s : schedules_of_)
@@ -132,7 +131,6 @@ class ModuleBuilder {
       found_.push_back(std::move(d).with_help("choose another name with `as`"));
       return;
     }
-    module_.sources.insert(module_.sources.end(), (*found)->sources.begin(), (*found)->sources.end());
     bring(*found, alias);
   }
 

@@ -81,7 +81,6 @@ struct Module {
   std::map<std::string, std::shared_ptr<const ast::Expr>> typed_lets;  ///< `let eps = f32(1e-5)`
   /// What imports bring besides ops, schedules and steps, which stand among the others: reducers by their full names.
   std::map<std::string, std::shared_ptr<const ast::ReducerItem>> imported_reducers;
-  std::vector<SourceRef> sources;  ///< all texts that it is made of, those of imports too
 
   const ModuleOp* op(const std::string& name) const;
   const ast::ReducerItem* reducer(const std::string& name) const;

@@ -29,9 +29,9 @@ constexpr int alignment = 64;
 
 Dtypes::Dtypes() {
   py::module_ numpy = py::module_::import("numpy");
-  py::object ml = py::module_::import("ml_dtypes");
   for (const NamedType& t : named_types) {
-    py::object dtype = numpy.attr("dtype")(t.numpy ? numpy.attr(t.numpy) : ml.attr(t.ml_dtypes));
+    if (!t.numpy) continue;
+    py::object dtype = numpy.attr("dtype")(numpy.attr(t.numpy));
     rows_.push_back({dtype.attr("num").cast<int>(), t.type, dtype});
   }
   // `long long` and `long` are both 64 bits here, with numbers of their own.
@@ -41,16 +41,32 @@ Dtypes::Dtypes() {
   }
 }
 
+void Dtypes::add_ml_dtypes() const {
+  py::object make = py::module_::import("numpy").attr("dtype"), ml = py::module_::import("ml_dtypes");
+  std::vector<Row> all = rows_;
+  for (const NamedType& t : named_types) {
+    if (t.numpy) continue;
+    py::object dtype = make(ml.attr(t.ml_dtypes));
+    all.push_back({dtype.attr("num").cast<int>(), t.type, dtype});
+  }
+  if (!complete_) rows_ = std::move(all);  // another thread may have been here during the import
+  complete_ = true;
+}
+
 std::optional<ScalarType> Dtypes::type_of(int number) const {
   for (const Row& row : rows_)
     if (row.number == number) return row.type;
-  return std::nullopt;
+  if (complete_) return std::nullopt;
+  add_ml_dtypes();
+  return type_of(number);
 }
 
 py::object Dtypes::dtype(ScalarType type) const {
   for (const Row& row : rows_)
     if (row.type == type) return row.dtype;
-  return py::none();
+  if (complete_) return py::none();
+  add_ml_dtypes();
+  return dtype(type);
 }
 
 const Dtypes& dtypes() {

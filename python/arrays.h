@@ -14,7 +14,8 @@ namespace py = pybind11;
 
 inline constexpr int max_rank = 32;
 
-/// Numbers that NumPy gave to dtypes in this process: fixed for its own, given at import for those of ml_dtypes.
+/// Numbers that NumPy gave to dtypes in this process: fixed for its own, given at import for those of ml_dtypes, which is imported when
+/// a dtype is met that is none of NumPy's. Used with Python's lock held.
 class Dtypes {
  public:
   Dtypes();
@@ -24,12 +25,14 @@ class Dtypes {
   py::object dtype(ScalarType type) const;
 
  private:
+  void add_ml_dtypes() const;
   struct Row {
     int number;
     ScalarType type;
     py::object dtype;
   };
-  std::vector<Row> rows_;
+  mutable std::vector<Row> rows_;
+  mutable bool complete_ = false;
 };
 const Dtypes& dtypes();
 

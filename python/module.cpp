@@ -238,7 +238,7 @@ void add_op(py::module_& m) {
            })
       .def("chooser",
            [](const Op& op, const CompileOptions& options) {
-             return value_or_raise(api::Chooser::make(*op.impl(), options));
+             return value_or_raise(api::Chooser::find_or_make(*op.impl(), options));
            })
       .def("numerics",
            [](const Op& op, const CompileOptions& options) {
@@ -329,6 +329,7 @@ PYBIND11_MODULE(_heddle, m) {
           py::arg("arrays"), py::arg("scalars") = py::list(), py::arg("seed") = 1,
           "Runs the reference interpreter on all array parameters, inputs and then outputs.");
   py::class_<Module>(m, "Module")
+      .def_property_readonly("text", [](const Module& self) { return std::string(self.impl()->source().text()); })
       .def_property_readonly("programs", &Module::programs)
       .def("check",
            [](const Module& self) {

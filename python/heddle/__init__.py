@@ -7,6 +7,7 @@
     k(x, out=y)
 """
 
+import importlib
 import operator
 import os
 
@@ -19,6 +20,13 @@ from .numerics import Numerics, numerics
 from .tune import Trial, TuneResult, tune
 
 __version__ = _heddle.version()
+
+
+def __getattr__(name):
+    # What a first call does not need is imported when it is asked for.
+    if name in ("device", "display", "neuron"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def set_threads(count):

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from . import _heddle, display
+from . import _heddle
 from .errors import Error, make, refusal
 from .neuron_kernel import NeuronKernel, device_missing, is_neuron, tell_why_host
 
@@ -75,6 +75,8 @@ class State:
         return f"<heddle.State after {self.step!r}>" if self.step else "<heddle.State canonical>"
 
     def _repr_html_(self):
+        from . import display
+
         return display.program_html(self.program)
 
 
@@ -87,9 +89,13 @@ class States(list):
         self.title, self.refusal = title, refusal
 
     def __str__(self):
+        from . import display
+
         return display.states_text(self)
 
     def _repr_html_(self):
+        from . import display
+
         return display.states_html(self)
 
     def __reduce__(self):
@@ -391,6 +397,8 @@ class Op:
         return self._handle.text
 
     def _repr_html_(self):
+        from . import display
+
         return display.op_html(self)
 
     def interpret(self, *args, out, schedule="", seed=1, tune=None, fix=None, target="auto", **named):
@@ -442,6 +450,8 @@ class Module:
         return self.op(name)
 
     def _repr_html_(self):
+        from . import display
+
         return "".join(display.op_html(self.op(name)) for name in self.ops)
 
     @property
@@ -530,5 +540,4 @@ def load(path):
     """A module from a file; raises `Error`."""
     path = os.fspath(path)
     handle = _heddle.load(path)
-    with open(path, encoding="utf-8") as file:
-        return Module(handle, ((file.read(), path),))
+    return Module(handle, ((handle.text, path),))

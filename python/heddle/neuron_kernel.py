@@ -1,13 +1,13 @@
 """An op compiled for a NeuronCore: NKI text, the tables that it takes, its run on the simulator."""
 
-import logging
+import os
 import re
+import sys
 
 import numpy as np
 
-from . import _heddle, device, neuron
+from . import _heddle
 
-_log = logging.getLogger("heddle")
 _told, _lacks = set(), None
 _OUTPUT = re.compile(r"^    \w+ = nl\.ndarray\(\(([^)]*)\), dtype=nl\.(\w+), buffer=nl\.shared_hbm\)", re.M)
 
@@ -17,11 +17,25 @@ def is_neuron(target):
 
 
 def device_missing():
-    """What a NeuronCore needs and this machine lacks; looked for once."""
+    """Whether a NeuronCore cannot be used here; looked for once, the node of the device first, because a process that only wants the host waits
+    for the answer."""
     global _lacks
     if _lacks is None:
-        _lacks = device.missing()
-    return _lacks
+        _lacks = not _attached() or _missing()
+    return bool(_lacks)
+
+
+def _attached():
+    try:
+        return any(name.startswith("neuron") for name in os.listdir("/dev"))
+    except OSError:
+        return False
+
+
+def _missing():
+    from . import device
+
+    return device.missing()
 
 
 def tell_why_host(op=None, why=None):
@@ -29,10 +43,14 @@ def tell_why_host(op=None, why=None):
     if op in _told:
         return
     _told.add(op)
+    logging = sys.modules.get("logging")  # not imported: nobody listens
+    log = logging and logging.getLogger("heddle")
+    if not log or not log.isEnabledFor(logging.INFO):
+        return
     if op:
-        _log.info("target auto runs `%s` on the host: %s", op, why)
+        log.info("target auto runs `%s` on the host: %s", op, why)
     else:
-        _log.info("target auto runs on the host: for a NeuronCore missing is %s", "; ".join(device_missing()))
+        log.info("target auto runs on the host: for a NeuronCore missing is %s", "; ".join(_missing()))
 
 
 def _dtype(name):
@@ -121,6 +139,8 @@ class NeuronKernel:
 
     def __call__(self, *args, out=None, **named):
         """Runs on a NeuronCore; `Error` HD0658 says what is missing where there is none."""
+        from . import device
+
         outputs = [(_dtype(name), tuple(int(n) for n in shape.split(",") if n.strip())) for shape, name in _OUTPUT.findall(self.nki)]
         made = self._results(device.run(self.nki, self._arguments(args, named), outputs, self.target), args, named)
         if out is None:
@@ -131,6 +151,8 @@ class NeuronKernel:
 
     def simulate(self, *args, seed=1, timeline=False, **named):
         """The outputs as the simulator computes them, in a random legal order of the engines; `report` then says what that takes, modelled."""
+        from . import neuron
+
         outputs, self.report = neuron.simulate(
             self.nki,
             *self._arguments(args, named),

@@ -1,6 +1,6 @@
 """The standard library: `hd.std.AREA.OP`, for example `hd.std.nn.softmax(x)`. Each op is one `.hd` file beside its schedules."""
 
-import importlib.resources
+import os
 
 from .module import Module, load
 
@@ -13,10 +13,13 @@ class Area:
         self._folder, self._ops = folder, {}
 
     def _files(self):
-        return sorted((f for f in self._folder.iterdir() if f.name.endswith(".hd")), key=lambda f: f.name)
+        return sorted(name for name in os.listdir(self._folder) if name.endswith(".hd"))
+
+    def _load(self, file) -> Module:
+        return load(os.path.join(self._folder, file))
 
     def __dir__(self):
-        return [op for f in self._files() for op in load(f).ops]
+        return [op for f in self._files() for op in self._load(f).ops]
 
     def __repr__(self):
         return f"<heddle.std.{self.__name__}>"
@@ -27,9 +30,8 @@ class Area:
         if name in self._ops:
             return self._ops[name]
         # The file named as the op, else the file that holds it.
-        files = self._files()
-        for file in sorted(files, key=lambda f: f.name != name + ".hd"):
-            module: Module = load(file)
+        for file in sorted(self._files(), key=lambda file: file != name + ".hd"):
+            module = self._load(file)
             if name in module.ops:
                 self._ops[name] = module.op(name)
                 return self._ops[name]
@@ -37,8 +39,8 @@ class Area:
 
 
 def _areas():
-    root = importlib.resources.files("heddle") / "stdlib"
-    return {f.name: Area(f.name, f) for f in root.iterdir() if f.is_dir() and f.name != "machine"}
+    root = os.path.join(os.path.dirname(__file__), "stdlib")
+    return {f.name: Area(f.name, f.path) for f in os.scandir(root) if f.is_dir() and f.name != "machine"}
 
 
 def __getattr__(name):

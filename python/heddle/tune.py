@@ -2,7 +2,6 @@
 
 import os
 import re
-import statistics
 import sys
 import time
 
@@ -117,6 +116,8 @@ class _Search:
         return time.perf_counter() - self.start
 
     def _try(self, choices):
+        from statistics import median
+
         trial = Trial(self.schedule, choices)
         self.trials.append(trial)
         self.relative = None  # its time over the default's, measured against the best one so far
@@ -136,7 +137,7 @@ class _Search:
             if i == 1 and min(ours) > 1.5 * min(theirs):
                 trial.state = "slow"
                 break
-        trial.us, trial.ratio = statistics.median(ours) * 1e6, statistics.median(ours) / statistics.median(theirs)
+        trial.us, trial.ratio = median(ours) * 1e6, median(ours) / median(theirs)
         self.relative = self.base * trial.ratio
         if trial.state == "ok" and trial.ratio <= BETTER:
             self.best, self.kernel, self.best_us, self.base = trial, kernel, trial.us, self.relative

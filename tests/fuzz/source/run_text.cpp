@@ -378,7 +378,7 @@ std::string run_text(const std::string& text, Random& r, Counts& counts) {
       if (std::string wrong = run_op(*op, r, counts); !wrong.empty()) return wrong;
   }
   left = 3;
-  const frontend::Module& checked = module->impl()->module;
+  const frontend::Module& checked = module->impl()->module();
   for (const auto& item : checked.programs) {
     if (left-- == 0) break;
     Result<ir::Program> program = frontend::read_program(*item, checked);
