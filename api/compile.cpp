@@ -188,9 +188,17 @@ schedule::ParameterOf parameters_of_types(const OpImpl& op) {
   };
 }
 
+// Whether it may serve some sizes only: by its `where`, by what it or a derived step of the module fixes, or by that of a schedule that it
+// applies.
+bool is_conditional(const OpImpl& op, const ir::ScheduleText& text) {
+  const auto& derived = op.module->module().steps;
+  return text.has_where || has_step(text.lines, "fix") || has_step(text.lines, "apply") ||
+         std::any_of(derived.begin(), derived.end(), [](const auto& d) { return has_step(d->lines, "fix"); });
+}
+
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
                           const ir::Target& target) {
-  if (!text.has_where && canonical.calls.empty()) return ir::Expr();
+  if (!is_conditional(op, text)) return ir::Expr();
   Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module()),
                                                  op.module->module().schedules, parameters_of_types(op));
   // Types alone may decide it.

@@ -111,7 +111,8 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
 /// The schedules of an op that may run on the target, in the order of the file; none for packs without axes.
 std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
                                                 const ir::Target& target);
-/// The schedule's `where` on the canonical program's dims, with those of the schedules that it applies; none when there is none.
+/// The schedule's `where` on the canonical program's dims, with what it fixes and those of the schedules that it applies; none when there
+/// is none.
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& schedule,
                           const ir::Target& target);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.

@@ -59,6 +59,13 @@ Result<frontend::Module> parse_and_check(const SourceRef& source, const ModuleIm
 
 }  // namespace
 
+bool has_step(const std::vector<ir::ScheduleLine>& lines, std::string_view step) {
+  return std::any_of(lines.begin(), lines.end(), [&](const ir::ScheduleLine& line) {
+    return has_step(line.then, step) || has_step(line.otherwise, step) ||
+           (line.kind == ir::ScheduleLine::Kind::step && line.step.name == step);
+  });
+}
+
 Outline Outline::of(const frontend::Module& module) {
   Outline out;
   for (const auto& op : module.ops) {
@@ -70,9 +77,11 @@ Outline Outline::of(const frontend::Module& module) {
     for (const frontend::SignatureParam& p : op->signature.results) row.parameters.push_back(parameter(p, true));
     for (const ir::ScheduleText* s : module.schedules_of(row.name)) row.schedules.push_back(s->name);
   }
-  // Of all schedules: one without a `where` is held to those of the schedules that it applies.
-  out.conditions =
-      std::any_of(module.schedules.begin(), module.schedules.end(), [](const auto& s) { return s->has_where; });
+  // Of all schedules: one without a `where` is held to those of the schedules that it applies, and to what derived steps fix.
+  out.conditions = std::any_of(module.schedules.begin(), module.schedules.end(),
+                               [](const auto& s) { return s->has_where || has_step(s->lines, "fix"); }) ||
+                   std::any_of(module.steps.begin(), module.steps.end(),
+                               [](const auto& d) { return has_step(d->lines, "fix"); });
   for (const auto& p : module.programs) out.programs.push_back(p->name.text());
   return out;
 }

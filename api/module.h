@@ -26,10 +26,13 @@ struct OpOutline {
   std::vector<std::string> schedules;
 };
 
+/// Whether a line, or one in a branch, is that step.
+bool has_step(const std::vector<ir::ScheduleLine>& lines, std::string_view step);
+
 struct Outline {
   std::vector<OpOutline> ops;         ///< without those of imports
   std::vector<std::string> programs;  ///< printed ones, by name
-  bool conditions = false;            ///< a schedule has a `where`: sizes choose between them
+  bool conditions = false;            ///< a schedule has a `where`, or fixes a dim: sizes choose between them
 
   static Outline of(const frontend::Module& module);
   const OpOutline* op(std::string_view name) const;

@@ -196,6 +196,15 @@ Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, con
     if (!holds) return holds;
     all = all.known() ? both(all, *holds) : *holds;
   }
+  // `fix n = 4` implies `where n == 4`.
+  for (const FlatStep& flat : resolved->steps)
+    if (flat.call.name == "fix")
+      for (Term equal : flat.call.operands) {
+        if (equal.text == "=") equal.text = "==";
+        Result<Expr> holds = index_expr(canonical, equal);
+        if (!holds || holds->type() != ScalarType::boolean) return where;  // refused when the schedule is applied
+        all = all.known() ? both(all, *holds) : *holds;
+      }
   return all;
 }
 

@@ -308,6 +308,19 @@ Result<Done> can_parallel(const Step& step, const Path& loop) {
   return can_run_at_once(step, loop);
 }
 
+// `reorder s.p, s.j`, where the loops of a nest stand alone in each other below that one; in the words of the line: with `by 8` it is
+// `s.j` that was written, and `s.jv` that is to be innermost.
+std::string reordering(const Step& step, const Path& path) {
+  std::string name = loop_name(step.program, loop_of(path).loop), line;
+  for (StmtRef s = path.back(); !as<Leaf>(s); s = children(s)[0]) {
+    if (children(s).size() != 1 || as<Alloc>(s)) return "";
+    if (const For* l = as<For>(s); l && s != path.back()) line += loop_name(step.program, l->loop) + ", ";
+  }
+  for (const Term& written : step.call.operands)
+    if (written.text + "v" == name && step.call.with.count("by")) name = written.text;
+  return "`reorder " + line + name + "`";
+}
+
 Result<Done> can_vectorize(const Step& step, const Path& path) {
   const For& l = loop_of(path);
   std::string name = loop_name(step.program, l.loop);
@@ -316,11 +329,14 @@ Result<Done> can_vectorize(const Step& step, const Path& path) {
   for (const StmtRef& s : l.body) {
     if (as<Leaf>(s)) continue;
     const For* inner = as<For>(s);
+    std::string what = inner           ? quoted(loop_name(step.program, inner->loop))
+                       : as<Reduce>(s) ? "a reduction"
+                                       : "an allocation";
     Diagnostic d =
-        step.refusal(codes::not_nested, quoted(name) + " is not an innermost loop: " +
-                                            (inner ? quoted(loop_name(step.program, inner->loop)) + " stands inside it"
-                                                   : "a reduction or an allocation stands inside it"));
-    d.help = "bring it inside with `reorder` first";
+        step.refusal(codes::not_nested, quoted(name) + " is not an innermost loop: " + what + " stands inside it");
+    const std::string line = reordering(step, path);
+    d.help = line.empty() ? "vectorize the loops inside it, or place elsewhere what is computed there"
+                          : "bring it inside first: " + line;
     return d;
   }
   Expr extent = simplify(l.hi - l.lo, facts_at(step.program, Path(path.begin(), path.end() - 1)));

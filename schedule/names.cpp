@@ -78,7 +78,9 @@ Diagnostic unknown_loop(const Step& step, const Term& term) {
     return d;
   }
   std::string near = nearest(text, known);
-  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  if (const std::string best = owner + "_best." + bare; std::find(known.begin(), known.end(), best) != known.end())
+    d.help = "`" + owner + "` takes the position from `" + owner + "_best`, whose loop is `" + best + "`";
+  else if (!near.empty()) d.help = "did you mean `" + near + "`?";
   else if (!own.empty()) d.help = "the loops of `" + owner + "` are " + quoted_list(own);
   else if (known.size() <= 12) d.help = "the loops are " + quoted_list(known);
   return d;

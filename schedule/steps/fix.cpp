@@ -48,7 +48,7 @@ Result<size_t> find_dim(const Step& step, const Term& term) {
   for (size_t i = 0; i < p.dims.size(); ++i) {
     known.push_back(p.symbol(p.dims[i].dim).name);
     if (term.kind != Term::Kind::path || known.back() != term.text) continue;
-    if (p.dims[i].value.known())
+    if (p.dims[i].value.known() && !constant_value(p.dims[i].value))
       return Diagnostic(codes::bad_fix, term.place,
                         "`" + term.text + "` is computed as `" + print(p, p.dims[i].value) + "`, not passed in")
           .with_help("fix the dims that it is made of");
@@ -70,6 +70,11 @@ Result<Done> fix_one(Step& step, const Term& term) {
   if (!index) return index.errors();
   Program& p = step.program;
   const SymbolId dim = p.dims[*index].dim;
+  if (p.dims[*index].value.known()) {  // fixed by the caller, or by an earlier line
+    const int64_t now = *constant_value(p.dims[*index].value);
+    if (now == *value) return Done{};
+    return Diagnostic(codes::bad_fix, term.place, "`" + term.args[0].text + "` is " + std::to_string(now) + " already");
+  }
   const Substitution map{{dim, index_constant(*value)}};
   Put put = [&](Expr& e) {
     if (e.known() && mentions(e, dim)) e = tidy(substitute(e, map));

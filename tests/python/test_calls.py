@@ -375,3 +375,37 @@ def test_schedules_that_are_not_there():
     with pytest.raises(hd.Error) as caught:
         f.compile(hd.spec("f32", "n"), schedule="lanes", tune={"block": 8})
     assert caught.value.help == "its tuned names: `w`"
+
+
+def test_a_schedule_that_fixes_a_dim_serves_calls_of_that_size_only():
+    m = hd.parse("""
+op f(x: f32[n, m]) -> y: f32[n, m] { y[i, j] = 2*x[i, j] }
+step eight(w: int) { fix m = w }
+schedule f.eight on cpu { eight 8; vectorize y.j }
+schedule f.four on cpu where n >= 2 { let w = 4; fix m = w; vectorize y.j }
+""")
+    chosen = {(3, 8): "eight", (3, 4): "four", (1, 4): "", (3, 5): "", (0, 0): ""}
+    for shape, schedule in chosen.items():
+        x = np.ones(shape, np.float32)
+        np.testing.assert_array_equal(m.f(x), 2 * x)
+        assert m.f.compile(x).schedule == m.f.compile(hd.spec("f32", *shape)).schedule == schedule
+    assert m.f.compile(hd.spec("f32", "n", "m")).schedule == ""
+    assert m.f.compile(hd.spec("f32", "n", "m"), fix={"m": 8}).schedule == "eight"
+    with pytest.raises(hd.Error, match="this kernel takes 8"):
+        m.f(np.ones((3, 5), np.float32), schedule="eight")
+
+
+def test_a_schedule_that_applies_a_conditional_one_is_chosen_by_size(tmp_path):
+    text = """
+op twice(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }
+schedule twice.long on cpu where n >= 16 { vectorize y.i by 8 }
+op f(x: f32[n]) -> z: f32[n] { t = twice(x); z[i] = t[i] + 1 }
+schedule f.long on cpu { apply twice.long to t }
+"""
+    hd.set_cache(tmp_path)
+    try:
+        for _ in range(2):  # the second time from the cache
+            f = hd.parse(text).f
+            assert [f.compile(np.ones(n, np.float32)).schedule for n in (4, 16, 5)] == ["", "long", ""]
+    finally:
+        hd.set_cache(None)
