@@ -78,10 +78,10 @@ Outline Outline::of(const frontend::Module& module) {
     for (const ir::ScheduleText* s : module.schedules_of(row.name)) row.schedules.push_back(s->name);
   }
   // Of all schedules: one without a `where` is held to those of the schedules that it applies, and to what derived steps fix.
-  out.conditions = std::any_of(module.schedules.begin(), module.schedules.end(),
-                               [](const auto& s) { return s->has_where || has_step(s->lines, "fix"); }) ||
-                   std::any_of(module.steps.begin(), module.steps.end(),
-                               [](const auto& d) { return has_step(d->lines, "fix"); });
+  out.conditions =
+      std::any_of(module.schedules.begin(), module.schedules.end(),
+                  [](const auto& s) { return s->has_where || has_step(s->lines, "fix"); }) ||
+      std::any_of(module.steps.begin(), module.steps.end(), [](const auto& d) { return has_step(d->lines, "fix"); });
   for (const auto& p : module.programs) out.programs.push_back(p->name.text());
   return out;
 }
