@@ -3,6 +3,7 @@
 #include "backend/neuron/check.h"
 #include "backend/neuron/codes.h"
 #include "backend/neuron/device_loops.h"
+#include "backend/neuron/fuse.h"
 #include "backend/neuron/lowering.h"
 #include "backend/neuron/print.h"
 
@@ -22,17 +23,27 @@ Result<NkiKernel> lower(const ir::Program& program, const Core& core, const Emit
 Result<Emission> emit(const ir::Program& program, const Core& core, const EmitOptions& options) {
   Result<NkiKernel> kernel = lower(program, core, options);
   if (!kernel) return kernel.errors();
-  std::string why_not;
-  if (Diagnostics failed = loops_to_device(*kernel, options, why_not); !failed.empty()) return failed;
-  Result<Usage> usage = check(*kernel, core, options, why_not);
-  if (!usage) return usage.errors();
-  Emission out;
-  out.text = print(*kernel);
-  out.tables = std::move(kernel->tables);
-  out.instructions = usage->instructions;
-  out.sbuf_bytes = usage->sbuf_bytes;
-  out.psum_banks = usage->psum_banks;
-  return out;
+  auto finish = [&](NkiKernel made) -> Result<Emission> {
+    std::string why_not;
+    if (Diagnostics failed = loops_to_device(made, options, why_not); !failed.empty()) return failed;
+    Result<Usage> usage = check(made, core, options, why_not);
+    if (!usage) return usage.errors();
+    Emission out;
+    out.text = print(made);
+    out.tables = std::move(made.tables);
+    out.instructions = usage->instructions;
+    out.sbuf_bytes = usage->sbuf_bytes;
+    out.psum_banks = usage->psum_banks;
+    return out;
+  };
+  if (options.profile == Profile::full) {
+    NkiKernel fused = *kernel;
+    fuse(fused);
+    Result<Emission> out = finish(std::move(fused));
+    // A tile that spares a load lives longer: where that is too much, each load stays.
+    if (out || out.errors().front().code != codes::over_sbuf.id) return out;
+  }
+  return finish(std::move(*kernel));
 }
 
 }  // namespace heddle::neuron

@@ -179,8 +179,9 @@ def test_matmuls_in_lists_of_tiles(make, op, schedule, m, k, n):
 def test_batched_and_layers(make):
     a, b = make(3, 130, 70), make(3, 70, 140)
     x, w, bias = make(2, 130, 70), make(140, 70), make(140)
-    for schedule in (None, "neuron"):
+    for schedule in (None, "neuron", "neuron_strips"):
         agrees(hd.std.linalg.bmm, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance, schedule=schedule)
+    for schedule in (None, "neuron"):
         agrees(hd.std.linalg.linear, x, w, bias, exact=wide(x) @ wide(w).T + wide(bias), tolerance=make.tolerance, schedule=schedule)
     a, v = make(130, 70), make(70)
     agrees(hd.std.linalg.gemv, a, v, exact=wide(a) @ wide(v), tolerance=make.tolerance)
