@@ -282,8 +282,12 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
       return "a number takes the type of its other side, or is converted: `f32(2)`";
     if (type == P::DOT) return "a number has a digit on both sides of its dot: `0.5`";
     if (type == P::STAR && last == P::STAR) return "a power is written `pow(x, y)`";
+    const bool sign = type == P::PLUS || type == P::MINUS || type == P::STAR || type == P::SLASH;
+    if (sign && source_->text().substr(place(found).end).starts_with("="))
+      return "a cell has one equation: a sum over an index is `sum[j] ..`, an `inout` tensor is updated by `<-`";
     if (type == P::PLUS) return "a number or name stands without a plus";
     if (type == P::LPAREN && in_statement) return "several names on the left stand bare: `a, b = f(x)`";
+    if (type == P::LPAREN && last == P::ID) return "subscripts stand in brackets: `y[i] = ..`";
     if ((type >= P::AFTER && type <= P::WITH) || type == P::CONST || type == P::INOUT)
       return in_backticks(std::string(place(found).text())) + " is a word of the language, so it cannot be a name";
     return "";

@@ -73,9 +73,11 @@ class Filter {
         Token all = t;
         while (i + 1 < raw_.size() && raw_[i + 1].kind == Kind::stray && raw_[i + 1].begin == all.end)
           all.end = raw_[++i].end;
-        error({codes::stray_character, place(all),
-               all.end == t.end ? "this character is no part of the language"
-                                : "these characters are no part of the language"});
+        Diagnostic d{codes::stray_character, place(all),
+                     all.end == t.end ? "this character is no part of the language"
+                                      : "these characters are no part of the language"};
+        if (text(all) == "?") d.help = "one of two values is `if condition then a else b`";
+        error(std::move(d));
         continue;
       }
       if (t.kind == Kind::open_string) error({codes::open_string, place(t), "this string does not end on its line"});

@@ -163,6 +163,7 @@ class OpChecker : public Typing {
   std::optional<ir::ScalarType> type_word(const std::string& word) const override;
   bool only_at_root(const std::string& name) const override;
   std::vector<std::string> callables() const override;
+  bool is_tensor(const std::string& name) const override;
   bool of_indices() const override { return in_requirement_; }
 
   // --- equations.cpp -------------------------------------------------------------------------------------------------

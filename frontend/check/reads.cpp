@@ -17,6 +17,11 @@ bool OpChecker::only_at_root(const std::string& name) const {
   return is_builtin_reducer(name) || module_.op(name) || module_.reducer(name);
 }
 
+bool OpChecker::is_tensor(const std::string& name) const {
+  auto at = names_.find(name);
+  return at != names_.end() && at->second.kind == Named::Kind::tensor;
+}
+
 std::vector<std::string> OpChecker::callables() const {
   std::vector<std::string> names;
   for (const auto& op : module_.ops) names.push_back(op->name());

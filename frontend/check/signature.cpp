@@ -1,5 +1,7 @@
 // The signature of an op: parameters, dims and how they get their values, lets, requirements, and the facts that
 // follow.
+#include <set>
+
 #include "frontend/check/literal.h"
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
@@ -80,7 +82,14 @@ Diagnostic OpChecker::unknown(const std::string& name, const Place& place) const
     if (i.name.size() > 1) known.push_back(i.name);
   Diagnostic d(codes::unknown_name, place, "there is no `" + name + "` here");
   std::string near = nearest(name, known);
+  std::set<std::string> names;
+  for (const auto& entry : names_)
+    if (is_tensor(entry.first)) names.insert(entry.first);
+  std::string tensors;
+  for (const std::string& t : names) tensors += (tensors.empty() ? "`" : ", `") + t + "`";
+  const bool subscripted = place.known() && place.source->text().substr(place.end).starts_with("[");
   if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  else if (in_body_ && subscripted && !tensors.empty()) d.help = "the tensors up to here are " + tensors;
   else if (in_body_) d.help = "an index stands on the left side, or in the brackets of the reduction";
   else d.help = "a dim comes from the shape of an input, from a `let`, or from a `const`";
   return d;

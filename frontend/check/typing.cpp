@@ -331,7 +331,10 @@ ir::Expr Typing::unknown_function(const std::string& name, const Place& place) {
   for (std::string& word : callables()) known.push_back(std::move(word));
   Diagnostic d(codes::unknown_name, place, "there is no function `" + name + "`");
   std::string near = nearest(name, known);
-  if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  if (is_tensor(name)) d.help = "`" + name + "` is a tensor: subscripts stand in brackets, `" + name + "[..]`";
+  else if (name == "select" || name == "where") d.help = "one of two values is `if condition then a else b`";
+  else if (!near.empty()) d.help = "did you mean `" + near + "`?";
+  else d.help = "docs/language.md lists the functions; what several equations compute is an op of its own";
   report(std::move(d));
   return {};
 }

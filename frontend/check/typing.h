@@ -45,6 +45,8 @@ class Typing {
   virtual bool only_at_root(const std::string& name) const { return is_builtin_reducer(name); }
   /// More names that may be called, for suggestions.
   virtual std::vector<std::string> callables() const { return {}; }
+  /// Whether the name is a tensor: `x(i)` is said to be `x[i]`.
+  virtual bool is_tensor(const std::string&) const { return false; }
   /// Whether integers that are compared, or stand beside an index, are indices with their arithmetic: in what an op requires.
   virtual bool of_indices() const { return false; }
   /// `index(x)` is a conversion of printed programs only.
