@@ -264,6 +264,7 @@ class OpChecker : public Typing {
   // --- ranges.cpp ----------------------------------------------------------------------------------------------------
   bool resolve_ranges();
   bool infer(Index& index);
+  bool runs_over_its_pack(Index& index) const;
   bool show_reads();
   bool show(const Access& access, size_t sub);
   bool trivially_inside(const ir::Expr& sub, const ir::BoxDim& box) const;

@@ -45,6 +45,21 @@ bool OpChecker::resolve_ranges() {
   return ok;
 }
 
+// `...r` on a left side, which no read gives a range: a pack has the dims that it is declared with, and no other spelling of them.
+bool OpChecker::runs_over_its_pack(Index& index) const {
+  for (const auto& [name, positions] : scope_.packs) {
+    const Pack& pack = packs_.at(name);
+    for (size_t k = 0; k < positions.size() && k < pack.dims.size(); ++k) {
+      if (&scope_.indices[positions[k]] != &index || !pack.dims[k].known()) continue;
+      index.lo = ir::index_constant(0);
+      index.hi = pack.dims[k];
+      index.range_place = pack.place;
+      return true;
+    }
+  }
+  return false;
+}
+
 bool OpChecker::infer(Index& index) {
   for (const Access& a : scope_.accesses) {
     if (a.conditional || a.tried || !shape_known(a)) continue;
@@ -74,7 +89,7 @@ bool OpChecker::infer(Index& index) {
       return false;
     }
   }
-  if (index.lo.known()) return true;
+  if (index.lo.known() || runs_over_its_pack(index)) return true;
   report(Diagnostic(codes::unbound_index, index.place, "nothing gives the index `" + index.name + "` a range")
              .with_help("write the range of `" + index.name + "`: `" + index.name +
                         " in 0 .. n`; only a bare subscript of a read that always runs gives one"));
