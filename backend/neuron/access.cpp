@@ -349,8 +349,8 @@ void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes&
   int pa = axis_of(r, p), fa = axis_of(r, f);
   if (!failure_.empty()) return;
   Value v = value;
-  if (v.type != tile.type || k_.tiles[v.view.tile].space == Space::psum || v.over_partition != (p != nullptr) ||
-      v.over_free != (f != nullptr)) {
+  if (v.scalar || v.type != tile.type || k_.tiles[v.view.tile].space == Space::psum ||
+      v.over_partition != (p != nullptr) || v.over_free != (f != nullptr)) {
     Destination out{whole(temporary("out", tile.type, Space::sbuf, bound_of(simple(axes.partitions())),
                                     bound_of(simple(axes.frees()))),
                           counted(axes.partitions()), counted(axes.frees())),

@@ -229,6 +229,79 @@ Value Lowering::rows_picked(const Load& l, size_t dim, const Axes& axes, const D
   return arith("add", arith("add", above, below, axes, nullptr), out, axes, to);
 }
 
+// A reduction into computed cells, which data may name. All of the array holds the identity first; then one row after the other is read, combined and put back:
+// the order of the host.
+void Lowering::scatter(const Reduce& r, double identity) {
+  const BufferId buffer = r.windows[0].buffer;
+  const Placed& place = placed_[buffer.value];
+  const Tile tile = k_.tiles[place.tile];
+  if (basic() || place.on_chip) {
+    fail(codes::no_form,
+         "`" + p_.buffer(buffer).name + "` is combined in computed cells, which has no NKI text " +
+             (basic() ? "in `basic`" : "on chip"),
+         basic() ? "the profile `full` reads, combines and stores a row after the other" : "leave it in HBM");
+    return;
+  }
+  int64_t elements = 1;
+  for (int64_t d : tile.shape) elements *= d;
+  const int64_t width = std::min<int64_t>(elements, 2048), rows = (elements + width - 1) / width,
+                last = elements - (rows - 1) * width;
+  if (elements == 0) return;
+  View fresh = whole(temporary("identity", tile.type, Space::sbuf, 1, width), index_constant(1), index_constant(width));
+  fill(fresh, identity, tile.type);
+  auto put = [&](const Expr& at, int64_t count) {
+    Pattern to;
+    to.tile = place.tile;
+    to.dims = {{width, index_constant(1)}, {1, index_constant(count)}};
+    to.offset = simple(at);
+    View from = fresh;
+    from.axes[1].count = index_constant(count);
+    emit("dma_copy", {{"dst", to}, {"src", from}});
+  };
+  SymbolId t = new_symbol("t");
+  if (rows > 1) push_loop(t, index_constant(0), index_constant(rows - 1), [&] { put(var(t) * width, width); });
+  put(index_constant((rows - 1) * width), last);
+  Region region;
+  region.reduce = &r;
+  region.mode = Region::Mode::scatter;
+  regions_.push_back(region);
+  body(r.body);
+  regions_.pop_back();
+}
+
+void Lowering::combine_by_data(const Leaf& l, const Assign& a, const std::string& op, const Axes& axes) {
+  const std::vector<Expr> subs = substitute(a.subs, point_of(p_, l));
+  const Expr value = substitute(a.value, point_of(p_, l));
+  size_t dim = subs.size();
+  bool over_free = false;
+  for (size_t d = 0; d < subs.size(); ++d) {
+    if (mentions_load(subs[d])) dim = d;
+    over_free |= axes.free && mentions(subs[d], axes.free->loop);
+  }
+  if (dim == subs.size() && !axes.partition) {  // cells that loops name
+    Value row = load_inside(a.buffer, subs, axes, nullptr), more = eval(value, axes);
+    if (failure_.empty()) store(a.buffer, subs, axes, arith(op, row, more, axes, nullptr));
+    return;
+  }
+  std::optional<Pattern> from;
+  if (dim < subs.size() && !axes.partition && over_free == axes.free.has_value())
+    from = rows_by_data(a.buffer, subs, dim, axes, over_free);
+  if (!from) {
+    fail(codes::no_form,
+         "`" + p_.buffer(a.buffer).name + "` is combined in computed cells, which has no NKI text in this form yet",
+         "bind what is left of a row to `free`, and nothing to `partition`");
+    return;
+  }
+  Value row = gathered(*from, axes, nullptr), more = eval(value, axes);
+  if (!failure_.empty()) return;
+  row.over_free = over_free;
+  Value sum = arith(op, row, more, axes, nullptr);
+  View out = whole(temporary("out", k_.tiles[from->tile].type, Space::sbuf, 1, bound_of(simple(axes.frees()))),
+                   index_constant(1), counted(axes.frees()));
+  copy_into(out, k_.tiles[from->tile].type, sum, axes);
+  emit("dma_copy", {{"dst", *from}, {"src", out}});
+}
+
 // A store to a row that data names.
 bool Lowering::store_by_data(BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value) {
   size_t dim = subs.size();
@@ -251,7 +324,7 @@ bool Lowering::store_by_data(BufferId buffer, const std::vector<Expr>& subs, con
   }
   const Tile tile = k_.tiles[to->tile];
   Value v = value;
-  if (v.type != tile.type || k_.tiles[v.view.tile].space == Space::psum ||
+  if (v.scalar || v.type != tile.type || k_.tiles[v.view.tile].space == Space::psum ||
       v.over_partition != axes.partition.has_value() || v.over_free != over_free) {
     View out = whole(
         temporary("out", tile.type, Space::sbuf, bound_of(simple(axes.partitions())), bound_of(simple(axes.frees()))),

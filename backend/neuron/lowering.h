@@ -92,8 +92,8 @@ class Lowering {
   };
   struct Region {
     const ir::Reduce* reduce;
-    // `group`: one accumulation group in PSUM; `groups`: one in each tile of the result, side by side.
-    enum class Mode { direct, accumulate, group, groups, grouped_accumulate } mode = Mode::direct;
+    // `scatter`: into cells that data names. `group`: one accumulation group in PSUM; `groups`: one in each tile of the result, side by side.
+    enum class Mode { direct, accumulate, group, groups, grouped_accumulate, scatter } mode = Mode::direct;
     std::optional<View> group;         // PSUM tile of the open accumulation group
     const void* group_at = nullptr;    // the statement that one group covers
     std::optional<Value> accumulator;  // of `accumulate` into a result in HBM
@@ -198,6 +198,8 @@ class Lowering {
   Value gathered(const Pattern& from, const Axes& axes, const Destination* to);
   Value load_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
   Value rows_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
+  void scatter(const ir::Reduce& r, double identity);
+  void combine_by_data(const ir::Leaf& l, const ir::Assign& a, const std::string& op, const Axes& axes);
   bool store_by_data(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes, const Value& value);
 
   // values.cpp

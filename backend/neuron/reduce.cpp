@@ -74,6 +74,8 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   // Of the first leaf; all leaves of a region have the same axes over tiles.
   const Survey::Site& site = found.sites[0];
   const Leaf& l = *site.leaf;
+  for (const Axis& axis : p_.stage(l.stage).axes)
+    if (axis.cls == AxisClass::scatter) return scatter(r, op.identity);
   bool on_pe = false;
   for (const For* f : bound_) on_pe |= f->axis == "partition" && is_reduce_loop(p_, l, f->loop);
   std::vector<SymbolId> maps, reduces;
@@ -315,6 +317,13 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
          "`" + p_.buffer(a.buffer).name + "` is reduced by `" + l.reducer +
              "` over integers, which the engines would round above 2^24",
          "convert to a float first where the numbers stay below 2^24");
+    return;
+  }
+  if (region->mode == Region::Mode::scatter) {
+    if (contracted || !mask.empty())
+      fail(codes::no_form, "`" + p_.buffer(a.buffer).name + "` combines several partitions into one cell",
+           "keep the loop over what is combined a loop of the text");
+    else combine_by_data(l, a, op.op, axes);
     return;
   }
   if (contracted) {

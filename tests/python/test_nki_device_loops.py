@@ -197,6 +197,36 @@ def test_rows_stored_where_data_says(n, positions):
     assert e.value.code == "HD0603" and "where to store" in str(e.value)
 
 
+CELLS = hd.parse("""
+op embed_grad(dy: f32[n, d], id: i64[n], const vocab: int = 20) -> dt: f32[vocab, d] { dt[id[i], e] = sum[i] dy[i, e] }
+schedule embed_grad.rows on neuron { bind dt.e to free }
+op batches<T: float>(dy: T[b, n, d], id: i64[b, n], const vocab: int = 30) -> dt: T[b, vocab, d] { dt[q, id[q, i], e] = sum[i] dy[q, i, e] }
+schedule batches.rows on neuron { bind dt.e to free }
+op histogram(id: i64[n], const vocab: int = 20) -> c: f32[vocab] { c[id[i]] = sum[i] 1.0 }
+op convolve(a: f32[n, d], b: f32[m]) -> c: f32[n + m, d] { c[i + j, e] = sum[i, j] a[i, e] * b[j] }
+schedule convolve.rows on neuron { bind c.e to free }
+schedule convolve.lanes on neuron {
+  reorder c.e, c.i, c.j
+  bind c.e to partition
+}
+""")
+
+
+def test_sums_in_computed_cells():
+    """In the host's order, so with its bits; cells that nothing hits keep the identity."""
+    cases = [(CELLS.embed_grad, [f(50, 7), rng.integers(0, 20, 50)]), (CELLS.batches, [f(2, 40, 50), rng.integers(0, 30, (2, 40))]),
+             (CELLS.histogram, [rng.integers(0, 20, 60)]), (CELLS.convolve, [f(5, 9), f(7)]), (CELLS.embed_grad, [f(1, 3000), np.array([3])])]
+    for op, arrays in cases:
+        host, simulated, second, k = answers(op, *arrays, schedule="rows" if op.schedules else None)
+        same_bits(host, simulated, second)
+        with pytest.raises(hd.Error) as e:
+            op.compile(*arrays, target="neuron/trn2", profile="basic")
+        assert e.value.code == "HD0603" and "computed cells" in str(e.value)
+    with pytest.raises(hd.Error) as e:
+        CELLS.convolve.compile(f(5, 9), f(7), target="neuron/trn2", schedule="lanes")
+    assert e.value.code == "HD0603"
+
+
 def test_an_index_outside_is_an_error_of_the_transfer():
     x, t = f(100, 8), np.array([4, 100])
     k = std.data.gather.compile(x, t, target="neuron/trn2")

@@ -105,6 +105,34 @@ def test_a_breach_is_refused(rule):
     assert error.value.line is not None
 
 
+LOOP = "nl.fori_loop(0, 2, step)"
+TWICE = "l = []\nfor _ in range(2):\n    l.append(nl.ndarray((128, 256), dtype=nl.float32, buffer=nl.sbuf))"
+HALVES = sbuf("u", "(128, 100)", "nl.bfloat16"), "h = nl.ndarray((100, 128), dtype=nl.bfloat16, buffer=nl.shared_hbm)"
+ALSO = {  # other ways to break a rule
+    "a branch on the number of a loop": ("dynamic_loop", body("def step(i):\n    if i == 0:\n        nisa.memset(dst=t, value=0.0)", LOOP)),
+    "its truth": ("dynamic_loop", body("def step(i):\n    if i:\n        nisa.memset(dst=t, value=0.0)", LOOP)),
+    "as the bound of Python's loop": ("dynamic_loop", body("def step(i):\n    for j in range(i):\n        nisa.memset(dst=t, value=0.0)", LOOP)),
+    "as the index of a list": ("dynamic_loop", body(TWICE, "def step(i):\n    nisa.memset(dst=l[i], value=0.0)", LOOP)),
+    "as a number of an instruction": ("dynamic_loop", body("def step(i):\n    nisa.tensor_scalar(dst=t, data=t, op0=nl.add, operand0=i)", LOOP)),
+    "divided": ("dynamic_loop", body("def step(i):\n    nisa.dma_copy(dst=t, src=x[i // 2:, :])", LOOP)),
+    "a body that returns": ("dynamic_loop", body("def step(i):\n    return i", LOOP)),
+    "turned rows of hardware DGE": ("dma_transpose", body(*HALVES, "nisa.dma_transpose(dst=u, src=h, dge_mode=nisa.dge_mode.hwdge)")),
+    "rows picked by hardware DGE": ("newer_core", body(sbuf("i", "(4, 1)", "nl.int32"), "nisa.memset(dst=i, value=1)", sbuf("u", "(4, 256)"), "nisa.dma_copy(dst=u, "
+                                    "src=x.ap(pattern=[[256, 4], [1, 256]], vector_offset=i, indirect_dim=0), dge_mode=nisa.dge_mode.hwdge)")),
+    "GpSimd's power of PSUM": ("gpsimd_psum", body(P, "nisa.nc_matmul(dst=p, stationary=t[:, 0:128], moving=t)", "nisa.tensor_tensor(dst=t, data1=p, data2=t, op=nl.power)")),
+    "a type of v4": ("newer_core", body(sbuf("u", dtype="nl.float8_e4m3fn"), "nisa.tensor_copy(dst=u, src=t)")),
+}
+
+
+@pytest.mark.parametrize("how", ALSO)
+def test_other_breaches_are_refused(how):
+    rule, text = ALSO[how]
+    with pytest.raises(hd.Error) as error:
+        neuron.simulate(text, X)
+    row = next(r for r in neuron.rules() if r.name == rule)
+    assert row.path in error.value.message and row.text in error.value.help, str(error.value)
+
+
 def test_each_rule_is_broken_once():
     assert set(BREAKS) == {r.name for r in neuron.rules()}
     assert {r.number for r in neuron.rules()} >= {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17}

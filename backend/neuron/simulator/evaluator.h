@@ -95,6 +95,9 @@ class Evaluator {
     refuse(codes::nki_value, at(e), std::move(message), std::move(help));
   }
   int64_t integer(const Place& place, const Value& value, const char* what) const;
+  /// Of an address, which the number of a loop on the device may be part of.
+  int64_t address(const Place& place, const Value& value, const char* what) const;
+  [[noreturn]] void steered(const Place& place, const std::string& what) const;
   std::vector<int64_t> integers(const Place& place, const Value& value, const char* what) const;
   void spend(const Expr& e, int64_t work = 1);
 

@@ -53,6 +53,10 @@ void make_dma_transpose(IsaCall& c) {
              "the elements are " + std::string(dtype_name(src.dtype)) + " and " + std::string(dtype_name(dst.dtype)));
   if (src.size[src.rank - 1] > 128)
     c.broken(RuleId::dma_transpose, src, "the last dim has " + std::to_string(src.size[src.rank - 1]) + " elements");
+  const int64_t rows = src.size[0];
+  if (c.given("dge_mode") && c.symbol("dge_mode", "nisa.dge_mode.") == "hwdge" && rows != 1 && rows != 2 && rows != 4 &&
+      rows != 8 && rows != 16)
+    c.broken(RuleId::dma_transpose, src, "hardware DGE transposes " + std::to_string(rows) + " rows");
   if (src.rank != dst.rank) c.broken(RuleId::dma_transpose, "dst has another number of dims");
   for (int i = 0; i < src.rank; ++i)
     if (dst.size[i] != src.size[axes[i]])

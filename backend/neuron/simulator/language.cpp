@@ -260,7 +260,7 @@ Value Evaluator::language_call(const Expr& e, const std::string& path, Arguments
     return {int64_t{path == "nl.num_programs" ? 1 : 0}};
   if (path == "nl.ds") {
     if (a.values.size() != 2) wrong(e, "`nl.ds` takes a start and a size");
-    int64_t start = integer(at(e), a.values[0], "a start"), size = integer(at(e), a.values[1], "a size"), stop = 0;
+    int64_t start = address(at(e), a.values[0], "a start"), size = integer(at(e), a.values[1], "a size"), stop = 0;
     if (__builtin_add_overflow(start, size, &stop)) wrong(e, "this integer does not fit in 64 bits");
     return {SliceValue{true, true, false, start, stop, 1}};
   }
@@ -287,7 +287,7 @@ Value Evaluator::fori_loop(const Expr& e, Arguments& a) {
   if (no_reorder_) refuse_rule(RuleId::dynamic_loop, at(e), "a dynamic loop inside `nl.no_reorder`");
   const Closure* body = got[2]->as<Closure>();
   if (!body) wrong(e, "the body is " + kind_of(*got[2]) + ", not a function");
-  Range r{integer(at(e), *got[0], "a bound"), integer(at(e), *got[1], "a bound"),
+  Range r{address(at(e), *got[0], "a bound"), address(at(e), *got[1], "a bound"),
           got[3] ? integer(at(e), *got[3], "a step") : 1};
   if (r.step <= 0) wrong(e, "a loop with the step " + std::to_string(r.step));
   constexpr int64_t far = int64_t{1} << 40;
@@ -299,7 +299,7 @@ Value Evaluator::fori_loop(const Expr& e, Arguments& a) {
     static_next_ = first;
     replaying_ = outer || i > 0;
     ++epoch_;
-    Arguments one{{Value{r.start + i * r.step}}, {""}, {at(e)}};
+    Arguments one{{Value{Register{r.start + i * r.step}}}, {""}, {at(e)}};
     Value carried = call_closure(e, *body, one);
     if (!carried.as<None>()) refuse_rule(RuleId::dynamic_loop, at(e), "the body returns a value");
   }

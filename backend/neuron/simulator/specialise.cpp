@@ -14,9 +14,13 @@ int64_t Range::count() const {
 }
 
 std::string kind_of(const Value& value) {
-  static constexpr const char* names[] = {"None",          "a bool",     "an integer", "a number", "a string",
-                                          "a name of NKI", "a tensor",   "a tuple",    "a range",  "a slice",
-                                          "`...`",         "a function", "a method"};
+  static constexpr const char* names[] = {"None",       "a bool",
+                                          "an integer", "a number",
+                                          "a string",   "a name of NKI",
+                                          "a tensor",   "a tuple",
+                                          "a range",    "a slice",
+                                          "`...`",      "a function",
+                                          "a method",   "the number of a loop on the device"};
   if (const Sequence* s = value.as<Sequence>()) return s->list ? "a list" : "a tuple";
   if (const Symbol* s = value.as<Symbol>()) return "`" + s->path + "`";
   return names[value.v.index()];
@@ -245,7 +249,20 @@ void Evaluator::spend(const Expr& e, int64_t work) {
 int64_t Evaluator::integer(const Place& place, const Value& value, const char* what) const {
   if (const int64_t* n = value.as<int64_t>()) return *n;
   if (const bool* b = value.as<bool>()) return *b;
+  if (value.as<Register>()) steered(place, what);
   refuse(codes::nki_value, place, std::string(what) + " is an integer, not " + kind_of(value));
+}
+
+int64_t Evaluator::address(const Place& place, const Value& value, const char* what) const {
+  if (const Register* r = value.as<Register>()) return r->value;
+  return integer(place, value, what);
+}
+
+void Evaluator::steered(const Place& place, const std::string& what) const {
+  refuse_rule(
+      RuleId::dynamic_loop, place,
+      what +
+          " is the number of a loop on the device: a register moves addresses, and steers nothing that Python decides");
 }
 
 std::vector<int64_t> Evaluator::integers(const Place& place, const Value& value, const char* what) const {
@@ -264,6 +281,7 @@ bool Evaluator::truth(const Expr& e, const Value& value) {
   if (const int64_t* n = value.as<int64_t>()) return *n != 0;
   if (const double* d = value.as<double>()) return *d != 0;
   if (value.as<None>()) return false;
+  if (value.as<Register>()) steered(at(e), "the condition");
   if (const Sequence* s = value.as<Sequence>()) return !s->items->empty();
   if (value.as<View>())
     refuse_rule(RuleId::removed_syntax, at(e), "a tensor steers no branch: its contents are unknown at specialisation");
@@ -294,7 +312,7 @@ Value Evaluator::evaluate(const Expr& e, const ScopeRef& scope) {
         Value v = evaluate(e.kids[i], scope);
         if (v.as<None>()) return;
         has = true;
-        to = integer(at(e.kids[i]), v, "a bound of a slice");
+        to = address(at(e.kids[i]), v, "a bound of a slice");
       };
       part(0, s.has_start, s.start);
       part(1, s.has_stop, s.stop);
@@ -377,6 +395,11 @@ Value Evaluator::binary(const Expr& e, const Value& a, const std::string& op, co
   }
   if (a.as<View>() || b.as<View>())
     refuse_rule(RuleId::removed_syntax, at(e), "arithmetic on a tensor: tiles are computed by instructions");
+  if (a.as<Register>() || b.as<Register>()) {
+    if (op != "+" && op != "-" && op != "*") steered(at(e), "an operand of `" + op + "`");
+    const Value left{address(at(e), a, "an operand")}, right{address(at(e), b, "an operand")};
+    return {Register{*binary(e, left, op, right).as<int64_t>()}};
+  }
   auto number = [&](const Value& v) -> double {
     if (const double* d = v.as<double>()) return *d;
     return static_cast<double>(integer(at(e), v, "an operand"));
@@ -429,6 +452,7 @@ Value Evaluator::binary(const Expr& e, const Value& a, const std::string& op, co
 }
 
 bool Evaluator::compare(const Expr& e, const Value& a, const std::string& op, const Value& b) {
+  if (a.as<Register>() || b.as<Register>()) steered(at(e), "an operand of `" + op + "`");
   auto number = [](const Value& v, double& to) {
     if (const int64_t* n = v.as<int64_t>()) return to = static_cast<double>(*n), true;
     if (const bool* n = v.as<bool>()) return to = *n, true;

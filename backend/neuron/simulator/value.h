@@ -32,6 +32,10 @@ struct SliceValue {
   int64_t start = 0, stop = 0, step = 1;
 };
 struct Ellipsis {};
+/// The number of a loop that runs on the device. Addresses may go by it; Python's own steps are over when it has a value.
+struct Register {
+  int64_t value = 0;
+};
 /// A function of the text and the scope it was defined in.
 struct Closure {
   const Stmt* definition = nullptr;
@@ -45,7 +49,7 @@ struct Method {
 
 struct Value {
   std::variant<None, bool, int64_t, double, std::string, Symbol, View, Sequence, Range, SliceValue, Ellipsis, Closure,
-               Method>
+               Method, Register>
       v;
 
   template <class T>

@@ -113,7 +113,7 @@ Value Evaluator::slice_tensor(const Expr& e, const View& view, const std::vector
       refuse_rule(RuleId::removed_syntax, at(e),
                   "a tensor as an index: indirect access is `.ap(.., vector_offset=..)`");
     } else {
-      int64_t i = integer(at(e), v, "an index");
+      int64_t i = address(at(e), v, "an index");
       start = i < 0 ? i + n : i;
       if (start < 0 || start >= n)
         wrong(e, "index " + std::to_string(i) + " of dim " + std::to_string(dim) + " lies outside `" + tensor.name +
@@ -251,11 +251,11 @@ Value Evaluator::tensor_method(const Expr& e, const View& view, const std::strin
       const int64_t d = dim ? integer(at(e), *dim, "indirect_dim") : 0;
       if (const Value* rows = argument(3, "vector_offset"); rows && !rows->as<None>())
         wrong(e, "at most one of `scalar_offset` and `vector_offset` is given");
-      if (!by->as<int64_t>())
+      if (!by->as<int64_t>() && !by->as<Register>())
         wrong(e, "the simulator follows a `scalar_offset` that is the number of a loop, not one in SBUF");
       if (d < 0 || d >= all.rank) wrong(e, "`indirect_dim` is " + std::to_string(d));
       int64_t moved = 0;
-      if (__builtin_mul_overflow(integer(at(e), *by, "a scalar_offset"), all.stride[d], &moved) ||
+      if (__builtin_mul_overflow(address(at(e), *by, "a scalar_offset"), all.stride[d], &moved) ||
           std::abs(moved) > (int64_t{1} << 40))
         wrong(e, "the offset lies outside the tensor");
       out.offset += moved;
