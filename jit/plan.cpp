@@ -472,7 +472,14 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
                             " elements, from which `" + arrays_[e.argument].text[e.axis] + "` gives no whole `" +
                             dim_names_[e.other] + "`");
     case CallError::requirement: return Diagnostic(codes::requirement_fails, {}, requirements_[e.other].text);
-    case CallError::overflow: return Diagnostic(codes::wrong_extent, {}, "a shape of this call is past 64 bits");
+    case CallError::overflow:
+      for (size_t i = 0; i < arrays_.size(); ++i)
+        for (int axis = 0; axis < arrays[i].rank; ++axis)
+          if (int64_t extent = arrays[i].extents[axis]; extent < 0)
+            return Diagnostic(codes::wrong_extent, {},
+                              "axis " + std::to_string(axis) + " of the argument `" + arrays_[i].name + "` has " +
+                                  std::to_string(extent) + " elements");
+      return Diagnostic(codes::wrong_extent, {}, "a shape of this call is past 64 bits");
     case CallError::readonly_output:
       return Diagnostic(codes::readonly_output, {}, "the output " + name(e.argument) + " is read-only");
     case CallError::overlap:

@@ -9,6 +9,7 @@
 // Failures are `Result`s that carry diagnostics: a code, a place in the text, labels and what to do.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -201,6 +202,11 @@ class Kernel {
   /// `arrays`: all array parameters in the order of declaration, inputs and then outputs; `scalars`: those run-time scalars that the
   /// caller gives, the rest take their defaults. Everything is checked before anything runs.
   Result<Done> operator()(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {}) const;
+  template <std::same_as<Buffer>... Buffers>
+    requires(sizeof...(Buffers) > 0)
+  Result<Done> operator()(const Buffers&... arrays) const {
+    return (*this)(std::vector<Buffer>{arrays...});
+  }
   /// Extents of the outputs for inputs of the given extents.
   Result<std::vector<std::vector<int64_t>>> output_extents(const std::vector<Buffer>& inputs) const;
 
@@ -252,6 +258,13 @@ class Op {
   /// The op as NKI text for a target of the neuron family. All dims must be known: from the arrays' extents or by `fix`.
   Result<NeuronText> neuron(const CompileOptions& options, const NeuronOptions& how = {}) const;
   Result<Kernel> compile(const CompileOptions& options) const;
+  template <std::same_as<Spec>... Specs>
+    requires(sizeof...(Specs) > 0)
+  Result<Kernel> compile(const Specs&... arrays) const {
+    CompileOptions options;
+    options.arrays = {arrays...};
+    return compile(options);
+  }
   /// The canonical program and the program after each step; when a step is refused, those before it, and `refusal` is set.
   struct States {
     std::vector<StateInfo> states;

@@ -1,0 +1,32 @@
+// Calls through the public surface: the short forms, and shapes that no array has.
+#include <gtest/gtest.h>
+
+#include "api/heddle/heddle.h"
+
+namespace heddle {
+namespace {
+
+TEST(Calls, specs_and_buffers_without_braces) {
+  Result<Module> module = Module::parse("op add(a: f32[n], b: f32[n]) -> y: f32[n] { y[i] = a[i] + b[i] }");
+  Result<Op> op = module->op("add");
+  Result<Kernel> kernel = op->compile(Spec{ScalarType::f32, {-1}}, Spec{ScalarType::f32, {-1}});
+  ASSERT_TRUE(kernel.ok()) << render(kernel.errors());
+  float a[] = {1, 2, 3}, b[] = {4, 5, 6}, y[3] = {};
+  ASSERT_TRUE((*kernel)(Buffer::of(a, {3}), Buffer::of(b, {3}), Buffer::of(y, {3})).ok());
+  EXPECT_EQ(y[2], 9);
+  y[2] = 0;
+  ASSERT_TRUE((*kernel)({Buffer::of(a, {3}), Buffer::of(b, {3}), Buffer::of(y, {3})}).ok());
+  EXPECT_EQ(y[2], 9);
+}
+
+TEST(Calls, a_negative_extent_is_named) {
+  Result<Module> module = Module::parse("op twice(x: f32[n, m]) -> y: f32[n, m] { y[i, j] = 2*x[i, j] }");
+  Result<Kernel> kernel = module->op("twice")->compile(Spec{ScalarType::f32, {-1, -1}});
+  float x[6] = {}, y[6] = {};
+  Result<Done> done = (*kernel)(Buffer::of(x, {2, -3}), Buffer::of(y, {2, -3}));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.errors()[0].message, "axis 1 of the argument `x` has -3 elements");
+}
+
+}  // namespace
+}  // namespace heddle
