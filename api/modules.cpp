@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "api/session.h"
 #include "frontend/codes.h"
 #include "frontend/parse.h"
 #include "support/limits.h"
@@ -62,6 +63,10 @@ ModuleFinder::ModuleFinder(const std::string& importing) {
 
 ModuleFinder::ModuleFinder(const std::string& importing, Imports answers) : ModuleFinder(importing) {
   imports_ = std::move(answers);
+}
+
+bool ModuleFinder::may_open(const std::string& file) const {
+  return !is_open(file) && open_.size() <= static_cast<size_t>(limits::calls) && known_.size() < limits::imports;
 }
 
 bool ModuleFinder::is_open(const std::string& file) const {
@@ -126,6 +131,11 @@ Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::st
   if (before == imports_.asked.end()) imports_.asked.push_back({importing, path, *files});
   if (auto known = known_.find(path.rfind("std/", 0) == 0 ? path : files->front()); known != known_.end())
     return known->second;
+  const std::string own_name = path.rfind("std/", 0) == 0 ? path : files->front(), file = files->front();
+  const bool alone = files->size() == 1 && may_open(file);
+  if (alone)
+    if (Result<const std::string*> text = text_once(file, from); text.ok())
+      if (auto of_before = session().imported(file, **text)) return known_[own_name] = std::move(of_before);
   frontend::Module module;
   for (size_t i = 0; i < files->size(); ++i) {
     Result<frontend::Module> next = read((*files)[i], i ? &module : nullptr, from);
@@ -133,8 +143,21 @@ Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::st
     module = *std::move(next);
   }
   auto shared = std::make_shared<const frontend::Module>(std::move(module));
-  known_[path.rfind("std/", 0) == 0 ? path : files->front()] = shared;
+  const bool imports_nothing = std::none_of(imports_.asked.begin(), imports_.asked.end(),
+                                            [&](const Imports::Asked& a) { return a.from == file; });
+  if (alone && imports_nothing) session().keep_imported(file, imports_.texts.at(file), shared);
+  known_[own_name] = shared;
   return std::shared_ptr<const frontend::Module>(shared);
+}
+
+Result<const std::string*> ModuleFinder::text_once(const std::string& file, const Place& from) {
+  auto text = imports_.texts.find(file);
+  if (text == imports_.texts.end()) {
+    Result<std::string> found = text_of(file, from);
+    if (!found.ok()) return found.errors();
+    text = imports_.texts.emplace(file, *std::move(found)).first;
+  }
+  return &text->second;
 }
 
 Result<frontend::Module> ModuleFinder::read(const std::string& file, const frontend::Module* base, const Place& from) {
@@ -147,13 +170,9 @@ Result<frontend::Module> ModuleFinder::read(const std::string& file, const front
     return refused(from, "imports are nested past " + std::to_string(limits::calls) + " levels");
   if (known_.size() >= limits::imports)
     return refused(from, "more than " + std::to_string(limits::imports) + " files are imported");
-  auto text = imports_.texts.find(file);
-  if (text == imports_.texts.end()) {
-    Result<std::string> found = text_of(file, from);
-    if (!found.ok()) return found.errors();
-    text = imports_.texts.emplace(file, *std::move(found)).first;
-  }
-  Result<frontend::ast::Module> tree = frontend::parse(Source::make(file, text->second));
+  Result<const std::string*> text = text_once(file, from);
+  if (!text.ok()) return text.errors();
+  Result<frontend::ast::Module> tree = frontend::parse(Source::make(file, **text));
   if (!tree.ok()) return tree.errors();
   open_.push_back(file);
   Result<frontend::Module> module = frontend::check_module(

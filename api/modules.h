@@ -42,6 +42,8 @@ class ModuleFinder {
 
  private:
   Result<frontend::Module> read(const std::string& file, const frontend::Module* base, const Place& from);
+  bool may_open(const std::string& file) const;
+  Result<const std::string*> text_once(const std::string& file, const Place& from);
 
   Imports imports_;
   std::vector<std::string> open_;  // files that are being read, outermost first

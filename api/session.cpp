@@ -16,6 +16,8 @@ namespace {
 
 // Blocks beyond this many wait for nobody: more calls at once than that are rare.
 constexpr size_t kept_blocks = 8;
+// More than the files of the library.
+constexpr size_t kept_imports = 100;
 
 int processors() {
   cpu_set_t set;
@@ -90,6 +92,18 @@ const frontend::Module& Session::machine() {
     }
   });
   return machine_;
+}
+
+std::shared_ptr<const frontend::Module> Session::imported(const std::string& file, const std::string& text) {
+  std::lock_guard lock(mutex_);
+  auto at = imported_.find(file);
+  return at == imported_.end() || at->second.text != text ? nullptr : at->second.module;
+}
+
+void Session::keep_imported(const std::string& file, std::string text, std::shared_ptr<const frontend::Module> module) {
+  std::lock_guard lock(mutex_);
+  if (imported_.size() >= kept_imports) imported_.clear();
+  imported_[file] = {std::move(text), std::move(module)};
 }
 
 std::shared_ptr<KernelImpl> Session::find(const std::string& key) {

@@ -51,6 +51,11 @@ class Session {
   /// The instructions of stdlib/machine, read on first use.
   const frontend::Module& machine();
 
+  /// A file that was imported before and imports nothing itself, with this very text; null when there is none. A library file is
+  /// part of many texts.
+  std::shared_ptr<const frontend::Module> imported(const std::string& file, const std::string& text);
+  void keep_imported(const std::string& file, std::string text, std::shared_ptr<const frontend::Module> module);
+
   int threads() const { return threads_; }
   void set_threads(int count) { threads_ = std::clamp(count, 1, jit::ThreadPool::most_threads); }
 
@@ -59,7 +64,12 @@ class Session {
   void remember(const std::string& key, const std::shared_ptr<KernelImpl>& kernel);
 
  private:
+  struct Imported {
+    std::string text;
+    std::shared_ptr<const frontend::Module> module;
+  };
   std::mutex mutex_;
+  std::unordered_map<std::string, Imported> imported_;
   std::once_flag machine_read_;
   frontend::Module machine_;
   std::unordered_map<std::string, std::weak_ptr<KernelImpl>> kernels_;

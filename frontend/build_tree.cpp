@@ -66,8 +66,9 @@ class Builder {
 
   Module module(P::FullModuleContext* c) {
     Module out{in_.source, {}};
+    const bool whole = in_.errors.empty();  // no rule ended early
     for (P::ItemContext* item : c->item())
-      if (parsed(item)) out.items.push_back(this->item(item));
+      if (whole || parsed(item)) out.items.push_back(this->item(item));
     return out;
   }
 
@@ -78,13 +79,16 @@ class Builder {
   }
 
   ExprRef expr(P::ExprContext* c) {
-    if (c->IF()) return if_expr(c->expr(), place(c));
+    if (begins_with(c, P::IF)) return if_expr(c->expr(), place(c));
     std::vector<ExprRef> operands;
     for (P::UnaryContext* u : c->unary()) operands.push_back(unary(u));
     return grouped(std::move(operands), c->binary());
   }
 
  private:
+  // What `c->IF() != nullptr` says of a rule that may begin so, without a look at all of its parts.
+  static bool begins_with(ParserRuleContext* c, size_t type) { return c->getStart()->getType() == type; }
+
   Item item(P::ItemContext* c) {
     if (auto* x = dynamic_cast<P::ImportItemContext*>(c))
       return {Import{string(x->STRING()), x->name() ? std::optional(name(x->name())) : std::nullopt, doc(c), place(c)}};
@@ -509,8 +513,10 @@ class Builder {
 
   ExprRef literal(P::LiteralContext* c) {
     using Kind = Literal::Kind;
-    if (c->STRING()) return make(Literal{Kind::text, string(c->STRING())}, place(c));
-    Kind kind = c->INT() ? Kind::integer : c->TRUE() || c->FALSE() ? Kind::boolean : Kind::real;
+    if (begins_with(c, P::STRING)) return make(Literal{Kind::text, string(c->STRING())}, place(c));
+    Kind kind = begins_with(c, P::INT)                                ? Kind::integer
+                : begins_with(c, P::TRUE) || begins_with(c, P::FALSE) ? Kind::boolean
+                                                                      : Kind::real;
     return make(Literal{kind, text(c->getStart())}, place(c));
   }
 
@@ -551,6 +557,10 @@ class Builder {
   Entry entry(P::EntryContext* c) {
     Entry out;
     out.place = place(c);
+    if (c->children.size() == 1) {  // most are
+      out.value = expr(c->expr(0));
+      return out;
+    }
     if (c->ELLIPSIS()) {
       out.kind = Entry::Kind::pack;
       out.pack = name(c->name());

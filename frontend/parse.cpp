@@ -1,9 +1,9 @@
-// The second file that sees ANTLR types: lexing, the error strategy, the entry points.
+// The second file that sees ANTLR types: the error strategy, the entry points.
 //
 // The grammar is LL(1), so the generated parser decides every choice by one token and never predicts: no DFA to warm up,
 // no second pass with full LL.
 //
-// Over 500 lines: lexer errors, recovery and wording share the same state, the parse at hand.
+// Over 500 lines: recovery and wording share the same state, the parse at hand.
 #include "frontend/parse.h"
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "HeddleParser.h"
 #include "frontend/build_tree.h"
 #include "frontend/codes.h"
+#include "frontend/lexer.h"
 #include "frontend/tokens.h"
 #include "frontend/utf8.h"
 #include "support/limits.h"
@@ -27,59 +28,11 @@ using P = HeddleParser;
 // ---------------------------------------------------------------------------------------------------------------------
 // Text to tokens
 
-Token::Kind kind_of(size_t type) {
-  switch (type) {
-    case L::FLOAT:
-    case L::INT:
-    case L::STRING: return Token::Kind::literal;
-    case L::OPEN_STRING: return Token::Kind::open_string;
-    case L::NL: return Token::Kind::line_end;
-    case L::SEMICOLON: return Token::Kind::semicolon;
-    case L::DOC: return Token::Kind::doc;
-    case L::STRAY: return Token::Kind::stray;
-    default: return type <= L::ID ? Token::Kind::word : Token::Kind::mark;
-  }
-}
-
-char bracket_of(size_t type) {
-  switch (type) {
-    case L::LPAREN: return '(';
-    case L::RPAREN: return ')';
-    case L::LBRACKET: return '[';
-    case L::RBRACKET: return ']';
-    case L::LBRACE: return '{';
-    case L::RBRACE: return '}';
-    default: return 0;
-  }
-}
-
 size_t type_of(const Token& t) {
   if (t.kind == Token::Kind::semicolon) return P::NL;
   if (t.kind == Token::Kind::open_string) return P::STRING;
   if (t.type != Token::inserted) return static_cast<size_t>(t.type);
   return t.bracket == ')' ? P::RPAREN : t.bracket == ']' ? P::RBRACKET : P::RBRACE;
-}
-
-constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-/// The tokens of a text, at most one more than the limit.
-std::vector<Token> lex(const SourceRef& source, const std::vector<uint32_t>& starts) {
-  std::string text(source->text());
-  size_t skipped = text.starts_with(byte_order_mark) ? 1 : 0;  // the input stream drops the mark
-  antlr4::ANTLRInputStream input(text);
-  L lexer(&input);
-  lexer.removeErrorListeners();  // every text has tokens: STRAY takes what nothing else does
-  auto offset = [&](size_t point) {
-    return starts.empty() ? static_cast<uint32_t>(point) : starts[std::min(point + skipped, starts.size() - 1)];
-  };
-  std::vector<Token> out;
-  while (out.size() <= limits::tokens) {
-    auto t = lexer.nextToken();
-    if (t->getType() == antlr4::Token::EOF) break;
-    out.push_back({kind_of(t->getType()), static_cast<int>(t->getType()), offset(t->getStartIndex()),
-                   offset(t->getStopIndex() + 1), bracket_of(t->getType())});
-  }
-  return out;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -463,13 +416,12 @@ Diagnostics finished(Diagnostics errors) {
 
 template <class T, class Rule, class Build>
 Result<T> parse_text(const SourceRef& source, Rule rule, Build build) {
-  auto starts = code_points(source);
-  if (!starts) return starts.errors();
+  if (Result<Done> fine = check_utf8(source); !fine) return fine.errors();
   // The runtime's parsers share static caches and locks: one at a time.
   static std::mutex one_parser;
   std::lock_guard lock(one_parser);
 
-  std::vector<Token> raw = lex(source, *starts);
+  std::vector<Token> raw = lex(source->text(), token_types(), limits::tokens);
   FilteredTokens filtered = filter_tokens(source, raw);
   if (!filtered.fatal && raw.size() > limits::tokens)
     return Diagnostic{codes::too_many_tokens,
@@ -508,6 +460,25 @@ Result<T> guarded(const SourceRef& source, Rule rule, Build build) {
 }
 
 }  // namespace
+
+const TokenTypes& token_types() {
+  static const TokenTypes types = [] {
+    TokenTypes t{.name = L::ID,
+                 .integer = L::INT,
+                 .real = L::FLOAT,
+                 .string = L::STRING,
+                 .open_string = L::OPEN_STRING,
+                 .line_end = L::NL,
+                 .doc = L::DOC,
+                 .stray = L::STRAY};
+    const L lexer(nullptr);
+    for (int type = 1; type <= L::STRAY; ++type)
+      if (const std::string quoted = lexer.getVocabulary().getLiteralName(type); quoted.size() > 2 && type != L::NL)
+        t.fixed.emplace(quoted.substr(1, quoted.size() - 2), type);
+    return t;
+  }();
+  return types;
+}
 
 Result<ast::Module> parse(const SourceRef& source) {
   auto module = guarded<ast::Module>(source, [](P& p) { return p.fullModule(); }, build_module);

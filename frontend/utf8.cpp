@@ -1,7 +1,5 @@
 #include "frontend/utf8.h"
 
-#include <algorithm>
-
 #include "frontend/codes.h"
 #include "support/limits.h"
 
@@ -28,27 +26,22 @@ size_t utf8_length(std::string_view s, size_t i) {
 
 }  // namespace
 
-Result<std::vector<uint32_t>> code_points(const SourceRef& source) {
+Result<Done> check_utf8(const SourceRef& source) {
   std::string_view text = source->text();
   if (text.size() > limits::source_bytes)
     return Diagnostic{
         codes::source_too_large,
         {source, limits::source_bytes, limits::source_bytes},
         "the text has " + std::to_string(text.size()) + " bytes; the limit is " + std::to_string(limits::source_bytes)};
-  if (std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
-    return std::vector<uint32_t>{};
-  std::vector<uint32_t> starts;
   for (size_t i = 0; i < text.size();) {
     size_t length = utf8_length(text, i);
     auto at = static_cast<uint32_t>(i);
     if (length == 0)
       return Diagnostic{
           codes::invalid_utf8, {source, at, at + 1}, "the byte at offset " + std::to_string(i) + " is not valid UTF-8"};
-    starts.push_back(at);
     i += length;
   }
-  starts.push_back(static_cast<uint32_t>(text.size()));
-  return starts;
+  return Done{};
 }
 
 }  // namespace heddle::frontend

@@ -1,14 +1,11 @@
-// Bytes to code points, before anything else looks at a text.
+// Whether the bytes of a text are UTF-8, before anything else looks at it.
 #pragma once
-
-#include <cstdint>
-#include <vector>
 
 #include "support/result.h"
 
 namespace heddle::frontend {
 
-/// The byte offset of each code point and of the end; empty when all are one byte. Refuses what is not UTF-8.
-Result<std::vector<uint32_t>> code_points(const SourceRef& source);
+/// Refuses what is not UTF-8, and what is larger than a source may be.
+Result<Done> check_utf8(const SourceRef& source);
 
 }  // namespace heddle::frontend

@@ -202,6 +202,34 @@ def test_imports_of_imports_and_whole_areas(tmp_path, monkeypatch):
     assert np.array_equal(hd.load(main).f(X), X * 3 + 1)
 
 
+def test_what_is_imported_is_read_again_when_it_or_its_imports_change(tmp_path):
+    """In one process and without a cache on disk: a file is kept in memory only where it imports nothing itself."""
+    hd.set_cache(None)
+    middle, part, main = tmp_path / "middle.hd", tmp_path / "part.hd", tmp_path / "main.hd"
+    main.write_text('import "middle.hd"\nop f(x: f32[n]) -> y: f32[n] {\n  t = middle.scaled(x)\n  y[i] = t[i] + 1\n}\n')
+    middle.write_text(MAIN)
+    for k in (2, 3, 2):
+        part.write_text(PART.format(k))
+        assert np.array_equal(hd.load(main).f(X), X * k + 1) and np.array_equal(hd.load(middle).scaled(X), X * k)
+    part.write_text('import "main.hd"\n' + PART.format(2))
+    with pytest.raises(hd.Error, match="no file imports itself"):
+        hd.load(main)
+
+
+def test_imports_of_a_text_that_is_read_late(tmp_path):
+    """What a lazily read text imports comes from the texts of its parse, and spoils no later reading of the files."""
+    middle, part, main = tmp_path / "middle.hd", tmp_path / "part.hd", tmp_path / "main.hd"
+    main.write_text('import "middle.hd"\nop f(x: f32[n]) -> y: f32[n] {\n  t = middle.scaled(x)\n  y[i] = t[i] + 1\n}\n')
+    middle.write_text(MAIN)
+    part.write_text(PART.format(2))
+    keep(hd.load(main), "f", X)
+    late = hd.load(main)
+    part.write_text(PART.format(3))
+    assert np.array_equal(late.f.compile(X, fix={"n": 6})(X), X * 2 + 1)
+    assert np.array_equal(hd.load(main).f(X), X * 3 + 1)
+    assert np.array_equal(hd.load(middle).scaled(X), X * 3)
+
+
 def test_another_library_is_another_text(tmp_path):
     """`import "std/.."` means the library of this process."""
     program = """
