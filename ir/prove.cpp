@@ -90,9 +90,14 @@ void Facts::add(const Expr& condition) {
 
 void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& hi) {
   add(less_equal(lo, var(symbol)));
-  add(less(var(symbol), hi));
-  // `0 .. if c then 1 else 0` runs only where c holds: the loop that a special case stands in.
   const Select* once = hi.as<Select>();
+  // `lo .. if c then hi else lo` runs only where c holds.
+  if (once && same(once->no, lo)) {
+    add(less(var(symbol), once->yes));
+    return add(once->condition);
+  }
+  add(less(var(symbol), hi));
+  // So does `0 .. if c then 1 else 0`: the loop that a special case stands in.
   const int64_t *from = constant_value(lo), *yes = once ? constant_value(once->yes) : nullptr,
                 *no = once ? constant_value(once->no) : nullptr;
   if (!from || !yes || !no || (*yes > *from) == (*no > *from)) return;

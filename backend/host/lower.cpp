@@ -30,7 +30,7 @@ constexpr LoweringPass passes[] = {
     {"widen_windows", widen_windows, "windows of reductions end with their boxes, so that their extents are constant"},
     {"drop_guards", drop_guards, "cells beyond a range are computed where their temporary has room for them"},
     {"tile_guards_to_bounds", tile_guards_to_bounds, "what is left of them, for small tiles too"},
-    {"partition", partition, "whole vectors run without guards, the rest with them"},
+    {"partition", partition, "whole vectors run without guards and without asking where they read, the rest with them"},
     {"conditions_to_bounds", conditions_to_bounds,
      "conditions on data that are the same for all of a loop are looked at once"},
 };

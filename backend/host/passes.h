@@ -84,6 +84,8 @@ ir::Program unread_ends(ir::Program program);
 
 /// before: for co in 0 .. ceildiv(n, 16) { for cv in 0 .. 16 vector { at y(c = 16*co + cv) where 16*co + cv < n { .. } } }
 /// after:  for co in 0 .. n/16 { the same without the guard }  for co in n/16 .. ceildiv(n, 16) { the same }
+/// before: for co in 0 .. ceildiv(n + 1, 16) { for cv in 0 .. 16 vector { at y(c = 16*co + cv) .. { y[c] = x[c - 1] or 0.0 } } }
+/// after:  for co in 0 .. 1 { the same }  for co in 1 .. (n + 1)/16 { y[c] = x[c - 1] }  for co in (n + 1)/16 .. ceildiv(n + 1, 16) { the same }
 /// Only where the body is small: a vector or a few.
 ir::Program partition(ir::Program program);
 

@@ -41,6 +41,7 @@ int64_t copies(const Body& body) {
 void end_at(Step& step, SymbolId loop, int64_t n) {
   const Path path = path_to_loop(step.program, loop);
   For l = loop_of(path);
+  if (constant_value(l.hi)) return;
   l.hi = index_constant(n);
   replace(step.program, path.back(), {make_stmt(std::move(l), path.back()->place)});
 }
@@ -63,16 +64,15 @@ Result<Done> unroll_step(Step& step) {
     const Facts facts = facts_at(step.program, Path(path.begin(), path.end() - 1));
     Expr extent = simplify(l.hi - l.lo, facts);
     // A count that the facts decide, as that of the blocks of a row that is shorter than one.
-    int64_t known = 0;
-    const bool decided = !constant_value(extent) && constant_upper_bound(extent, facts, known) &&
-                         prove(facts, less_equal(index_constant(known), extent));
-    if (!constant_value(extent) && !decided)
+    int64_t count = 0;
+    if (const int64_t* n = constant_value(extent)) count = *n;
+    else if (!constant_upper_bound(extent, facts, count) || !prove(facts, less_equal(index_constant(count), extent)))
       return step
           .refusal(codes::not_constant,
                    "`" + name + "` has `" + print(step.program, extent) + "` iterations, not a constant number")
           .with_help("split it on the way: `unroll " + name + " by 4`");
     start_at_zero(step, *inner);
-    if (decided) end_at(step, *inner, known);
+    end_at(step, *inner, count);
     set_kind(step, *inner, LoopKind::unrolled);
     if (int64_t all = copies(step.program.body); all > limits::unroll_product)
       return step.refusal(codes::too_large, "unrolling `" + name + "` makes " + std::to_string(all) +

@@ -291,6 +291,29 @@ TEST(Lower, drop_guards_keeps_those_of_outputs_and_small_boxes) {
   EXPECT_EQ(after(drop_guards, small), small);
 }
 
+TEST(Lower, partition_of_reads_that_are_tried) {
+  const std::string text = R"(
+program p(in x: f32[m, n] in dram, out y: f32[m + 2, n + 2] in dram) facts (m >= 0, n >= 0) {
+  stage y(map i in 0 .. m + 2, map j in 0 .. n + 2)
+  for y.i in 0 .. m + 2 {
+    for y.jo in 0 .. ceildiv(n + 2, 16) {
+      for y.jv in 0 .. 16 vector {
+        at y(i = i, j = 16*jo + jv) where 16*jo + jv < n + 2 { y[i, j] = x[i - 1, j - 1] or 0.0 }
+      }
+    }
+  }
+}
+)";
+  const std::string out = printed_after(partition, text);
+  // The first vector and the last ask where they read; between them only the row may lie outside.
+  EXPECT_NE(out.find("for y.jo in 0 .. min(1, ceildiv(n + 2, 16)) {"), std::string::npos) << out;
+  EXPECT_NE(
+      out.find("at y(i = i, j = 16*jo + jv) { y[i, j] = if 0 <= i - 1 && i - 1 < m then x[i - 1, j - 1] else 0.0 }"),
+      std::string::npos)
+      << out;
+  EXPECT_NE(out.find("{ y[i, j] = x[i - 1, j - 1] or 0.0 }"), std::string::npos) << out;
+}
+
 TEST(Lower, partition) {
   EXPECT_EQ(after(partition, R"(
   for y.i in 0 .. m {
