@@ -29,9 +29,9 @@ Result<std::vector<StmtRef>> loops_over(const Step& step, const std::vector<Buff
   std::vector<For> cases;
   for (const StmtRef& s : body) {
     if (!touches(p, {s}, buffers)) continue;
-    // A reduction of something else is no loop: the one inside counts.
+    // A reduction of something else is no loop: the one inside counts. Behind a case or a loop it is one too many.
     const Reduce* r = as<Reduce>(s);
-    if (r && !plain && std::none_of(r->windows.begin(), r->windows.end(), [&](const Window& w) {
+    if (r && found.empty() && std::none_of(r->windows.begin(), r->windows.end(), [&](const Window& w) {
           return std::find(buffers.begin(), buffers.end(), w.buffer) != buffers.end();
         })) {
       Result<std::vector<StmtRef>> inside = loops_over(step, buffers, r->body);
