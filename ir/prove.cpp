@@ -6,7 +6,8 @@
 namespace heddle::ir {
 namespace {
 
-bool prove_comparison(Theory& theory, const Binary& b, bool truth) {
+bool prove_comparison(Theory& theory, const Expr& condition, bool truth) {
+  const Binary& b = *condition.as<Binary>();
   BinaryOp op = b.op;
   Affine d = difference(theory.context().convert(b.right), theory.context().convert(b.left));
   Affine e = d;
@@ -17,7 +18,13 @@ bool prove_comparison(Theory& theory, const Binary& b, bool truth) {
   };
   bool equal = op == BinaryOp::eq || op == BinaryOp::ne;
   if (equal && (op == BinaryOp::eq) == truth) return holds(d, 0) && holds(e, 0);
-  if (equal) return holds(d, -1) || holds(e, -1);
+  if (equal) {
+    if (holds(d, -1) || holds(e, -1)) return true;
+    // Below in some cases and above in others.
+    Theory inner(&theory);
+    inner.assume(condition, !truth);
+    return inner.contradictory();
+  }
   bool upward = op == BinaryOp::lt || op == BinaryOp::le;
   bool strict = op == BinaryOp::lt || op == BinaryOp::gt;
   if (truth) return holds(upward ? d : e, strict ? -1 : 0);
@@ -49,7 +56,7 @@ bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
              prove_under(theory, b->left, !truth, b->right, truth, assumed) || theory.states(condition, truth);
     }
     if (is_comparison(b->op) && is_numeric(b->left.type()) && is_numeric(b->right.type()))
-      return prove_comparison(theory, *b, truth);
+      return prove_comparison(theory, condition, truth);
   }
   if (const Select* s = condition.as<Select>())
     return prove_under(theory, s->condition, true, s->yes, truth, assumed) &&

@@ -55,6 +55,7 @@ class Generator {
       out_.schedule_items += "step halves(l: loop, n: int) {\n  split l by n into o, i\n  unroll i\n}\n";
       out_.schedule += "halves " + name + ".ai, " + std::to_string(1 + r_.below(4)) + "\n";
     }
+    facts();
     std::string params, dims;
     for (const std::string& p : params_) params += (params.empty() ? "" : ", ") + p;
     std::string outputs = outputs_.size() == 1 ? outputs_[0] : "(";
@@ -149,6 +150,18 @@ class Generator {
       has("scalar");
       scalar_ = "alpha";
     }
+    if (r_.chance(12)) {
+      // Read by stages before its cells get new values.
+      params_.push_back("inout w: " + type() + "[m, n]");
+      tensors_.push_back({"w", {"m", "n"}});
+      updated_ = true;
+      has("update");
+    }
+    if (r_.chance(12)) {
+      params_.push_back("org: i64");
+      has("scalar");
+      place_ = true;
+    }
     if (r_.chance(15)) {
       params_.push_back("const stride: int = " + std::to_string(1 + r_.below(3)));
       has("const");
@@ -160,6 +173,19 @@ class Generator {
   std::string data(const std::string& name, const std::string& extent, Fill fill) {
     if (out_.fills.emplace(name, fill).second) params_.push_back(name + ": i64[" + extent + "]");
     return name;
+  }
+
+  // What proofs may rely on, true of the extents that there are.
+  void facts() {
+    while (r_.chance(25)) {
+      const std::string dim = r_.pick({"m", "n", "k"});
+      const int64_t n = out_.dims[dim];
+      std::string fact = dim + " >= " + std::to_string(r_.below(static_cast<int>(n) + 1));
+      const int64_t by = 2 + r_.below(7);
+      if (n % by == 0 && r_.chance(70)) fact = dim + " % " + std::to_string(by) + " == 0";
+      else if (r_.chance(20)) fact = dim + " <= " + std::to_string(n + r_.below(4));
+      requires_ = "  require " + fact + ", \"as it is\"\n" + requires_;
+    }
   }
 
   void at_least_one(const std::string& dim) {
@@ -201,7 +227,13 @@ class Generator {
         return "";
       } else if (r_.chance(12)) {
         if (stride_ && r_.chance(50)) found += "*stride";
-        found += (r_.chance(50) ? " + " : " - ") + std::to_string(1 + r_.below(2));
+        found += (r_.chance(50) ? " + " : " - ") + (place_ && r_.chance(30) ? "org" : std::to_string(1 + r_.below(2)));
+        tried = true;
+      } else if (r_.chance(4)) {
+        found = r_.chance(60) ? "(" + dim + ") - 1 - " + found : found + "/" + std::to_string(2 + r_.below(3));
+      } else if (r_.chance(3)) {
+        const std::string by = std::to_string(2 + r_.below(3));
+        found = r_.chance(50) ? found + "%" + by : by + "*" + found;
         tried = true;
       }
       parts.push_back(found);
@@ -267,6 +299,7 @@ class Generator {
         {&Generator::quantifier, 3}, {&Generator::triangle, 3},  {&Generator::conditional, 8},
         {&Generator::data_range, 3}, {&Generator::state, 13},    {&Generator::concat, 15},
         {&Generator::prefix, 7},     {&Generator::scan, 5},      {&Generator::called, 20},
+        {&Generator::typed, 9},      {&Generator::pooled, 3},    {&Generator::attention, 3},
     };
     int total = 0;
     for (const Row& row : kinds) total += row.weight;
@@ -347,7 +380,7 @@ class Generator {
   bool called(const std::string& name) {
     std::vector<Tensor> known;
     for (const Tensor& t : tensors_)
-      if (t.dims.size() == 2 && !t.composite) known.push_back(t);
+      if (t.dims.size() == 2 && !t.composite && t.name != "w") known.push_back(t);
     if (known.empty()) return false;
     has("call");
     if (helpers_.empty()) {
@@ -447,6 +480,8 @@ class Generator {
     std::string where = "pi <= ai";
     if (r_.chance(50)) where = "pi < " + data("len", "m", {Fill::Kind::length, "k"}) + "[ai]", has("where_data");
     else has("where");
+    if (place_ && r_.chance(50)) where += r_.pick({" && pi != org", " && (pi < org || ai > 2)", " && org <= pi + ai"});
+    else if (r_.chance(30)) where += r_.pick({" && pi % 2 == 0", " || pi > 3", " && pi + ai < m", " && !(pi == 1)"});
     line(left(name, vars, dims) + " = " + reducer() + "[pi in 0 .. k where " + where + "] " + expr(1));
     define(name, dims);
     return true;
@@ -511,6 +546,78 @@ class Generator {
     return true;
   }
 
+  // A stage of another type, and what it comes back to: booleans, accumulators, narrow stores.
+  bool typed(const std::string& name) {
+    const std::vector<std::string> dims = shape(), vars = indices(dims);
+    const std::string t = name + "v", at = t + listed(vars);
+    if (r_.chance(30)) {
+      std::string value = expr(1) + r_.pick({" < ", " == ", " >= "}) + expr(1);
+      if (r_.chance(50)) value = "(" + value + ")" + r_.pick({" && ", " || "}) + "!(" + expr(1) + " != " + expr(1) + ")";
+      line(left(t, vars, dims) + " = " + value);
+      line(left(name, vars, dims) + " = if " + at + " then " + expr(1) + " else " + expr(1));
+    } else {
+      const std::string other = r_.pick({"f64", "f32", "f16", "bf16", "f8e4m3fn", "f8e5m2", "i8", "i16", "i32", "u8", "u16", "u32"});
+      const std::string into = !floats() || r_.chance(60) ? other + "(" : "saturate(" + other + ", ";
+      std::string binder, closed;
+      if (r_.chance(40)) {
+        where_["pi"] = r_.pick({"m", "n", "k"});
+        binder = std::string(r_.pick({"sum", "max", "min"})) + "[pi in 0 .. " + where_["pi"] + "] ";
+      }
+      const std::string value = expr(1 + r_.below(2));
+      has("cast");
+      line(left(t, vars, dims) + " = " + binder + into + value + ")");
+      where_.erase("pi");
+      const std::string back = r_.chance(20) ? type() + "(" + at + " + " + other + "(1))" : type() + "(" + at + ")";
+      line(left(name, vars, dims) + " = " + back + r_.pick({" + ", " - ", " * "}) + expr(1));
+    }
+    define(name, dims);
+    return true;
+  }
+
+  // Blocks of a dim, each reduced to one cell.
+  bool pooled(const std::string& name) {
+    const int by = 2 + r_.below(2);
+    const std::string h = name + "h", size = std::to_string(by);
+    std::vector<const Tensor*> rows;
+    for (const Tensor& t : tensors_)
+      if (!t.dims.empty() && t.dims[0] == "m" && !t.composite) rows.push_back(&t);
+    if (rows.empty()) return false;
+    const Tensor t = *r_.pick(rows);
+    std::vector<std::string> dims = t.dims, vars = indices(dims), reads = vars;
+    dims[0] = h;
+    reads[0] = size + "*ai + pi";
+    has("let");
+    requires_ += "  let " + h + " = m / " + size + "\n";
+    line(left(name, vars, dims) + " = " + reducer() + "[pi in 0 .. " + size + "] " + t.name + listed(reads));
+    define(name, dims);
+    return true;
+  }
+
+  // A running maximum with sums of rows: cells along a dim in a state, with a form for whole ranges.
+  bool attention(const std::string& name) {
+    const std::vector<std::string> vars = indices({"m", "n"});
+    if (!floats()) return false;
+    const std::string text =
+        "reducer rows(m: f32, l: f32, o: f32[d]) commutes {\n  identity { m = -inf; l = 0; o[e] = 0 }\n"
+        "  combine(a, b) {\n    m = max(a.m, b.m)\n    wa = if a.m == -inf then 0 else exp(a.m - m)\n"
+        "    wb = if b.m == -inf then 0 else exp(b.m - m)\n    l = a.l*wa + b.l*wb\n"
+        "    o[e] = a.o[e]*wa + b.o[e]*wb\n  }\n  of[j] x {\n    m = max[j] x[j].m\n"
+        "    w[j] = if x[j].m == -inf then 0 else exp(x[j].m - m)\n    l = sum[j] w[j]*x[j].l\n"
+        "    o[e] = sum[j] w[j]*x[j].o[e]\n  }\n}\n";
+    if (reducers_.find(text) == std::string::npos) reducers_ += text;
+    has("state_of_cells"), has("whole_range");
+    const std::string t = name + "t", where = r_.chance(50) ? " where pi <= ai" : "";
+    where_ = {{"ai", "m"}, {"pi", "k"}};
+    const std::string m = "f32(" + expr(1) + ")";
+    where_ = {{"ai", "m"}, {"pi", "k"}, {"ei", "n"}};
+    const std::string o = "f32(" + expr(1) + ")";
+    line(t + "[ai in 0 .. m] = rows[pi in 0 .. k" + where + "] (m = " + m + ", l = 1, o[ei in 0 .. n] = " + o + ")");
+    line(left(name, vars, {"m", "n"}) + " = if " + t + "[ai].l > 0 then " + type() + "(" + t + "[ai].o[bi] / " + t +
+         "[ai].l) else " + type() + "(0)");
+    define(name, {"m", "n"});
+    return true;
+  }
+
   bool concat(const std::string& name) {
     where_ = {{"ai", "m"}};
     const std::string first = expr(1);
@@ -554,12 +661,14 @@ class Generator {
       const std::vector<std::string> vars = indices(last.dims);
       const bool composite = last.dims.size() > 1 && r_.chance(15);
       if (composite) has("composite");
+      wrote_composite_ = composite;
       outputs_.push_back("y: " + type() + (last.dims.empty() ? "[]" : listed(last.dims, composite)));
       std::string value = read(last);
       line("y" + listed(vars, composite) + " = " + (value.empty() ? last.name + listed(vars) : value));
     }
-    if (r_.chance(15)) {
-      const Tensor& t = r_.pick(tensors_);
+    if (r_.chance(40) && out_.constructs.count("let") == 0) define("y", last.dims), tensors_.back().composite = wrote_composite_;
+    if (r_.chance(20)) {
+      const Tensor t = r_.pick(tensors_);
       const std::vector<std::string> vars = indices(t.dims);
       has("results");
       outputs_.push_back("z: " + type() + (t.dims.empty() ? "[]" : listed(t.dims)));
@@ -574,7 +683,18 @@ class Generator {
       outputs_.push_back("g: " + type() + "[n, k]");
       line("g[id[ai], bi] = " + std::string(reducer()) + "[ai in 0 .. m] " + value);
     }
-    if (r_.chance(12)) {
+    if (r_.chance(8)) {
+      has("scatter");
+      where_ = {{"ai", "m"}, {"bi", "k"}};
+      const std::string value = expr(1);
+      outputs_.push_back("gc: " + type() + "[m + k]");
+      line("gc[ai + bi] = " + std::string(reducer()) + "[ai in 0 .. m, bi in 0 .. k] " + value);
+    }
+    if (updated_) {
+      where_ = {{"ai", "m"}, {"bi", "n"}};
+      std::erase_if(tensors_, [](const Tensor& t) { return t.name == "w"; });
+      line("w[ai, bi] <- " + std::string(r_.chance(50) ? "w[ai, bi] + " : "") + expr(1));
+    } else if (r_.chance(12)) {
       has("update");
       where_ = {{"ai", "m"}, {"bi", "n"}};
       const std::string value = expr(1);
@@ -599,6 +719,9 @@ class Generator {
   std::vector<std::string> params_, outputs_;
   std::string helpers_;  // the ops that `f` calls
   bool packed_ = false, nested_ = false;
+  bool updated_ = false;         // `w` is an input until the end
+  bool place_ = false;           // there is a run-time index `org`
+  bool wrote_composite_ = false; // `y` is
   bool aims_at_ranges_ = false;  // states have a form for whole ranges
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;

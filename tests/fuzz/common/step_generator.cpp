@@ -163,7 +163,11 @@ class Generator {
     StepCall c = step("specialize", r_.chance(70) ? stage() : r_.pick(owners_));
     Term dim = path(r_.pick({"m", "n", "k"}));
     Term when;
-    switch (r_.below(4)) {
+    switch (r_.below(5)) {
+      case 4:
+        when = operation(r_.pick({"&&", "||"}), operation(r_.pick({"==", ">=", "<"}), dim, number(dims_.at(dim.text))),
+                         operation("<", path(r_.pick({"m", "n", "k"})), number(1 + r_.below(12))));
+        break;
       case 0: when = operation("==", operation("%", dim, number(factor())), number(0)); break;
       case 1: when = operation(">=", dim, number(r_.below(12))); break;
       case 2: when = operation("==", dim, number(dims_.at(dim.text))); break;
@@ -203,10 +207,40 @@ class Generator {
   }
   StepCall cache() {
     StepCall c = step("cache", r_.pick(buffers_));
+    if (r_.chance(30)) c.operands[0] = window(c.operands[0].text);
     memory(c);
     c.with["at"].push_back(path(loop()));
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
     return c;
+  }
+  // `t[q0 in lo .. hi, q1]`: of some dims the range is written, mostly one that holds what is read.
+  Term window(const std::string& tensor) {
+    Term t;
+    t.kind = Term::Kind::subscript;
+    t.args = {path(tensor)};
+    size_t rank = 0;
+    for (const ir::Buffer& b : p_.buffers)
+      if (b.name == tensor) rank = b.box.size();
+    for (size_t d = 0; d < rank; ++d) {
+      const std::string name = "q" + std::to_string(d);
+      if (r_.chance(40)) {
+        t.args.push_back(path(name));
+        continue;
+      }
+      Term range;
+      range.kind = Term::Kind::range;
+      range.bound = name;
+      const Term dim = path(r_.pick({"m", "n", "k"}));
+      range.args = {number(0), dim};
+      if (r_.chance(40)) {
+        const Term i = path(loop()), at = r_.chance(50) ? i : operation("*", number(factor()), i);
+        range.args = {at, operation("+", at, number(factor()))};
+      } else if (r_.chance(30)) {
+        range.args[1] = number(factor());
+      }
+      t.args.push_back(range);
+    }
+    return t;
   }
   StepCall pipeline() {
     StepCall c = step("pipeline", loop());
@@ -296,6 +330,7 @@ std::string text_of(const std::vector<Term>& terms);
 std::string text_of(const Term& t) {
   if (t.kind == Term::Kind::binary) return text_of(t.args[0]) + " " + t.text + " " + text_of(t.args[1]);
   if (t.kind == Term::Kind::integer) return std::to_string(t.integer);
+  if (t.kind == Term::Kind::range) return t.bound + " in " + text_of(t.args[0]) + " .. " + text_of(t.args[1]);
   if (t.kind == Term::Kind::tuple) return "(" + text_of(t.args) + ")";
   if (t.kind == Term::Kind::subscript)
     return text_of(t.args[0]) + "[" + text_of({t.args.begin() + 1, t.args.end()}) + "]";

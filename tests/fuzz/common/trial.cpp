@@ -143,7 +143,10 @@ bool Trial::make_arrays() {
       }
       extents.push_back(extent);
     }
-    FencedArray a(b.type, extents, r_.chance(60));
+    std::vector<int64_t> steps;
+    for (size_t axis = r_.chance(20) ? 0 : extents.size(); axis < extents.size(); ++axis)
+      steps.push_back(r_.chance(50) ? 0 : 1 + r_.below(3));
+    FencedArray a(b.type, extents, r_.chance(60), steps);
     if (a.bytes() > (1u << 20)) return false;
     auto how = op_.fills.find(b.name);
     if (b.role != ir::Role::out) fill(a, how == op_.fills.end() ? nullptr : &how->second);
@@ -171,7 +174,7 @@ void Trial::fill(FencedArray& a, const Fill* how) {
         bits = static_cast<uint64_t>(running);
       }
     }
-    std::memcpy(a.data() + i * bytes, &bits, static_cast<size_t>(bytes));
+    std::memcpy(a.data() + a.place(i) * bytes, &bits, static_cast<size_t>(bytes));
   }
 }
 
@@ -198,8 +201,9 @@ std::string Trial::differs(const std::vector<std::vector<unsigned char>>& want) 
   for (size_t o = 0; o < written_.size(); ++o) {
     const FencedArray& a = arrays_[written_[o]];
     for (int64_t i = 0; i < a.count(); ++i) {
-      if (bits_of(want[o].data(), a.type(), i) == bits_of(a.data(), a.type(), i)) continue;
-      const double x = real_of(want[o].data(), a.type(), i), y = real_of(a.data(), a.type(), i);
+      const int64_t at = a.place(i);
+      if (bits_of(want[o].data(), a.type(), at) == bits_of(a.data(), a.type(), at)) continue;
+      const double x = real_of(want[o].data(), a.type(), at), y = real_of(a.data(), a.type(), at);
       if (ir::is_float(a.type()) && (x == y || (std::isnan(x) && std::isnan(y)))) continue;
       return element(o, i, y, x);
     }
@@ -211,7 +215,7 @@ std::string Trial::outside() const {
   for (size_t o = 0; o < written_.size(); ++o) {
     const FencedArray& a = arrays_[written_[o]];
     for (int64_t i = 0; i < a.count(); ++i) {
-      const double x = bounded_[o].value[i], y = real_of(a.data(), a.type(), i);
+      const double x = bounded_[o].value[i], y = real_of(a.data(), a.type(), a.place(i));
       double bound = bounded_[o].bound[i];
       // Whole numbers of 64 bits are rounded where they become f64 here.
       if (bound > 0 && !ir::is_float(a.type()) && ir::scalar_bytes(a.type()) == 8) bound += std::abs(x) * 0x1p-51;
@@ -222,10 +226,20 @@ std::string Trial::outside() const {
   return "";
 }
 
+// Also between the elements of what is written.
 std::string Trial::input_changed() const {
-  for (size_t i = 0; i < arrays_.size(); ++i)
-    if (std::find(written_.begin(), written_.end(), i) == written_.end() && arrays_[i].copy() != before_[i])
-      return "input " + std::to_string(i) + " was written";
+  for (size_t i = 0; i < arrays_.size(); ++i) {
+    const FencedArray& a = arrays_[i];
+    const size_t bytes = static_cast<size_t>(ir::scalar_bytes(a.type()));
+    std::vector<unsigned char> now = a.copy();
+    if (std::find(written_.begin(), written_.end(), i) == written_.end()) {
+      if (now != before_[i]) return "input " + std::to_string(i) + " was written";
+      continue;
+    }
+    for (int64_t e = 0; e < a.count(); ++e)
+      std::memcpy(now.data() + a.place(e) * bytes, before_[i].data() + a.place(e) * bytes, bytes);
+    if (now != before_[i]) return "array " + std::to_string(i) + " was written between its elements";
+  }
   return "";
 }
 
@@ -269,7 +283,13 @@ Verdict Trial::compiled(const ir::Program& program) {
   const std::vector<std::vector<unsigned char>> want = written();
 
   reset();
-  Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program, *target, "", 2, 0, {});
+  uint64_t strided = 0;  // of which arrays the last axis takes steps
+  for (size_t i = 0; i < arrays_.size(); ++i)
+    if (!arrays_[i].strides().empty() && arrays_[i].strides().back() != 1 && arrays_[i].extents().back() > 1)
+      strided |= uint64_t{1} << i;
+  for (const ir::Parameter& q : program.parameters)  // a prepacked one is always dense
+    if (q.buffer.known() && program.buffer(q.buffer).layout) strided = 0;
+  Result<std::shared_ptr<api::KernelImpl>> kernel = api::compile_program(program, *target, "", 2, strided, {});
   // A box that depends on data is also refused by the compiler alone.
   const auto unproved = [](const Diagnostic& d) {
     return (d.code == "HD0230" || d.code == "HD0231" || d.code == "HD0232" || d.code == "HD0236") &&

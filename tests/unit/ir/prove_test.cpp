@@ -120,6 +120,18 @@ TEST_F(Prover, blocks_of_columns) {
   shown(v("co") <= v("cols"));
 }
 
+// Below in some cases and above in others.
+TEST_F(Prover, apart_on_either_side) {
+  range("i", c(0), v("n"));
+  given(inverse(equals(v("i"), v("k"))));
+  shown(differs(v("i"), v("k")));
+  shown(inverse(equals(v("k") + 1, v("i") + 1)));
+  unknown(differs(v("i"), v("k") + 1));
+  given(either(v("n") <= c(3), c(5) <= v("n")));
+  shown(differs(v("n"), c(4)));
+  unknown(differs(v("n"), c(5)));
+}
+
 // From a tail read in the other direction to a box that a layout rounds up: that m/8 is not negative follows only in whole numbers.
 TEST_F(Prover, tail_in_a_padded_box) {
   for (const char* name : {"m", "n", "k"}) given(c(0) <= v(name));
