@@ -386,6 +386,29 @@ Result<bool> can_reassociate(Step& step, const Reduce& region, bool commutes, co
   return true;
 }
 
+namespace {
+
+// Whether terms are scattered along the dim: cells between them that nothing hits hold the identity, too.
+bool scattered(const Program& p, const Body& body, BufferId buffer, size_t dim) {
+  for (const LeafSite& site : leaves(body))
+    for (const Assign& a : site.leaf().assigns)
+      for (const Axis& axis : p.stage(site.leaf().stage).axes)
+        if (a.buffer == buffer && axis.cls == AxisClass::scatter && mentions(a.subs[dim], axis.symbol)) return true;
+  return false;
+}
+
+bool mentions_inside(const Range& range, const Body& body) {
+  bool found = false;
+  walk(body, [&](const StmtRef& s) {
+    const For* l = as<For>(s);
+    found |= l && (mentions(range.lo, l->loop) || mentions(range.hi, l->loop));
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace
+
 Result<std::vector<Window>> region_windows(const Step& step, const Reduce& region, const Facts& at) {
   std::vector<Window> out;
   for (const Window& old : region.windows) {
@@ -399,9 +422,13 @@ Result<std::vector<Window>> region_windows(const Step& step, const Reduce& regio
     for (Access& a : list) a.condition = {};  // cells whose terms are all skipped hold the identity
     TouchedBox box = box_of(step.program, list, at);
     Window w{old.buffer, {}};
+    const Buffer& buffer = step.program.buffer(old.buffer);
     for (size_t d = 0; d < old.ranges.size(); ++d) {
       const BoxDim& cover = box.cover.dims[d];
-      if (box.extents[d] > 0) w.ranges.push_back({simplify(cover.lo), simplify(cover.lo + box.extents[d])});
+      if (d + buffer.field_dims >= old.ranges.size()) w.ranges.push_back({buffer.box[d].lo, buffer.box[d].hi});
+      else if (scattered(step.program, region.body, old.buffer, d) && !mentions_inside(old.ranges[d], region.body))
+        w.ranges.push_back(old.ranges[d]);
+      else if (box.extents[d] > 0) w.ranges.push_back({simplify(cover.lo), simplify(cover.lo + box.extents[d])});
       else w.ranges.push_back({box.exact.dims[d].lo, box.exact.dims[d].hi});
     }
     out.push_back(std::move(w));

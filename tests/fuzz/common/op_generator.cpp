@@ -35,7 +35,7 @@ class Generator {
                      ScalarType::i16,    ScalarType::u16,    ScalarType::i64,    ScalarType::u64, ScalarType::u32});
     // One dim is wide at most: the interpreter runs every state.
     for (const char* dim : {"m", "n", "k"}) out_.dims[dim] = r_.pick<int64_t>({0, 1, 2, 3, 4, 5, 7, 8, 9});
-    if (r_.chance(70)) out_.dims[r_.pick({"m", "n", "k"})] = r_.pick<int64_t>({13, 16, 17, 19, 31, 33});
+    if (r_.chance(70)) out_.dims[r_.pick({"m", "n", "k"})] = r_.pick<int64_t>({13, 16, 17, 19, 31, 33, 65});
     if (product && r_.chance(40)) type_ = product->c[0] == 'f' ? ScalarType::f32 : ScalarType::i32;
     const int bytes = ir::scalar_bytes(type_);
     if (type_ == ScalarType::f64) has("f64");

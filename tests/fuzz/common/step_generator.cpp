@@ -103,7 +103,7 @@ class Generator {
  private:
   const std::string& loop() { return r_.pick(loops_).name; }
   std::string stage() { return stages_.empty() ? "s0" : r_.pick(stages_); }
-  int64_t factor() { return r_.pick<int64_t>({1, 2, 3, 4, 5, 8, 16}); }
+  int64_t factor() { return r_.pick<int64_t>({1, 2, 3, 4, 5, 8, 16, r_.pick<int64_t>({6, 7, 12, 17, 32, 64})}); }
   std::string fresh(const char* prefix) { return prefix + std::to_string(r_.below(100)); }
 
   StepCall with_by(const char* name) { return with_by(name, loop()); }

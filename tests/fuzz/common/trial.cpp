@@ -37,6 +37,8 @@ double real_of(const unsigned char* data, ir::ScalarType type, int64_t i) {
 // A run that takes longer tells nothing; the few programs that do are counted, not found.
 constexpr int64_t most_leaves = 2'000'000;
 bool too_long(const Diagnostics& errors) { return errors.front().code == "HD0270"; }
+// By a check on data.
+bool stopped(const Diagnostics& errors) { return errors.front().code == "HD0269"; }
 
 Verdict not_run(const Diagnostics& errors, const ir::Program& program) {
   if (too_long(errors)) return {"unproved", render(errors)};
@@ -80,8 +82,13 @@ Verdict Trial::make() {
 
   ir::InterpretOptions how;
   how.max_leaves = most_leaves / 40;  // steps may compute some cells again
+  const bool spoilt = r_.chance(15) && spoil();
   Result<ir::InterpretResult> done = ir::interpret(canonical_, arguments(), how);
   if (!done && too_long(done.errors())) return {"rejected", render(done.errors())};
+  if (spoilt && !done && stopped(done.errors())) {
+    stops_ = true;
+    return {};
+  }
   if (!done)
     return {"canonical", "the canonical program does not run:\n" + render(done.errors()) + ir::print(canonical_)};
   expected_ = written();
@@ -117,6 +124,26 @@ int64_t Trial::value(const ir::Expr& e) const {
   const ir::Expr folded = ir::binary(b->op, ir::index_constant(value(b->left)), ir::index_constant(value(b->right)));
   const int64_t* c = ir::constant_value(folded);
   return c ? *c : -1;
+}
+
+// One subscript, length or offset of the data becomes one that a check may stop; false where there is none.
+bool Trial::spoil() {
+  std::vector<size_t> able;
+  size_t next = 0;
+  for (const ir::Parameter& q : canonical_.parameters) {
+    if (!q.buffer.known()) continue;
+    auto how = op_.fills.find(canonical_.buffer(q.buffer).name);
+    if (how != op_.fills.end() && how->second.kind != Fill::Kind::length && arrays_[next].count() > 0)
+      able.push_back(next);
+    ++next;
+  }
+  if (able.empty()) return false;
+  const size_t which = r_.pick(able);
+  const FencedArray& a = arrays_[which];
+  const int64_t bad = r_.pick<int64_t>({-1, 40, int64_t{1} << 40, INT64_MIN, INT64_MAX});
+  std::memcpy(before_[which].data() + a.place(r_.below(static_cast<int>(a.count()))) * 8, &bad, 8);
+  reset();
+  return true;
 }
 
 bool Trial::make_arrays() {
@@ -265,7 +292,9 @@ Verdict Trial::interpreted(const ir::Program& program, bool exact) {
   how.max_leaves = most_leaves;
   reset();
   Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how);
+  if (!done && stops_ && stopped(done.errors())) return {};
   if (!done) return not_run(done.errors(), program);
+  if (stops_) return {"answer", "no check stops the program any more\n" + ir::print(program)};
   const std::string wrong = exact ? differs(expected_) : outside();
   return wrong.empty() ? Verdict{}
                        : Verdict{"answer", "the program gives another answer: " + wrong + "\n" + ir::print(program)};
@@ -278,7 +307,8 @@ Verdict Trial::compiled(const ir::Program& program) {
   how.has_fma = target->has_fma;
   how.max_leaves = most_leaves;
   reset();
-  if (Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how); !done)
+  if (Result<ir::InterpretResult> done = ir::interpret(program, arguments(), how);
+      !done && !(stops_ && stopped(done.errors())))
     return not_run(done.errors(), program);
   const std::vector<std::vector<unsigned char>> want = written();
 
@@ -307,6 +337,13 @@ Verdict Trial::compiled(const ir::Program& program) {
   for (const ir::ScalarValue& s : scalars_) scalars.push_back({s.real, s.integer});
   host::CheckReport report;
   const jit::CallError error = (*kernel)->run(args.data(), scalars.data(), report, 1 + r_.below(2));
+  if (stops_) {
+    if (error.kind != jit::CallError::check) return {"code", "no check stops compiled code\n" + ir::print(program)};
+    for (size_t i = 0; i < arrays_.size(); ++i)
+      if (arrays_[i].copy() != before_[i])
+        return {"code", "compiled code wrote before a check stopped it, on " + target->name + "\n" + ir::print(program)};
+    return {};
+  }
   if (error.kind)
     return {"call", "compiled code refuses the call: " + render((*kernel)->explain(error, args.data(), report)) +
                         ir::print(program)};

@@ -48,6 +48,7 @@ class Trial {
 
  private:
   bool make_arrays();
+  bool spoil();
   void fill(FencedArray& a, const Fill* how);
   int64_t value(const ir::Expr& e) const;
   ir::Arguments arguments();
@@ -70,6 +71,7 @@ class Trial {
   std::vector<ir::ScalarValue> scalars_;
   std::vector<std::vector<unsigned char>> expected_;
   std::vector<ir::BoundedArray> bounded_;
+  bool stops_ = false;  ///< data is such that a check stops every run
 };
 
 }  // namespace heddle::fuzz
