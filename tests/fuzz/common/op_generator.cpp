@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tests/fuzz/common/reducer_texts.h"
+
 namespace heddle::fuzz {
 namespace {
 
@@ -406,7 +408,9 @@ class Generator {
     define(name, from.dims);
     if (out_.schedule_items.empty() && r_.chance(50)) {
       out_.schedule_items = "schedule g.t on cpu {\n" +
-                            std::string(!packed_ && r_.chance(50) ? "  split w.i by 3 into io, ii\n" : "") +
+                            std::string(r_.chance(20) ? "  rfactor top.j by 4 as tops\n" : "") +
+                            (!packed_ && r_.chance(30) ? "  compute_at top at w.i\n" : "") +
+                            (!packed_ && r_.chance(50) ? "  split w.i by 3 into io, ii\n" : "") +
                             (r_.chance(50) ? "  vectorize w.j by 8\n" : "  unroll w.j by 2\n") + "}\n";
       out_.schedule = "apply g.t to " + name + "\n" + out_.schedule;
     }
@@ -501,23 +505,12 @@ class Generator {
 
   // A reducer of the text: with fields of one or several cells, or with a form for whole ranges.
   bool state(const std::string& name) {
-    static constexpr const char* texts[] = {
-        "reducer moments<T: float>(n: T, mean: T, m2: T) commutes {\n  identity { n = 0; mean = 0; m2 = 0 }\n"
-        "  combine(a, b) {\n    n = a.n + b.n\n    dl = b.mean - a.mean\n    f = if n == 0 then 0 else b.n / n\n"
-        "    mean = a.mean + dl*f\n    m2 = a.m2 + b.m2 + dl*dl*a.n*f\n  }\n}\n",
-        "reducer mixed(top: f32, o: f32[4]) commutes {\n  identity { top = -inf; o[e] = 0 }\n"
-        "  combine(a, b) { top = max(a.top, b.top); o[e] = a.o[e] + b.o[e] }\n}\n",
-        "reducer online(m: f32, l: f32) commutes {\n  identity { m = -inf; l = 0 }\n  combine(a, b) {\n"
-        "    m = max(a.m, b.m)\n    wa = if a.m == -inf then 0 else exp(a.m - m)\n"
-        "    wb = if b.m == -inf then 0 else exp(b.m - m)\n    l = a.l*wa + b.l*wb\n  }\n  of[j] x {\n"
-        "    m = max[j] x[j].m\n    w[j] = if x[j].m == -inf then 0 else exp(x[j].m - m)\n"
-        "    l = sum[j] w[j]*x[j].l\n  }\n}\n"};
     static constexpr const char* constructs[] = {"state", "state_of_cells", "whole_range"};
     const std::vector<std::string> dims = r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"m", "n"}}),
                                    vars = indices(dims);
     where_["pi"] = "k";
     const int row = aims_at_ranges_ ? 2 : r_.pick({0, 0, 1, 1, 2, 2});
-    if (reducers_.find(texts[row]) == std::string::npos) reducers_ += texts[row];
+    if (reducers_.find(reducer_texts[row]) == std::string::npos) reducers_ += reducer_texts[row];
     has(constructs[row]);
     const bool plain = type_ == ir::ScalarType::f32;
     // Squares of whole numbers of 64 bits leave f32 in some orders and not in others.
@@ -552,11 +545,13 @@ class Generator {
     const std::string t = name + "v", at = t + listed(vars);
     if (r_.chance(30)) {
       std::string value = expr(1) + r_.pick({" < ", " == ", " >= "}) + expr(1);
-      if (r_.chance(50)) value = "(" + value + ")" + r_.pick({" && ", " || "}) + "!(" + expr(1) + " != " + expr(1) + ")";
+      if (r_.chance(50))
+        value = "(" + value + ")" + r_.pick({" && ", " || "}) + "!(" + expr(1) + " != " + expr(1) + ")";
       line(left(t, vars, dims) + " = " + value);
       line(left(name, vars, dims) + " = if " + at + " then " + expr(1) + " else " + expr(1));
     } else {
-      const std::string other = r_.pick({"f64", "f32", "f16", "bf16", "f8e4m3fn", "f8e5m2", "i8", "i16", "i32", "u8", "u16", "u32"});
+      const std::string other =
+          r_.pick({"f64", "f32", "f16", "bf16", "f8e4m3fn", "f8e5m2", "i8", "i16", "i32", "u8", "u16", "u32"});
       const std::string into = !floats() || r_.chance(60) ? other + "(" : "saturate(" + other + ", ";
       std::string binder, closed;
       if (r_.chance(40)) {
@@ -597,14 +592,7 @@ class Generator {
   bool attention(const std::string& name) {
     const std::vector<std::string> vars = indices({"m", "n"});
     if (!floats()) return false;
-    const std::string text =
-        "reducer rows(m: f32, l: f32, o: f32[d]) commutes {\n  identity { m = -inf; l = 0; o[e] = 0 }\n"
-        "  combine(a, b) {\n    m = max(a.m, b.m)\n    wa = if a.m == -inf then 0 else exp(a.m - m)\n"
-        "    wb = if b.m == -inf then 0 else exp(b.m - m)\n    l = a.l*wa + b.l*wb\n"
-        "    o[e] = a.o[e]*wa + b.o[e]*wb\n  }\n  of[j] x {\n    m = max[j] x[j].m\n"
-        "    w[j] = if x[j].m == -inf then 0 else exp(x[j].m - m)\n    l = sum[j] w[j]*x[j].l\n"
-        "    o[e] = sum[j] w[j]*x[j].o[e]\n  }\n}\n";
-    if (reducers_.find(text) == std::string::npos) reducers_ += text;
+    if (reducers_.find(reducer_texts[3]) == std::string::npos) reducers_ += reducer_texts[3];
     has("state_of_cells"), has("whole_range");
     const std::string t = name + "t", where = r_.chance(50) ? " where pi <= ai" : "";
     where_ = {{"ai", "m"}, {"pi", "k"}};
@@ -666,7 +654,8 @@ class Generator {
       std::string value = read(last);
       line("y" + listed(vars, composite) + " = " + (value.empty() ? last.name + listed(vars) : value));
     }
-    if (r_.chance(40) && out_.constructs.count("let") == 0) define("y", last.dims), tensors_.back().composite = wrote_composite_;
+    if (r_.chance(40) && out_.constructs.count("let") == 0)
+      define("y", last.dims), tensors_.back().composite = wrote_composite_;
     if (r_.chance(20)) {
       const Tensor t = r_.pick(tensors_);
       const std::vector<std::string> vars = indices(t.dims);
@@ -689,6 +678,10 @@ class Generator {
       const std::string value = expr(1);
       outputs_.push_back("gc: " + type() + "[m + k]");
       line("gc[ai + bi] = " + std::string(reducer()) + "[ai in 0 .. m, bi in 0 .. k] " + value);
+      if (r_.chance(50)) {
+        outputs_.push_back("gd: " + type() + "[m + k]");
+        line("gd[ai] = gc[ai] + (gc[ai - 1] or " + literal() + ")");
+      }
     }
     if (updated_) {
       where_ = {{"ai", "m"}, {"bi", "n"}};
@@ -719,10 +712,10 @@ class Generator {
   std::vector<std::string> params_, outputs_;
   std::string helpers_;  // the ops that `f` calls
   bool packed_ = false, nested_ = false;
-  bool updated_ = false;         // `w` is an input until the end
-  bool place_ = false;           // there is a run-time index `org`
-  bool wrote_composite_ = false; // `y` is
-  bool aims_at_ranges_ = false;  // states have a form for whole ranges
+  bool updated_ = false;          // `w` is an input until the end
+  bool place_ = false;            // there is a run-time index `org`
+  bool wrote_composite_ = false;  // `y` is
+  bool aims_at_ranges_ = false;   // states have a form for whole ranges
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;
   std::vector<Tensor> tensors_;

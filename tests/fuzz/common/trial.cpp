@@ -341,7 +341,8 @@ Verdict Trial::compiled(const ir::Program& program) {
     if (error.kind != jit::CallError::check) return {"code", "no check stops compiled code\n" + ir::print(program)};
     for (size_t i = 0; i < arrays_.size(); ++i)
       if (arrays_[i].copy() != before_[i])
-        return {"code", "compiled code wrote before a check stopped it, on " + target->name + "\n" + ir::print(program)};
+        return {"code",
+                "compiled code wrote before a check stopped it, on " + target->name + "\n" + ir::print(program)};
     return {};
   }
   if (error.kind)

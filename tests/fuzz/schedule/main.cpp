@@ -93,7 +93,8 @@ class Pair {
     ir::Program program = trial_.canonical();
     bool exact = !program.allow.contract;
     if (Verdict v = trial_.well_formed(program); !v.fine()) return found(v);
-    for (int left = 1 + trial_.given() + (trial_.op().long_schedule ? 5 : r_.below(r_.chance(10) ? 40 : 12)); left > 0; --left) {
+    for (int left = 1 + trial_.given() + (trial_.op().long_schedule ? 5 : r_.below(r_.chance(10) ? 40 : 12)); left > 0;
+         --left) {
       ir::StepCall call;
       std::string origin;
       Result<schedule::State> state = trial_.random_step(program, call, &origin);
