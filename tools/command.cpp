@@ -234,10 +234,14 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
   if (auto d = take(o.tune, "--tune", r.tune); !d) return d.errors();
   if (auto d = take(o.consts, "--const", r.consts); !d) return d.errors();
   size_t next = 0;
+  std::map<std::string, ScalarType> generics;  // what an array before has
+  std::vector<size_t> open;                    // arrays of a generic type that nothing says
   for (const ParameterInfo& p : op.parameters()) {
     if (p.output || p.kind != ParameterInfo::Kind::array) continue;
     Spec spec{ScalarType::f32, std::vector<int64_t>(p.dims.size(), -1), true};
     if (std::optional<ScalarType> declared = ir::parse_scalar_type(p.type)) spec.type = *declared;
+    else if (auto known = generics.find(p.type); known != generics.end()) spec.type = known->second;
+    else if (next >= inputs.size() && next >= o.types.size()) open.push_back(next);
     if (next < inputs.size()) {
       const Array& a = inputs[next];
       spec = {a.type, a.extents, a.extents.empty() || a.strides.back() == 1};
@@ -247,12 +251,22 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
       if (o.types[next].find('[') != std::string::npos) spec.extents = given->extents;
       spec.type = given->type;
     }
+    if (next < inputs.size() || next < o.types.size()) generics.emplace(p.type, spec.type);
     ++next;
     r.arrays.push_back(std::move(spec));
   }
   if (inputs.size() > next)
     return wrong(std::to_string(inputs.size()) + " arrays are given by --in; `" + op.name() + "` takes " +
                  std::to_string(next));
+  // f32 where it serves, else the first of those that the op takes.
+  for (ScalarType type : {ScalarType::f32, ScalarType::i32, ScalarType::boolean}) {
+    if (open.empty()) break;
+    for (size_t i : open) r.arrays[i].type = type;
+    CompileOptions canonical = r;
+    canonical.schedule = "";
+    Result<Op::States> states = op.states(canonical);
+    if (states || states.errors()[0].code != "HD0124") break;
+  }
   return r;
 }
 

@@ -263,3 +263,13 @@ def test_run_writes_what_an_op_updates(tmp_path):
 
 def test_explain_takes_small_letters():
     assert heddle("explain", "hd0107").stdout == heddle("explain", "HD0107").stdout
+
+
+def test_types_that_nothing_says():
+    """f32 where it serves, else what the op takes; one generic type is one choice."""
+    text = "op f<T: int>(x: T[n], y: T[n]) -> z: T[n] { z[i] = x[i] & y[i] }"
+    assert "in x: i32[n] in dram, in y: i32[n]" in heddle("lower", "-", stdin=text).stdout
+    assert "in x: u8[n] in dram, in y: u8[n]" in heddle("lower", "-", "--types", "u8", stdin=text).stdout
+    text = "op f<T: float>(x: T[n]) -> z: T[n] { z[i] = exp(x[i]) }"
+    assert "in x: f32[n]" in heddle("lower", "-", stdin=text).stdout
+    assert "`i32` is no `float`" in heddle("lower", "-", "--types", "i32", stdin=text, code=1).stderr
