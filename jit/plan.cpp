@@ -511,7 +511,8 @@ Diagnostic CallPlan::explain_check(const std::string& text, const host::CheckRep
   std::string at;
   for (int64_t i = 0; i < std::min<int64_t>(report.count, 8); ++i)
     at += (at.empty() ? "" : ", ") + std::to_string(report.coordinates[i]);
-  return Diagnostic(codes::check_fails, {}, text + (at.empty() ? "" : ", at (" + at + ")"));
+  return Diagnostic(codes::check_fails, {},
+                    "this does not hold for the data: " + text + (at.empty() ? "" : ", at (" + at + ")"));
 }
 
 }  // namespace heddle::jit

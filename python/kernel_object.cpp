@@ -456,7 +456,20 @@ PyMemberDef members[] = {
     {nullptr, 0, 0, 0, nullptr},
 };
 
+// What only kernels for NeuronCore have is missing with a word on where it is.
+PyObject* attribute(PyObject* self, PyObject* name) {
+  PyObject* value = PyObject_GenericGetAttr(self, name);
+  if (value || !PyErr_ExceptionMatches(PyExc_AttributeError)) return value;
+  for (const char* word : {"nki", "tables", "simulate", "report"})
+    if (PyUnicode_CompareWithASCIIString(name, word) == 0)
+      PyErr_Format(PyExc_AttributeError,
+                   "a kernel of the host has no `%s`; one for NeuronCore has: compile(.., target=\"neuron/trn2\")",
+                   word);
+  return nullptr;
+}
+
 PyType_Slot type_slots[] = {
+    {Py_tp_getattro, reinterpret_cast<void*>(attribute)},
     {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_repr, reinterpret_cast<void*>(repr)},

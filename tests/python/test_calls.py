@@ -409,3 +409,14 @@ schedule f.long on cpu { apply twice.long to t }
             assert [f.compile(np.ones(n, np.float32)).schedule for n in (4, 16, 5)] == ["", "long", ""]
     finally:
         hd.set_cache(None)
+
+
+def test_what_only_kernels_for_neuroncore_have():
+    k = hd.parse("op f(x: f32[n]) -> y: f32[n] { y[i] = x[i] }").f.compile(hd.spec("f32", "n"))
+    for word in ("nki", "tables", "simulate", "report"):
+        assert not hasattr(k, word)
+        with pytest.raises(AttributeError, match=f"no `{word}`; one for NeuronCore has"):
+            getattr(k, word)
+    with pytest.raises(AttributeError, match="has no attribute 'programm'"):
+        k.programm
+    assert k.program and k.schedule == ""
