@@ -78,6 +78,46 @@ def hit(case, rounds=15):
     return [row(f"cache hit {case}", min(found) * 1e6, 2e3, op=op), row(f"parse and cache hit {case}", min(b[0] for b in both) * 1e6, 2e3, op=op)]
 
 
+FRESH = """
+import time, json
+import numpy as np
+start = time.perf_counter()
+import heddle as hd
+imported = time.perf_counter() - start
+text = open({path!r}).read()
+specs = [hd.spec(t, *d) for t, *d in {specs!r}]
+start = time.perf_counter()
+kernel = hd.parse(text).op({op!r}).compile(*specs, schedule={schedule!r})
+found = time.perf_counter() - start
+x = np.ones((64, 1000), np.float32)
+start = time.perf_counter()
+hd.std.nn.softmax(x)
+print(json.dumps([imported, found, time.perf_counter() - start, kernel.cached]))
+"""
+
+
+def fresh(case, rounds=9):
+    """In a fresh process with everything on disk: the import, from a text to its kernel, and from `hd.std` to the first answer."""
+    source, op, schedule, rows, _ = SPECS[case]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "text.hd")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text_of(source))
+        described = [[t, *(int(d) if d.isdigit() else d for d in dims)] for t, *dims in (row.split() for row in rows)]
+        program = FRESH.format(path=path, specs=described, op=op, schedule=schedule)
+        runs = [json.loads(subprocess.run([sys.executable, "-c", program], env={**os.environ, "HEDDLE_CACHE": os.path.join(folder, "cache")},
+                                          stdout=subprocess.PIPE, check=True).stdout) for _ in range(rounds + 1)][1:]
+    assert all(r[3] for r in runs), "the kernel is not found on disk"
+    imported, found, first = (min(r[i] for r in runs) * 1e6 for i in range(3))
+    return imported, first, row(f"fresh process, parse and cache hit {case}", found, 2e3, op=op)
+
+
+def fresh_all():
+    made = [fresh(case) for case in ("trivial", "softmax", "matmul", "conv2d")]
+    return [*(m[2] for m in made), row("fresh process, import after NumPy", min(m[0] for m in made)),
+            row("fresh process, first std.nn.softmax(x), cached", min(m[1] for m in made), 2e3)]
+
+
 FIRST = """
 import time, json
 import numpy as np, heddle as hd
@@ -100,6 +140,29 @@ def first_result():
         runs = [json.loads(subprocess.run([sys.executable, "-c", FIRST.format(path=file.name)], env={**os.environ, "HEDDLE_CACHE": "off"},
                                           stdout=subprocess.PIPE, check=True).stdout) for _ in range(5)]
     return [row("first softmax of a process", min(r[0] for r in runs) * 1e6, 150e3), row("first softmax, own stages", min(r[1] for r in runs) * 1e3, 20e3)]
+
+
+def adversarial():
+    """The slowest answer to the texts of tests/python/test_adversarial.py, up to 1 MiB each."""
+    import importlib.util
+
+    path = os.path.join(os.path.dirname(__file__), "..", "tests", "python", "test_adversarial.py")
+    spec = importlib.util.spec_from_file_location("test_adversarial", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    slowest, name = 0.0, ""
+    for title, text in module.TEXTS.items():
+        best = float("inf")
+        for _ in range(3):
+            start = time.perf_counter()
+            try:
+                hd.parse(text[: 1 << 20]).check()
+            except hd.Error as e:
+                str(e)
+            best = min(best, time.perf_counter() - start)
+        if best > slowest:
+            slowest, name = best, title
+    return row("slowest of the adversarial texts", slowest * 1e6, 1e6, text=name)
 
 
 def call():
@@ -193,16 +256,16 @@ def dropped(cycles=20_000):
 def line(r):
     limit = f"{r['of_limit']:6.2f} of {r['limit']:>10}" if r["limit"] else " " * 20
     more = f"  cpu {r['cpu_us']:.0f}" if "cpu_us" in r else ""
-    more += "".join(f"  {k} {v}" for k, v in r.items() if k in ("stages", "compiles", "schedules", "mappings_grown"))
-    return f"{r['case']:36} {r['us']:12.2f} us  {limit}{'' if r['ok'] else '  TOO LONG' if r['limit'] else '  WRONG'}{more}"
+    more += "".join(f"  {k} {v}" for k, v in r.items() if k in ("stages", "compiles", "schedules", "mappings_grown", "text"))
+    return f"{r['case']:48} {r['us']:12.2f} us  {limit}{'' if r['ok'] else '  TOO LONG' if r['limit'] else '  WRONG'}{more}"
 
 
 def run(options):
     from measure import machine
 
     jobs = [lambda case=case: [cold(case)] for case in SPECS] + [lambda case=case: hit(case) for case in ("trivial", "softmax", "matmul")]
-    jobs += [first_result, lambda: [call()], fork_join, lambda: [growing()], lambda: [dropped()]]
-    names = [f"compile {c}" for c in SPECS] + [f"cache hit {c}" for c in ("trivial", "softmax", "matmul")] + ["first", "call", "fork and join", "growing", "dropped"]
+    jobs += [fresh_all, first_result, lambda: [adversarial()], lambda: [call()], fork_join, lambda: [growing()], lambda: [dropped()]]
+    names = [f"compile {c}" for c in SPECS] + [f"cache hit {c}" for c in ("trivial", "softmax", "matmul")] + ["fresh process", "first", "adversarial", "call", "fork and join", "growing", "dropped"]
     hd.set_cache(None)
     cold("trivial", 2)  # LLVM's own start
     rows = []
