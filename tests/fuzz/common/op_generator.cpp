@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "tests/fuzz/common/known_ops.h"
 #include "tests/fuzz/common/reducer_texts.h"
 
 namespace heddle::fuzz {
@@ -724,6 +725,6 @@ class Generator {
 
 }  // namespace
 
-RandomOp random_op(Random& random) { return Generator(random).run(); }
+RandomOp random_op(Random& random) { return random.chance(95) ? known_op(random) : Generator(random).run(); }
 
 }  // namespace heddle::fuzz
