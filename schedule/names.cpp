@@ -5,6 +5,7 @@
 #include "schedule/parts.h"
 #include "schedule/tree.h"
 #include "support/limits.h"
+#include "support/words.h"
 
 namespace heddle::schedule {
 
@@ -301,12 +302,16 @@ Result<std::string> name_of(const Step& step, const Term& term) {
   const size_t dot = term.text.rfind('.');
   bool plain = dot == std::string::npos;  // or behind the prefix of a call, as `apply` makes it
   for (const InlinedCall& c : step.program.calls) plain |= !plain && c.prefix == term.text.substr(0, dot);
+  if (term.kind == Term::Kind::path && plain && is_reserved_word(term.text))
+    return Diagnostic(codes::wrong_operands, term.place,
+                      "`" + term.text + "` is a word of the language, so it cannot be a name");
   if (term.kind == Term::Kind::path && plain) return term.text;
   return Diagnostic(codes::wrong_operands, term.place, "`" + step.call.name + "` takes a new name here, without dots");
 }
 
 std::string default_name(const StepCall& call, const std::string& name) {
-  return name.rfind(call.own, 0) == 0 ? name : call.own + name;
+  const std::string full = name.rfind(call.own, 0) == 0 ? name : call.own + name;
+  return is_reserved_word(full) ? full + "_" : full;  // the outer part of a loop `t` is `to_`
 }
 
 Result<std::vector<std::string>> names_after(const Step& step, const std::string& preposition,

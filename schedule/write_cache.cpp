@@ -33,6 +33,7 @@ struct WriteCache {
   std::vector<Writer> writers;
   StageId stage;                // of all writers
   std::vector<Axis> axes;       // of the stage
+  Expr where;                   // of the stage
   std::vector<size_t> axis_of;  // of each dim of the tensor: the axis that stands there
 };
 
@@ -72,6 +73,7 @@ Result<Done> find_writers(const Step& step, WriteCache& c, const Path& path) {
     if (!c.writers.empty() && leaf.stage != c.stage) return refused("is written by several stages inside the loop");
     c.stage = leaf.stage;
     c.axes = row.axes;
+    c.where = row.where;
     c.axis_of.clear();
     for (const Expr& sub : leaf.assigns[0].subs) {
       const Var* v = sub.as<Var>();
@@ -115,22 +117,38 @@ Result<Done> find_writers(const Step& step, WriteCache& c, const Path& path) {
   return Done{};
 }
 
-// Conditions under which a cell is written: those that speak of loops of the reduction only choose its terms.
-std::vector<Expr> cell_conditions(const Writer& w) {
+// Conditions under which a cell is written. Of a reduction, those that speak of its loops and those of its `where` only choose its terms:
+// cells that they leave nothing for hold the identity, and are cells of the domain.
+std::vector<Expr> cell_conditions(const WriteCache& c, const Writer& w, const Facts& at) {
+  Substitution point;
+  for (size_t i = 0; i < c.axes.size(); ++i) point.emplace_back(c.axes[i].symbol, w.leaf().bindings[i]);
+  std::vector<Expr> terms;
+  if (w.region() && c.where.known())
+    for (const Expr& part : conjuncts(c.where)) terms.push_back(tidy(substitute(part, point)));
   std::vector<Expr> out;
   for (const Expr& part : conjuncts(w.leaf().predicate)) {
-    bool of_terms = false;
+    bool of_terms = std::any_of(terms.begin(), terms.end(), [&](const Expr& e) { return same(e, tidy(part)); });
     for (const StmtRef& s : w.path)
       if (const For* l = as<For>(s))
         of_terms |= mentions(part, l->loop) &&
                     std::none_of(w.loops.begin(), w.loops.end(), [&](const For& k) { return k.loop == l->loop; });
     if (!of_terms) out.push_back(part);
   }
+  if (terms.empty()) return out;
+  Facts facts = at;
+  for (const For& l : w.loops) facts.add_range(l.loop, l.lo, l.hi);
+  for (const Expr& e : out) facts.add(e);
+  for (size_t axis : c.axis_of) {
+    const Expr &value = w.leaf().bindings[axis], lo = substitute(c.axes[axis].lo, point),
+               hi = substitute(c.axes[axis].hi, point);
+    for (const Expr& end : {less_equal(lo, value), less(value, hi)})
+      if (!prove(facts, end)) out.push_back(end);
+  }
   return out;
 }
 
 // Whether two writers write the same cells under the same conditions, up to the names of their loops: parts of one reduction.
-bool same_cells(const WriteCache& c, const Writer& a, const Writer& b) {
+bool same_cells(const WriteCache& c, const Writer& a, const Writer& b, const Facts& at) {
   if (a.loops.size() != b.loops.size()) return false;
   Substitution to;
   const auto agrees = [&](const Expr& x, const Expr& y) { return same(tidy(x), tidy(substitute(y, to))); };
@@ -140,7 +158,7 @@ bool same_cells(const WriteCache& c, const Writer& a, const Writer& b) {
   }
   for (size_t axis : c.axis_of)
     if (!agrees(a.leaf().bindings[axis], b.leaf().bindings[axis])) return false;
-  const std::vector<Expr> x = cell_conditions(a), y = cell_conditions(b);
+  const std::vector<Expr> x = cell_conditions(c, a, at), y = cell_conditions(c, b, at);
   return std::equal(x.begin(), x.end(), y.begin(), y.end(), agrees);
 }
 
@@ -173,7 +191,7 @@ Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& a
     for (const Writer* k : kept) {
       const bool cases = in_other_cases(*k, w);
       if (!cases && (!w.region() || w.region() != k->region())) continue;
-      again |= same_cells(c, *k, w);
+      again |= same_cells(c, *k, w, at);
       if (again || cells_apart(c, *k, w, at)) continue;
       const std::string name = "`" + buffer_name(step.program, c.to) + "`";
       return step
@@ -294,7 +312,7 @@ class WriteBack {
       at_cell.push_back(value);
     }
     std::vector<Expr> guards;
-    for (const Expr& condition : cell_conditions(w)) {
+    for (const Expr& condition : cell_conditions(c_, w, at_)) {
       Expr moved = over_stretches(w, dims, loops, condition);
       if (!moved.known()) return std::nullopt;
       if (!prove(at, moved)) guards.push_back(moved);
@@ -315,7 +333,7 @@ class WriteBack {
     }
     std::vector<Expr> at_cell, guards;
     for (size_t axis : c_.axis_of) at_cell.push_back(tidy(substitute(w.leaf().bindings[axis], to)));
-    for (const Expr& condition : cell_conditions(w)) guards.push_back(tidy(substitute(condition, to)));
+    for (const Expr& condition : cell_conditions(c_, w, at_)) guards.push_back(tidy(substitute(condition, to)));
     return nested(at_cell, guards, loops, w);
   }
 
@@ -382,7 +400,7 @@ Result<StageId> making_stage(Step& step, const WriteCache& c, BufferId copy, con
   std::erase_if(row.axes, [](const Axis& a) { return a.cls != AxisClass::map; });
   std::vector<Expr> cells;
   for (const Expr& part : conjuncts(row.where)) {
-    bool of_terms = false;
+    bool of_terms = !p.stage(id).reducer.empty();
     for (const Axis& a : c.axes) of_terms |= a.cls != AxisClass::map && mentions(part, a.symbol);
     if (!of_terms) cells.push_back(part);
   }
@@ -430,7 +448,7 @@ Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::st
                            const std::vector<std::optional<Range>>& written) {
   Program& p = step.program;
   const Path path = path_to_loop(p, loop);
-  WriteCache c{to, loop, name, {}, {}, {}, {}};
+  WriteCache c{to, loop, name, {}, {}, {}, {}, {}};
   Result<Done> found = find_writers(step, c, path);
   if (!found) return found;
   Result<Done> legal = one_definition(step, c, path);

@@ -49,11 +49,12 @@ std::vector<Expr> ends_of(const ir::Program& p, const Leaf& leaf, const Ends& en
   return out;
 }
 
-// A window `lo .. min(.., E)` is empty, and with it the call, unless lo < E.
-std::vector<Expr> ends_of(const ir::Call& call, const Ends& ends) {
+// A window `lo .. min(.., E)` is empty, and with it the call, unless lo < E. Below a region cells without terms hold the identity: what
+// counts is the window that is written.
+std::vector<Expr> ends_of(const ir::Call& call, const Ends& ends, bool below_region) {
   std::vector<Expr> out;
-  for (const ir::Window& w : call.windows)
-    for (const ir::Range& r : w.ranges) {
+  for (size_t i = 0; i < (below_region ? size_t{1} : call.windows.size()); ++i)
+    for (const ir::Range& r : call.windows[i].ranges) {
       const auto* least = r.hi.as<ir::Binary>();
       if (!least || least->op != ir::BinaryOp::min) continue;
       end_of(r.lo - least->left, ends, out);
@@ -69,7 +70,7 @@ bool gather(const ir::Program& p, const Body& body, Ends& ends, bool below_regio
     const auto* leaf = std::get_if<Leaf>(&s->form);
     const auto* call = std::get_if<ir::Call>(&s->form);
     if (leaf || call) {
-      std::vector<Expr> own = leaf ? ends_of(p, *leaf, ends, below_region) : ends_of(*call, ends);
+      std::vector<Expr> own = leaf ? ends_of(p, *leaf, ends, below_region) : ends_of(*call, ends, below_region);
       if (ends.first) ends.common = own;
       else
         std::erase_if(ends.common, [&](const Expr& e) {

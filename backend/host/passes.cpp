@@ -86,23 +86,8 @@ std::optional<size_t> ranged_axis(const ir::Program& program, const Leaf& leaf, 
 
 std::vector<Expr> cell_conjuncts(const ir::Program& program, const Leaf& leaf, bool below_region) {
   std::vector<Expr> out = conjuncts(leaf.predicate);
-  const ir::Stage& stage = program.stage(leaf.stage);
-  const Expr& where = stage.where;
-  // Of a cell whose terms are all left out, too, the region stores the identity.
-  const auto of_terms = [&](const Expr& e) {
-    bool found = false;
-    for (size_t i = 0; i < stage.axes.size(); ++i)
-      if (stage.axes[i].cls != ir::AxisClass::map)
-        ir::walk(leaf.bindings[i], [&](const Expr& node) {
-          const auto* v = node.as<ir::Var>();
-          found |= v && program.symbol(v->symbol).kind == ir::SymbolKind::loop && ir::mentions(e, v->symbol);
-          return !found;
-        });
-    return found;
-  };
-  if (below_region) std::erase_if(out, of_terms);
-  if (below_region && where.known() && !ir::is_constant(where, 1))
-    std::erase_if(out, [&](const Expr& e) { return !ranged_axis(program, leaf, e); });
+  // Of a cell whose terms are all left out, too, the region stores the identity: whatever else a condition is about, it is one on terms.
+  if (below_region) std::erase_if(out, [&](const Expr& e) { return !ranged_axis(program, leaf, e); });
   return out;
 }
 

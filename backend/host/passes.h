@@ -104,8 +104,8 @@ std::optional<size_t> ranged_axis(const ir::Program& program, const ir::Leaf& le
 bool reads_inside(const ir::Program& program, const ir::Expr& e, const ir::Facts& facts);
 /// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.
 bool is_identity(const ir::Expr& e, ir::BuiltinReducer reducer);
-/// Conditions under which a cell is one of the leaf's at all. Where there is a region around, neither a `where` of the reduction nor a
-/// condition on its terms is one of them: a cell that it leaves nothing for holds the identity, which the region stores.
+/// Conditions under which a cell is one of the leaf's at all. Where there is a region around, these are the ends of its map axes alone:
+/// a cell that all else leaves nothing for holds the identity, which the region stores.
 std::vector<ir::Expr> cell_conjuncts(const ir::Program& program, const ir::Leaf& leaf, bool below_region);
 
 }  // namespace heddle::host

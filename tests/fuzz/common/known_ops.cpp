@@ -1,5 +1,6 @@
 #include "tests/fuzz/common/known_ops.h"
 
+#include <algorithm>
 #include <cctype>
 
 #include "tests/fuzz/common/reducer_texts.h"
@@ -104,6 +105,13 @@ RandomOp known_op(Random& r) {
   for (const char* dim : {"m", "n", "k", "d", "g", "cg", "fg", "h", "w", "hk"})
     out.dims[dim] = r.pick<int64_t>({0, 1, 2, 2, 3, 3, 4, 5, 7});
   if (r.chance(60)) out.dims[r.pick({"m", "n", "k", "d", "w"})] = r.pick<int64_t>({8, 9, 13, 16, 17, 19});
+  const int64_t groups = std::max<int64_t>(out.dims["g"], 1);  // a whole number of them follows from the axes' extents
+  out.dims["g"] = groups;
+  for (const char* dim : {"cg", "fg", "hk"}) out.dims[dim] = std::max<int64_t>(out.dims[dim], 1);
+  if (out.text.find("the window fits") != std::string::npos) {
+    out.dims["n"] = std::min(out.dims["n"], out.dims["h"] + 2);
+    out.dims["k"] = std::min(out.dims["k"], out.dims["w"] + 2);
+  }
   const bool picks = out.text.find("id: i64") != std::string::npos || out.text.find("pos: i64") != std::string::npos;
   if (picks && out.dims["n"] == 0) out.dims["n"] = 3;
   out.fills["id"] = out.fills["pos"] = {Fill::Kind::index, "n"};

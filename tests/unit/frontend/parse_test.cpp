@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "support/limits.h"
+#include "support/words.h"
 
 namespace heddle::frontend {
 namespace {
@@ -88,6 +89,15 @@ Equation equation_of(const std::string& text) {
 }
 
 // Expressions ---------------------------------------------------------------------------------------------------------
+
+TEST(Words, ReservedOnesAreNoNames) {
+  const auto as_name = [](const std::string& word) {
+    return parse(Source::make("t.hd", "op f(" + word + ": f32[n]) -> y: f32[n] { y[i] = " + word + "[i] }")).ok();
+  };
+  for (std::string_view word : reserved_words) EXPECT_FALSE(as_name(std::string(word))) << word;
+  for (const char* word : {"out", "alloc", "layout", "of", "on", "for", "check", "reverse", "step", "to_"})
+    EXPECT_TRUE(as_name(word)) << word;
+}
 
 TEST(Expressions, GroupByPrecedence) {
   EXPECT_EQ(shape_of("a + b * c - d"), "{{a + {b * c}} - d}");

@@ -282,6 +282,32 @@ program f(in x: i64[m, k] in dram, out y: i64[m] in dram) facts (m >= 0, k >= 0)
   expect_same(p, cases);
 }
 
+// So does one whose part is a cell for each term.
+TEST(Compiled, parts_of_single_terms) {
+  const ir::Program p = program_of(R"(
+program f(in x: i32[m, k] in dram, out y: i32[m] in dram) facts (m >= 0, k >= 0) {
+  stage y(map i in 0 .. m, reduce v in 0 .. 4*ceildiv(k, 4)) by prod
+  stage part(map i in 0 .. m, map v in 0 .. 4*ceildiv(k, 4)) by prod
+  alloc part: i32[i in 0 .. m, v in 0 .. 4*ceildiv(k, 4)] in dram
+  for y.i in 0 .. m {
+    reduce y[i] by prod {
+      for y@head.v in 0 .. 4*ceildiv(k, 4) {
+        reduce part[i, v] by prod {
+          at part(i = i, v = v) where v < k { part[i, v] prod= x[i, v] }
+        }
+      }
+      for y.v in 0 .. 4*ceildiv(k, 4) {
+        at y(i = i, v = v) { y[i] prod= part[i, v] }
+      }
+    }
+  }
+}
+)");
+  Cases cases;
+  for (int64_t k : {0, 1, 3, 4, 5}) cases.dims.push_back({{"m", 3}, {"k", k}});
+  expect_same(p, cases);
+}
+
 TEST(Compiled, schedules_of_the_standard_library) {
   for (const char* name : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512"}) {
     Result<ir::Target> target = host::target_named(name);
