@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ir/float_format.h"
+#include "ir/in_place.h"
 #include "ir/interpret/typed.h"
 #include "ir/magnitude.h"
 #include "ir/print.h"
@@ -200,6 +201,15 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
     }
     plan.arrays_.push_back(std::move(row));
   }
+  for (size_t i = 0; i < plan.arrays_.size(); ++i)
+    for (size_t j = 0; j < std::min<size_t>(plan.arrays_.size(), 64); ++j) {
+      ArrayRow& out = plan.arrays_[i];
+      const ArrayRow& in = plan.arrays_[j];
+      const bool alike = out.role == ir::Role::out && in.role == ir::Role::in && out.type == in.type &&
+                         out.axes.size() == in.axes.size() && !in.packing;
+      if (alike && ir::may_share_memory(program, layout.arrays[j].buffer, layout.arrays[i].buffer))
+        out.in_place |= uint64_t{1} << j;
+    }
   for (const ir::DimDefinition& d : program.dims) {
     DimRow row;
     if (d.buffer.known()) {
@@ -360,16 +370,51 @@ uint64_t scalar_word(ir::ScalarType type, const ScalarArg& s) {
 
 }  // namespace
 
+namespace {
+
+// An output's cells one by one: a step of an axis passes all that the axes of smaller steps reach.
+bool meets_itself(const ArrayArg& a) {
+  std::vector<std::pair<int64_t, int64_t>> axes;  // step and reach
+  for (int i = 0; i < a.rank; ++i)
+    if (a.extents[i] > 1) axes.emplace_back(std::abs(a.strides[i]), (a.extents[i] - 1) * std::abs(a.strides[i]));
+  std::sort(axes.begin(), axes.end());
+  int64_t reached = 0;
+  for (const auto& [step, reach] : axes) {
+    if (step <= reached) return true;
+    reached += reach;
+  }
+  return false;
+}
+
+bool is_dense(const ArrayArg& a) {
+  int64_t step = 1;
+  for (int i = a.rank; i-- > 0; step *= a.extents[i])
+    if (a.strides[i] != step) return false;
+  return true;
+}
+
+bool same_array(const ArrayArg& a, const ArrayArg& b) {
+  if (a.data != b.data || a.type != b.type || a.rank != b.rank || a.packed || b.packed) return false;
+  for (int i = 0; i < a.rank; ++i)
+    if (a.extents[i] != b.extents[i] || (a.extents[i] > 1 && a.strides[i] != b.strides[i])) return false;
+  return true;
+}
+
+}  // namespace
+
 CallError CallPlan::overlaps(const ArrayArg* arrays) const {
   for (size_t i = 0; i < arrays_.size(); ++i) {
     if (arrays_[i].role == ir::Role::in) continue;
     uintptr_t first, last;
     if (!footprint(arrays[i], ir::scalar_bytes(arrays_[i].type), first, last)) continue;
+    if (!is_dense(arrays[i]) && meets_itself(arrays[i]))
+      return {CallError::overlap, static_cast<int>(i), -1, static_cast<int>(i), 0, 0};
     for (size_t j = 0; j < arrays_.size(); ++j) {
       if (j == i || (arrays_[j].role != ir::Role::in && j < i)) continue;
       uintptr_t other_first, other_last;
       if (!footprint(arrays[j], ir::scalar_bytes(arrays_[j].type), other_first, other_last)) continue;
-      if (first < other_last && other_first < last)
+      const bool on_purpose = (arrays_[i].in_place >> j & 1) && same_array(arrays[i], arrays[j]);
+      if (first < other_last && other_first < last && !on_purpose)
         return {CallError::overlap, static_cast<int>(i), -1, static_cast<int>(j), 0, 0};
     }
   }
@@ -483,6 +528,10 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
     case CallError::readonly_output:
       return Diagnostic(codes::readonly_output, {}, "the output " + name(e.argument) + " is read-only");
     case CallError::overlap:
+      if (e.other == e.argument)
+        return Diagnostic(codes::overlapping, {},
+                          "several cells of the output " + name(e.argument) + " are one in memory")
+            .with_help("pass an array whose cells are apart, such as a copy");
       return Diagnostic(codes::overlapping, {},
                         "the output " + name(e.argument) + " overlaps " + name(e.other) + " in memory")
           .with_help("pass a copy, or an output of its own");

@@ -118,6 +118,7 @@ class CallPlan {
     std::vector<int> simple;        ///< of each axis: the dim it equals, or -1
     std::vector<std::string> text;  ///< of each axis, for messages
     std::optional<Packing> packing;
+    uint64_t in_place = 0;  ///< of an output: the inputs, by index, whose array it may be
   };
   struct ScalarRow {
     std::string name;

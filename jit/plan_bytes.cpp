@@ -6,7 +6,7 @@ namespace heddle::jit {
 // A field more of these structs must be written and read here.
 static_assert(sizeof(CallPlan) == 8 * 24 + 8, "write and read the new field of CallPlan");
 static_assert(sizeof(Packing) == 120, "write and read the new field of Packing");
-static_assert(sizeof(CallPlan::ArrayRow) == 32 + 8 + 3 * 24 + sizeof(std::optional<Packing>),
+static_assert(sizeof(CallPlan::ArrayRow) == 32 + 8 + 3 * 24 + sizeof(std::optional<Packing>) + 8,
               "write and read the new field of ArrayRow");
 static_assert(sizeof(CallPlan::ScalarRow) == 32 + 16 + 16, "write and read the new field of ScalarRow");
 
@@ -65,6 +65,7 @@ void CallPlan::write(ByteWriter& out) const {
     out.list(r.text, [&](const std::string& s) { out.text(s); });
     out.put(r.packing.has_value());
     if (r.packing) r.packing->write(out);
+    out.put(r.in_place);
   });
   out.list(scalars_, [&](const ScalarRow& r) {
     out.text(r.name);
@@ -116,6 +117,7 @@ std::optional<CallPlan> CallPlan::read(ByteReader& in) {
       good = good && r.packing && r.packing->axes() == r.axes.size() && r.role == ir::Role::in;
       p.packs_ = true;
     }
+    r.in_place = in.get<uint64_t>();
     good &= r.simple.size() == r.axes.size() && r.text.size() == r.axes.size() && r.word >= 0 &&
             static_cast<uint8_t>(r.type) < static_cast<uint8_t>(ir::ScalarType::index) && r.role <= ir::Role::temporary;
     for (int s : r.simple) good &= s >= -1 && s < symbols;

@@ -157,7 +157,7 @@ def test_readonly(m):
 def test_overlap_is_seen_across_libraries(m):
     a = X.copy()
     with pytest.raises(hd.Error) as e:
-        m.add(a, X, out=Producer(a))
+        m.add(a, X, out=Producer(a[::-1]))
     assert e.value.code == "HD0506"
 
 
