@@ -212,21 +212,21 @@ class DeviceLoops {
     return out;
   }
 
-  // Windows in HBM go by the loop's register.
-  void address(Block& block, SymbolId s, int64_t step) {
+  // Windows in HBM go by the loop's register, which counts from the first iteration's window on.
+  void address(Block& block, SymbolId s, int64_t step, int64_t first) {
     for (Node& n : block) {
-      if (auto* loop = std::get_if<Loop>(&n.form)) address(loop->body, s, step);
+      if (auto* loop = std::get_if<Loop>(&n.form)) address(loop->body, s, step, first);
       Instruction* i = std::get_if<Instruction>(&n.form);
       for (size_t a = 0; i && a < i->arguments.size(); ++a) {
         auto& value = i->arguments[a].value;
         if (auto* v = std::get_if<View>(&value)) {
-          if (moves_by_dma(*i, *v) && stride_of(*v, s)) value = moved(*v, s, step);
+          if (moves_by_dma(*i, *v) && stride_of(*v, s)) value = moved(*v, s, step, first);
         } else if (auto* p = std::get_if<Pattern>(&value); p && plain(*p)) {
           AffineIn moves = affine_in(p->offset, s);
           if (moves.coefficient == 0) continue;
           p->columns = moves.coefficient / step;
           p->loop = s;
-          p->offset = moves.rest;
+          p->offset = simplify(substitute(p->offset, {{s, index_constant(first)}}));
         }
       }
     }
@@ -239,7 +239,7 @@ class DeviceLoops {
     for (size_t d = shape.size(); d-- > 0; stride *= shape[d]) by += affine_in(v.axes[d].start, s).coefficient * stride;
     return by;
   }
-  Pattern moved(const View& v, SymbolId s, int64_t step) const {
+  Pattern moved(const View& v, SymbolId s, int64_t step, int64_t first) const {
     const std::vector<int64_t>& shape = k_.tiles[v.tile].shape;
     Pattern p;
     p.tile = v.tile;
@@ -248,7 +248,7 @@ class DeviceLoops {
     p.offset = index_constant(0);
     int64_t stride = 1;
     for (size_t d = shape.size(); d-- > 0; stride *= shape[d]) {
-      p.offset = p.offset + affine_in(v.axes[d].start, s).rest * stride;
+      p.offset = p.offset + substitute(v.axes[d].start, {{s, index_constant(first)}}) * stride;
       if (!v.axes[d].point) p.dims.insert(p.dims.begin(), {v.axes[d].step * stride, v.axes[d].count});
     }
     if (p.dims.empty()) p.dims = {{1, index_constant(1)}};
@@ -314,13 +314,13 @@ class DeviceLoops {
       if (end - begin >= 2) break;
     }
     if (end - begin < 2) return differs.empty() ? own + " has no two iterations" : differs;
-    address(body, loop.symbol, step);
+    address(body, loop.symbol, step, begin);
     auto beside = [&](int64_t from, int64_t to) {
       if (from < to) out.push_back({Loop{loop.symbol, index_constant(from), index_constant(to), loop.body}, place});
     };
     beside(*lo, begin);
     out.push_back({Remark{"on the device: " + std::to_string(end - begin) + " iterations of one body"}, place});
-    Loop device{loop.symbol, index_constant(begin), index_constant(end), {}};
+    Loop device{loop.symbol, index_constant(0), index_constant(end - begin), {}};
     device.device_step = step;
     device.body = std::move(body);
     out.push_back({std::move(device), place});

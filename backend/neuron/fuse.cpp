@@ -121,6 +121,8 @@ class Fuser {
   bool replaced(Block& nodes, size_t first, size_t later, const View& from, const View& to) {
     const Tile &a = k_.tiles[from.tile], &b = k_.tiles[to.tile];
     if (a.type != b.type || from.axes.size() != 2 || !same(from.axes[0].start, to.axes[0].start)) return false;
+    for (size_t d : {0, 1})  // a row may have been loaded as a column
+      if (!same(from.axes[d].count, to.axes[d].count)) return false;
     bool made_here = false;
     for (size_t n = 0; n < later; ++n) {
       const Make* make = std::get_if<Make>(&nodes[n].form);

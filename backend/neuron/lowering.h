@@ -99,6 +99,7 @@ class Lowering {
     std::optional<Value> accumulator;  // of `accumulate` into a result in HBM
     Axes group_axes;                   // of a group, and the leaf that it belongs to
     const ir::Leaf* group_leaf = nullptr;
+    bool may_be_empty = false;  // a condition may leave out all terms of a group
     // PSUM tiles that earlier groups have used: the first product of a group, where all of these are 0, overwrites.
     std::optional<std::vector<Expr>> iterations;
   };

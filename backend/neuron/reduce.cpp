@@ -171,6 +171,18 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     }
     facts_ = outside;
   }
+  bool skips = false;  // whether a condition may leave out all terms of a tile
+  for (const Expr& g : conjuncts(l.predicate))
+    if (std::none_of(guards.begin(), guards.end(), [&](const Expr& o) { return same(o, g); })) {
+      Facts here = facts_;
+      Substitution first;
+      for (const StmtRef& s : site.path)
+        if (const For* f = std::get_if<For>(&s->form)) {
+          if (is_reduce_loop(p_, l, f->loop)) first.push_back({f->loop, f->lo});
+          else here.add_range(f->loop, f->lo, f->hi);
+        }
+      skips |= !prove(here, substitute(g, first));
+    }
 
   auto result_place = [&]() -> std::optional<Destination> { return destination(buffer, subs, axes); };
   auto counts_of = [&](Space space, ScalarType type, const char* hint) {
@@ -244,6 +256,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       region.group_at = below_maps;
       region.group_axes = axes;
       region.group_leaf = &l;
+      region.may_be_empty = skips;
       if (!on_chip) {
         fail(codes::no_form, "`" + b.name + "` is summed up in pieces where it is stored, in HBM",
              "keep partial results on chip: `cache " + b.name + " in sbuf at ..`, or `compute_at` it in sbuf");
@@ -257,6 +270,13 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     }
     if (reduces.empty() && found.sites.size() == 1) {
       region.mode = Region::Mode::direct;
+      if (skips && simple_place) deliver(number(op.identity));
+      else if (skips && on_chip) fill_window(r.windows[0], op.identity);
+      else if (skips) {
+        fail(codes::no_form, "`" + b.name + "` is reduced in pieces where it is stored, in HBM",
+             "keep partial results on chip: `compute_at` it in sbuf, or `rfactor`");
+        return;
+      }
       regions_.push_back(region);
       body(r.body);
       regions_.pop_back();
@@ -275,6 +295,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
              "keep partial results on chip: `compute_at` it in sbuf, or `rfactor`");
         return;
       }
+      region.group_axes = axes;
       region.accumulator = as_value(counts_of(Space::sbuf, held(b.type), "acc"), held(b.type));
       fill(region.accumulator->view, op.identity, b.type);
     }
@@ -345,7 +366,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   // Columns that no partition takes part with are left out, all but one.
   for (const Expr& m : mask) {
     const Binary* c = m.as<Binary>();
-    if (!reduced || !axes.partition || !c || c->left.type() != ScalarType::index ||
+    if (!reduced || !axes.partition || !c || mentions_load(m) || c->left.type() != ScalarType::index ||
         (c->op != BinaryOp::lt && c->op != BinaryOp::le))
       continue;
     AffineIn gap = affine_in(simplify(c->right - c->left - (c->op == BinaryOp::lt ? 1 : 0)), axes.partition->loop);
@@ -388,6 +409,15 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   Value sum;
   if (region->accumulator) {
     sum = *region->accumulator;
+    // Where a condition cuts the axes down here, the part of it that they run over.
+    for (int axis : {0, 1}) {
+      const std::optional<BoundLoop>& here = axis ? result.free : result.partition;
+      const std::optional<BoundLoop>& all = axis ? region->group_axes.free : region->group_axes.partition;
+      if (!here || !all) continue;
+      Slice& s = sum.view.axes[axis];
+      s.start = simple(s.start + (here->lo - all->lo));
+      s.count = counted(here->count());
+    }
   } else {
     sum.view = to->view;
     sum.type = to->type;
@@ -421,6 +451,12 @@ void Lowering::group(const StmtRef& s, size_t index) {
     Expr np = counted(axes.partitions()), nf = counted(axes.frees());
     View psum = whole(temporary("psum", ScalarType::f32, Space::psum, bound_of(np), bound_of(nf)), np, nf);
     leaf_ = before;
+    if (copy.may_be_empty) {  // a product of zeros opens it
+      View zeros = kernel_constant("zeros"), left = zeros, right = zeros;
+      left.axes = {{index_constant(0), index_constant(1)}, {index_constant(0), np}};
+      right.axes = {{index_constant(0), index_constant(1)}, {index_constant(0), nf}};
+      emit("nc_matmul", {{"dst", psum}, {"stationary", left}, {"moving", right}});
+    }
     regions_[index].group = psum;
     statement(s);
     regions_[index].group.reset();

@@ -19,11 +19,21 @@ bool is_engine(const std::string& axis) { return axis == "gpsimd" || axis == "ve
 
 // Loops marked `unrolled` written out, the copies share their buffers, each with fresh memory; and loops of one iteration, which are none.
 // Boxes of buffers speak of the latter too: `gone` says what became of them, inner ones first.
-Body written_out(const Body& body, Substitution& gone) {
+// A loop over terms of which conditions leave some out stays: without it they would be conditions on the result.
+Body written_out(const Program& p, const Body& body, Substitution& gone) {
+  auto picks_terms = [&](const For& f) {
+    bool any = false;
+    walk(f.body, [&](const StmtRef& s) {
+      const Leaf* l = std::get_if<Leaf>(&s->form);
+      any |= l && p.stage(l->stage).where.known() && is_reduce_loop(p, *l, f.loop);
+      return !any;
+    });
+    return any;
+  };
   return rewrite_body(body, [&](const StmtRef& s) -> Body {
     const For* f = std::get_if<For>(&s->form);
     if (!f || f->kind == LoopKind::bound) return {s};
-    if (is_constant(simplify(f->hi - f->lo), 1)) {
+    if (is_constant(simplify(f->hi - f->lo), 1) && !picks_terms(*f)) {
       gone.push_back({f->loop, f->lo});
       Body out;
       for (const StmtRef& inner : f->body) out.push_back(substitute_loops(inner, {{f->loop, f->lo}}));
@@ -42,7 +52,7 @@ Body written_out(const Body& body, Substitution& gone) {
 
 Program Lowering::prepared(Program program) {
   Substitution gone;
-  program.body = written_out(program.body, gone);
+  program.body = written_out(program, program.body, gone);
   for (Buffer& b : program.buffers)
     for (BoxDim& d : b.box)
       for (const auto& one : gone) {
@@ -162,6 +172,11 @@ void Lowering::statement(const StmtRef& s) {
 }
 
 void Lowering::loop(const StmtRef&, const For& f) {
+  if (mentions_load(f.lo) || mentions_load(f.hi)) {
+    fail(codes::no_form, "how often `" + loop_name(f.loop) + "` runs is data, which has no NKI text yet",
+         "a condition instead of a range: `sum[j where j < length[i]]`");
+    return;
+  }
   Facts before = facts_;
   if (f.kind == LoopKind::bound && is_tile_axis(f.axis)) {
     bool innermost = true;  // of two loops over the free axis the inner one is the axis
@@ -462,11 +477,15 @@ void Lowering::cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loop
                    std::vector<Expr>& mask) {
   for (const Expr& guard : guards) {
     if (prove(facts_, guard)) continue;
+    if (mentions_load(guard)) {  // no count and no branch of the text depends on data
+      mask.push_back(guard);
+      continue;
+    }
     std::vector<BoundLoop*> named;
     for (BoundLoop* l : loops)
       if (mentions(guard, l->loop)) named.push_back(l);
     if (named.empty()) {
-      (mentions_load(guard) ? mask : outer).push_back(guard);  // no branch of the text depends on data
+      outer.push_back(guard);
       continue;
     }
     const Binary* c = guard.as<Binary>();

@@ -351,6 +351,11 @@ Value Lowering::truth(const Expr& e, const Axes& axes) {
     if (b->op == BinaryOp::logical_or)
       return arith("maximum", truth(b->left, axes), truth(b->right, axes), axes, nullptr);
     if (b->op >= BinaryOp::eq && b->op <= BinaryOp::ge) {
+      if (b->left.type() == ScalarType::index && mentions_load(e)) {
+        auto side = [&](const Expr& x) { return mentions_load(x) ? index_of_data(x, axes, 0) : eval_index(x, axes); };
+        Value left = side(b->left), right = side(b->right);
+        return compare(b->op, left, right, axes, true);
+      }
       if (b->left.type() == ScalarType::index) {
         Expr d = simplify(b->left - b->right);
         if (const int64_t* c = constant_value(d)) {
@@ -385,7 +390,9 @@ Value Lowering::truth(const Expr& e, const Axes& axes) {
 std::optional<Value> Lowering::choose_by_range(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
                                                const Destination* to, ScalarType type) {
   const Binary* b = condition.as<Binary>();
-  if (!b || b->left.type() != ScalarType::index || b->op < BinaryOp::lt || b->op > BinaryOp::ge) return std::nullopt;
+  if (!b || b->left.type() != ScalarType::index || b->op < BinaryOp::lt || b->op > BinaryOp::ge ||
+      mentions_load(condition))
+    return std::nullopt;
   static constexpr BinaryOp opposite[] = {BinaryOp::ge, BinaryOp::gt, BinaryOp::le, BinaryOp::lt};
   Expr other = binary(opposite[static_cast<int>(b->op) - static_cast<int>(BinaryOp::lt)], b->left, b->right);
   struct Part {
@@ -445,7 +452,7 @@ std::optional<Value> Lowering::choose_affine(const Expr& condition, const Expr& 
   const Binary* b = condition.as<Binary>();
   const Constant* other = no.as<Constant>();
   if (basic() || !engine_.empty() || !b || !other || !is_float(no.type()) || !axes.partition || !axes.free ||
-      b->left.type() != ScalarType::index || b->op < BinaryOp::eq || b->op > BinaryOp::ge)
+      b->left.type() != ScalarType::index || b->op < BinaryOp::eq || b->op > BinaryOp::ge || mentions_load(condition))
     return std::nullopt;
   AffineIn p = affine_in(simplify(b->left - b->right), axes.partition->loop);
   AffineIn f = p.ok ? affine_in(p.rest, axes.free->loop) : p;
@@ -483,6 +490,21 @@ Value Lowering::choose(const Expr& condition, const Expr& yes, const Expr& no, c
                                             BinaryOp::gt, BinaryOp::le, BinaryOp::lt};
     if (prove(here, binary(opposite[static_cast<int>(b->op) - static_cast<int>(BinaryOp::eq)], b->left, b->right)))
       return eval(no, axes, to);
+  }
+  // One condition after the other, so that each arm is computed where it holds: elsewhere what it reads may not be there.
+  const std::function<bool(const Expr&)> order = [&](const Expr& e) {
+    const Binary* c = e.as<Binary>();
+    if (c && (c->op == BinaryOp::logical_and || c->op == BinaryOp::logical_or))
+      return order(c->left) || order(c->right);
+    return c && c->left.type() == ScalarType::index && c->op >= BinaryOp::lt && c->op <= BinaryOp::ge &&
+           !mentions_load(e);
+  };
+  if (const Binary* b = condition.as<Binary>();
+      b && (b->op == BinaryOp::logical_and || b->op == BinaryOp::logical_or) && (order(b->left) || order(b->right))) {
+    const Expr& first = order(b->left) ? b->left : b->right;
+    const Expr& second = order(b->left) ? b->right : b->left;
+    if (b->op == BinaryOp::logical_and) return choose(first, ir::select(second, yes, no), no, axes, to, type);
+    return choose(first, yes, ir::select(second, yes, no), axes, to, type);
   }
   if (std::optional<Value> v = choose_by_range(condition, yes, no, axes, to, type)) return *v;
   if (std::optional<Value> v = choose_affine(condition, yes, no, axes, to, type)) return *v;
