@@ -57,4 +57,13 @@ Expr extent_of(const Digit& digit, const Expr& extent) {
   return simplify(digit.size ? index_constant(digit.size) : ceildiv(extent, index_constant(digit.low)));
 }
 
+Expr places_of(const Expr& coordinate, const std::vector<SymbolId>& from, const std::vector<Expr>& extents,
+               const Facts& facts) {
+  if (const std::optional<Digit> digit = digit_of(coordinate, from)) return extent_of(*digit, extents[digit->index]);
+  std::vector<SymbolRange> ranges;
+  for (size_t i = 0; i < from.size(); ++i) ranges.push_back({from[i], index_constant(0), extents[i]});
+  const Bounds bounds = bounds_over(coordinate, ranges, facts);
+  return bounds.ok ? simplify(bounds.hi + 1) : Expr();
+}
+
 }  // namespace heddle::ir

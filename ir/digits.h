@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ir/program.h"
+#include "ir/prove.h"
 
 namespace heddle::ir {
 
@@ -22,5 +23,9 @@ bool make_up(std::vector<Digit> digits);
 std::optional<std::vector<Digit>> digits_of(const Layout& layout);
 /// How many values a digit takes for an index below `extent`: its size, or up to the end.
 Expr extent_of(const Digit& digit, const Expr& extent);
+/// How many places a physical coordinate has for indices below `extents`. `i%4` has four, however short `i` is, as instructions see it and
+/// packed inputs have it. Unknown where there is no bound.
+Expr places_of(const Expr& coordinate, const std::vector<SymbolId>& from, const std::vector<Expr>& extents,
+               const Facts& facts);
 
 }  // namespace heddle::ir

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ir/digits.h"
 #include "ir/prove.h"
 #include "ir/visit.h"
 
@@ -35,17 +36,12 @@ Mapping mapping(const std::optional<Layout>& layout, const std::vector<Expr>& at
   m.to = at;
   if (layout) {
     Substitution put;
-    std::vector<SymbolRange> ranges;
-    for (size_t i = 0; i < at.size(); ++i) {
-      put.emplace_back(layout->from[i], at[i]);
-      ranges.push_back({layout->from[i], index_constant(0), extents[i]});
-    }
+    for (size_t i = 0; i < at.size(); ++i) put.emplace_back(layout->from[i], at[i]);
     m.to.clear();
     sizes.clear();
     for (const Expr& e : layout->to) {
       m.to.push_back(substitute(e, put));
-      const Bounds b = bounds_over(e, ranges, {});
-      sizes.push_back(b.ok ? simplify(b.hi + 1) : Expr());
+      sizes.push_back(places_of(e, layout->from, extents, {}));
     }
   }
   m.strides.assign(m.to.size(), 0);

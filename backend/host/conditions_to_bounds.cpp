@@ -40,7 +40,8 @@ class ConditionsToBounds {
     return ir::make_stmt(std::move(out), s->place);
   }
 
-  // Conditions on data that all leaves below have, and that nothing below changes.
+  // Conditions on data that all leaves below have, and that nothing below changes. Around a region they are not the loop's: of cells
+  // without terms it stores the identity.
   std::vector<Expr> common(const ir::For& loop) const {
     std::vector<ir::SymbolId> inner = {loop.loop};
     std::vector<Expr> found;
@@ -53,7 +54,8 @@ class ConditionsToBounds {
         else found = here;
         any = true;
       }
-      plain = plain && !std::holds_alternative<ir::Call>(s->form) && !std::holds_alternative<ir::Check>(s->form);
+      plain = plain && !std::holds_alternative<ir::Call>(s->form) && !std::holds_alternative<ir::Check>(s->form) &&
+              !std::holds_alternative<ir::Reduce>(s->form);
       return plain;
     });
     if (!plain || found.empty()) return {};

@@ -21,13 +21,10 @@ constexpr int64_t line = 64;
 
 // The extents of a layout's physical dims for logical extents; empty when one has no bound.
 std::vector<Expr> physical_extents(const ir::Layout& layout, const std::vector<Expr>& extents, const ir::Facts& facts) {
-  std::vector<ir::SymbolRange> ranges;
-  for (size_t i = 0; i < extents.size(); ++i) ranges.push_back({layout.from[i], ir::index_constant(0), extents[i]});
   std::vector<Expr> out;
   for (const Expr& e : layout.to) {
-    ir::Bounds bounds = ir::bounds_over(e, ranges, facts);
-    if (!bounds.ok) return {};
-    out.push_back(ir::simplify(bounds.hi + 1));
+    out.push_back(ir::places_of(e, layout.from, extents, facts));
+    if (!out.back().known()) return {};
   }
   return out;
 }

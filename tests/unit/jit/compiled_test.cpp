@@ -282,6 +282,27 @@ program f(in x: i64[m, k] in dram, out y: i64[m] in dram) facts (m >= 0, k >= 0)
   expect_same(p, cases);
 }
 
+// So does one around a sum that data leaves without terms.
+TEST(Compiled, sums_that_data_leaves_out) {
+  const ir::Program p = program_of(R"(
+program f(in x: i32[m, k] in dram, in some: bool[m] in dram, out y: i32[m] in dram) facts (m >= 0, k >= 0) {
+  stage y(map i in 0 .. m, reduce j in 0 .. k) by prod where some[i]
+  for y.i in 0 .. m {
+    for y.o in 0 .. 1 {
+      reduce y[i] by prod {
+        for y.j in 0 .. k {
+          at y(i = i, j = j) where some[i] { y[i] prod= x[i, j] }
+        }
+      }
+    }
+  }
+}
+)");
+  Cases cases;
+  for (int64_t k : {0, 1, 5}) cases.dims.push_back({{"m", 7}, {"k", k}});
+  expect_same(p, cases);
+}
+
 // So does one whose part is a cell for each term.
 TEST(Compiled, parts_of_single_terms) {
   const ir::Program p = program_of(R"(
