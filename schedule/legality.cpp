@@ -246,6 +246,24 @@ bool moves_with(const Access& a, size_t d, SymbolId loop) {
   });
 }
 
+// That an update at places of data hits each cell once says nothing of how that is seen: it is asked as the compiler will.
+Result<Done> updates_apart(const Step& step, const For& l, const Facts& at) {
+  StmtRef at_data;
+  walk(l.body, [&](const StmtRef& s) {
+    if (const Leaf* leaf = as<Leaf>(s))
+      for (const Assign& a : leaf->assigns)
+        if (a.kind == AssignKind::update && std::any_of(a.subs.begin(), a.subs.end(), mentions_load)) at_data = s;
+    return true;
+  });
+  if (!at_data || check_races(step.program, l, at_data->place, at).empty()) return Done{};
+  Diagnostic d = step.refusal(codes::overlapping_writes, "cannot show that iterations of " +
+                                                             quoted(loop_name(step.program, l.loop)) +
+                                                             " update cells of their own: data says which");
+  if (at_data->place.known()) d.labels.push_back({at_data->place, "updated here"});
+  d.help = "run a loop at once that one coordinate of the cell moves with alone";
+  return d;
+}
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
@@ -285,7 +303,7 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
       return d;
     }
   }
-  return Done{};
+  return updates_apart(step, l, at);
 }
 
 }  // namespace
