@@ -115,12 +115,20 @@ Result<std::shared_ptr<ModuleImpl>> ModuleImpl::read(SourceRef source, std::shar
 }
 
 const frontend::Module& ModuleImpl::module() const {
-  std::lock_guard lock(mutex_);
-  if (module_) return *module_;
+  {
+    std::lock_guard lock(mutex_);
+    if (module_) return *module_;
+  }
+  // Without the lock: the work may ask whoever started it whether to stop (support/stop.h), and that may wait for a thread that waits here.
+  // Of two threads that read the text at once, one has worked in vain.
   ModuleFinder finder(source_->name(), imports_);
-  Result<frontend::Module> module = parse_and_check(source_, base_.get(), finder, times_);
+  Times times;
+  Result<frontend::Module> module = parse_and_check(source_, base_.get(), finder, times);
   // This very build has found these very texts right before.
   if (!module) throw std::logic_error("a text that was right is not any more: " + render(module.errors()));
+  std::lock_guard lock(mutex_);
+  if (module_) return *module_;
+  times_ = times;
   module_ = std::make_unique<const frontend::Module>(std::move(*module));
   return *module_;
 }

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -272,3 +273,41 @@ def test_damaged_entries_are_absent(cache):
             del op
             hd.cache()
         f.write_bytes(data)
+
+
+def test_threads_read_a_known_text_at_once():
+    text = (STDLIB / "linalg" / "matmul.hd").read_text()
+    spec = hd.spec("f32", "m", "n")
+    keep(hd.parse(text, str(STDLIB / "linalg" / "matmul.hd")), "matmul", spec, spec, schedule="")
+    for _ in range(5):
+        module = hd.parse(text, str(STDLIB / "linalg" / "matmul.hd"))
+        assert not is_read(module, "matmul", spec, spec, schedule="")
+        start, wrong = threading.Barrier(4), []
+
+        def work(seed, module=module, start=start, wrong=wrong):
+            start.wait()
+            try:
+                a = np.arange(12, dtype=np.float32).reshape(3, 4) + seed
+                if not np.array_equal(module.matmul(a, a.T), a @ a.T):
+                    wrong.append(seed)
+                if not module.matmul.schedule(module.matmul.schedules[-1]).steps:
+                    wrong.append("steps")
+            except BaseException as e:  # what a thread raises is lost otherwise
+                wrong.append(e)
+
+        threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not wrong
+
+
+def test_a_compile_that_reads_a_known_text_can_be_stopped():
+    """What was begun when the time was over is done anew the next time."""
+    keep(hd.parse(TEXT), "scale", X)
+    again = hd.parse(TEXT)
+    with pytest.raises(hd.Error) as e:
+        again.scale.compile(X, fix={"n": 6}, time_limit_s=1e-6)
+    assert e.value.code == "HD0556"
+    assert np.array_equal(again.scale.compile(X, fix={"n": 6})(X), X * 3)
