@@ -7,6 +7,7 @@
 #include "python/arrays.h"
 #include "python/dlpack.h"
 #include "python/kernel_object.h"
+#include "python/known_calls.h"
 #include "python/neuron.h"
 #include "python/simulate.h"
 #include "schedule/schedule.h"
@@ -295,6 +296,7 @@ PYBIND11_MODULE(_heddle, m) {
   add_export_type(m);
   py::class_<CompileOptions>(m, "CompileOptions");
   add_op(m);
+  add_known_calls(m);
   add_neuron(m);
   py::class_<Program>(m, "Program", "A printed program read back.")
       .def_property_readonly("name", &Program::name)

@@ -146,7 +146,7 @@ class Op:
         self.__doc__ = handle.doc or None
         self.parameters = handle.parameters
         self._inputs = [p for p in self.parameters if not p["output"]]
-        self._kernels, self._choosers, self._plain = {}, {}, {}
+        self._kernels, self._choosers, self._known = {}, {}, _heddle.KnownCalls()
 
     def __repr__(self):
         return f"<heddle.Op {self.signature}>"
@@ -304,15 +304,11 @@ class Op:
     def __call__(self, *args, out=None, schedule=None, target=None, threads=None, **named):
         """Runs the op; compiled once per (types, consts, target, schedule), then a call of the kernel."""
         # The common call, of NumPy arrays alone: what was found for their types the last time.
-        plain = None
-        if schedule is None and target is None and not named:
-            plain = tuple([(a.dtype, a.ndim) if type(a) is np.ndarray and a.flags.c_contiguous else None for a in args])
-            found = self._plain.get(plain)
-            if found is not None:
-                chooser, kernels = found
-                kernel = kernels.get(chooser.choose(list(args)))
-                if kernel is not None:
-                    return kernel(*args, out=out, threads=threads)
+        plain = schedule is None and target is None and not named
+        if plain:
+            kernel = self._known.find(args)
+            if kernel is not None:
+                return kernel(*args, out=out, threads=threads)
         if is_neuron(target):
             return self._call_neuron(args, named, out, schedule, target)
         arrays, scalars, consts = self._sort(args, named)
@@ -324,8 +320,8 @@ class Op:
         kernel = self._kernels.get(key)
         if kernel is None:
             kernel = self._kernels[key] = self._build(described, consts, schedule, {}, {}, target or "auto", 0)
-        if plain and None not in plain and len(arrays) == len(args) and not consts:
-            self._plain.setdefault(plain, (self._choosers[types], {}))[1][schedule] = kernel
+        if plain and len(arrays) == len(args) and not consts:
+            self._known.add(args, self._choosers[types], schedule, kernel)
         return kernel(**arrays, **scalars, out=out, threads=threads)
 
     def _call_neuron(self, args, named, out, schedule, target):

@@ -501,3 +501,34 @@ def test_an_output_whose_cells_meet_is_refused():
     window = np.lib.stride_tricks.as_strided(np.zeros(16, np.float32), (3, 4), (8, 4))
     with pytest.raises(hd.Error, match="are one in memory"):
         m.twice(x, out=window)
+
+
+def test_what_is_known_of_earlier_calls_is_for_arrays_like_them():
+    """A call of plain arrays takes the kernel of the last one like it; any other array goes the long way, after it and before it."""
+    op = hd.parse("""op mix(x: T[...r, n], y: T[n]) -> z: T[...r, n] { z[...r, j] = x[...r, j] + y[j] }
+schedule mix.wide on cpu where n >= 10 { vectorize z.j by lanes(f32) }
+schedule mix.plain on cpu { }
+""").mix
+
+    class Own(np.ndarray):
+        pass
+
+    rng = np.random.default_rng(3)
+    for _ in range(2):
+        for dtype in (np.float32, np.float64, np.int32, np.uint8, np.longlong, np.float16):
+            for rank, n in ((1, 3), (2, 30), (3, 1), (2, 3), (1, 0), (2, 30)):
+                x = (rng.random((2,) * (rank - 1) + (n,)) * 50).astype(dtype)
+                y = (rng.random(n) * 50).astype(dtype)
+                for a, b in ((x, y), (np.asfortranarray(x), y), (x, np.repeat(y, 2)[::2]), (x.view(Own), y), (x[::-1], y)):
+                    assert np.array_equal(op(a, b), a + b)
+                out = np.empty_like(x)
+                assert op(x, y, out=out) is out and np.array_equal(out, x + y)
+        with pytest.raises(hd.Error):
+            op(np.ones((2, 3), np.float32), np.ones(4, np.float32))
+        with pytest.raises(hd.Error):
+            op(np.ones(3, np.float32), np.ones(3, np.float64))
+        with pytest.raises(hd.Error):
+            op(np.ones(3, ">f4"), np.ones(3, ">f4"))
+        with pytest.raises(TypeError):
+            op(np.ones(3, np.float32))
+    assert {k.schedule for k in op._kernels.values()} == {"wide", "plain"}
