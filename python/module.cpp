@@ -213,6 +213,7 @@ void add_op(py::module_& m) {
   py::class_<Op>(m, "Op")
       .def_property_readonly("name", &Op::name)
       .def_property_readonly("doc", &Op::doc)
+      .def_property_readonly("is_read", [](const Module& self) { return self.impl()->times().parse > 0; })
       .def_property_readonly("text", &Op::text)
       .def_property_readonly("schedules", &Op::schedules)
       .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
@@ -300,6 +301,7 @@ PYBIND11_MODULE(_heddle, m) {
   add_neuron(m);
   py::class_<Program>(m, "Program", "A printed program read back.")
       .def_property_readonly("name", &Program::name)
+      .def_property_readonly("is_read", [](const Module& self) { return self.impl()->times().parse > 0; })
       .def_property_readonly("text", &Program::text)
       .def("_repr_html_",
            [](const Program& p) { return py::module_::import("heddle.display").attr("program_html")(p.text()); })
@@ -331,6 +333,7 @@ PYBIND11_MODULE(_heddle, m) {
           py::arg("arrays"), py::arg("scalars") = py::list(), py::arg("seed") = 1,
           "Runs the reference interpreter on all array parameters, inputs and then outputs.");
   py::class_<Module>(m, "Module")
+      .def_property_readonly("is_read", [](const Module& self) { return self.impl()->times().parse > 0; })
       .def_property_readonly("text", [](const Module& self) { return std::string(self.impl()->source().text()); })
       .def_property_readonly("programs", &Module::programs)
       .def("check",

@@ -505,7 +505,7 @@ def test_an_output_whose_cells_meet_is_refused():
 
 def test_what_is_known_of_earlier_calls_is_for_arrays_like_them():
     """A call of plain arrays takes the kernel of the last one like it; any other array goes the long way, after it and before it."""
-    op = hd.parse("""op mix(x: T[...r, n], y: T[n]) -> z: T[...r, n] { z[...r, j] = x[...r, j] + y[j] }
+    op = hd.parse("""op mix<T: number>(x: T[...r, n], y: T[n]) -> z: T[...r, n] { z[...r, j] = x[...r, j] + y[j] }
 schedule mix.wide on cpu where n >= 10 { vectorize z.j by lanes(f32) }
 schedule mix.plain on cpu { }
 """).mix
