@@ -20,7 +20,11 @@ gives those of the interpreter, on arrays between guard pages. A finding prints 
 became a golden case or a test, and a run with a finding is not counted here. Older runs did not tell the ways of `cache`, `layout` and
 `rfactor` apart, and had no types of 8 bits, packs, applied schedules, derived steps or whole ranges: those rows and columns are of newer runs
 alone. An applied schedule and a derived step count beside the steps that they are made of. What states of 64-bit whole numbers take is kept
-small, as the squares of large ones leave f32 in some orders and not in others. This page is written by `tests/fuzz/schedule/report.py` from
+small, as the squares of large ones leave f32 in some orders and not in others. The newest runs alone have stages of mixed types and booleans,
+inputs that are updated after they are read, run-time indices, conditions that leave cells without terms, terms scattered by sums of
+indices, arrays with steps between elements, data that a check stops (every state must stop, and code before it writes), windows of `cache`,
+schedules of up to 40 steps, and ops as people write them (`tests/fuzz/common/known_ops.cpp`); they count under the constructs that there
+were. This page is written by `tests/fuzz/schedule/report.py` from
 the counts of the runs.
 
 """
