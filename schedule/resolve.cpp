@@ -6,6 +6,7 @@
 
 #include "schedule/codes.h"
 #include "schedule/names.h"
+#include "schedule/parts.h"
 #include "support/limits.h"
 
 namespace heddle::schedule {
@@ -205,12 +206,17 @@ class Resolver {
       if (next.kind == Term::Kind::integer) next.place = t.place;
       return next;
     }
-    size_t dot = t.text.find('.');
-    if (dot == std::string::npos) return t;
-    auto found = names.find(t.text.substr(0, dot));
+    // `s@tail.j`: the part of what `s` stands for.
+    const size_t dot = std::min(t.text.find('.'), t.text.size()), part = t.text.find('@');
+    if (dot == t.text.size() && part == std::string::npos) return t;
+    auto found = names.find(t.text.substr(0, std::min(dot, part)));
     if (found == names.end() || found->second.kind != Term::Kind::path) return with_own_loop(t, names);
     Term next = t;
-    next.text = found->second.text + t.text.substr(dot);
+    next.text = found->second.text;
+    if (part < dot)
+      next.text = main_part(next.text) == next.text ? next.text + t.text.substr(part, dot - part)
+                                                    : next.text + "_" + t.text.substr(part + 1, dot - part - 1);
+    next.text += t.text.substr(dot);
     return found->second.text.find('#') == std::string::npos ? with_own_loop(next, names) : next;
   }
 

@@ -28,8 +28,8 @@ Result<Done> peel_step(Step& step) {
   if (!serial) return serial;
   const For l = loop_of(path);
   const Symbol symbol = p.symbol(*loop);
-  Facts facts = facts_at(p, Path(path.begin(), path.end() - 1));
-  Expr middle = simplify(ir::max(l.lo, l.hi - *n), facts);
+  // Without the facts: by them the maximum may go, and what they say of products is not at hand wherever `lo <= middle` is asked.
+  Expr middle = simplify(ir::max(l.lo, l.hi - *n));
 
   SymbolId last = p.add(Symbol{symbol.name, SymbolKind::loop, ScalarType::index, symbol.owner, step.call.place});
   Part tail = copy_part(step, l.body, "tail", symbol.owner, {{*loop, var(last)}});

@@ -100,7 +100,11 @@ def test_linear_of_one_vector(rng):
 LARGE = [
     ("matmul", "stream_row", (1, 2051, 2053)),
     ("matmul", "stream_row", (2, 2053, 2051)),
-    ("matmul", "stream", (5, 2051, 2053)),
+    ("matmul", "stream_4", (3, 2051, 2053)),
+    ("matmul", "stream_4", (4, 4099, 1027)),
+    ("matmul", "stream_8", (5, 1027, 4099)),
+    ("matmul", "stream_8", (8, 2051, 2049)),
+    ("matmul", "stream", (9, 2051, 2053)),
     ("matmul", "stream", (23, 2500, 1700)),
     ("matmul", "large", (37, 3075, 67)),
     ("matmul", "large", (1040, 3072, 130)),
