@@ -155,3 +155,12 @@ schedule mixed.wide on cpu { apply twice.double to y; vectorize z.i by lanes(f64
     x = np.arange(5, dtype=np.float32)
     np.testing.assert_array_equal(m.mixed(x), 2.0 * x)
     assert "for y.y.ii in 0 .. 8" in m.mixed.compile(x, target="cpu/avx2").program
+
+
+def test_a_case_is_compiled_under_its_condition():
+    """What decides whether the case runs is known to the check of machine code too: its blocks are whole."""
+    m = hd.parse("""op scale(x: f32[rows, cols]) -> y: f32[rows, cols] { y[r, c] = 2*x[r, c] + 1 }
+schedule scale.eights on cpu { split y.c by 8; specialize y when cols % 8 == 0; vectorize y@case.ci }""")
+    for shape in ((2, 16), (3, 0), (2, 13)):
+        x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        np.testing.assert_array_equal(m.scale(x, schedule="eights"), 2 * x + 1)
