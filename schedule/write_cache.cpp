@@ -127,7 +127,9 @@ std::vector<Expr> cell_conditions(const WriteCache& c, const Writer& w, const Fa
     for (const Expr& part : conjuncts(c.where)) terms.push_back(tidy(substitute(part, point)));
   std::vector<Expr> out;
   for (const Expr& part : conjuncts(w.leaf().predicate)) {
-    bool of_terms = std::any_of(terms.begin(), terms.end(), [&](const Expr& e) { return same(e, tidy(part)); });
+    // What data says is of the `where` in whatever words it is put by now: steps add conditions on loops alone.
+    bool of_terms = !terms.empty() && mentions_load(part);
+    for (const Expr& e : terms) of_terms |= same(e, tidy(part)) || same(simplify(e), simplify(part));
     for (const StmtRef& s : w.path)
       if (const For* l = as<For>(s))
         of_terms |= mentions(part, l->loop) &&
