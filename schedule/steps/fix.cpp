@@ -60,6 +60,33 @@ Result<size_t> find_dim(const Step& step, const Term& term) {
   return d;
 }
 
+// Dims that are an axis by themselves come from the first such axis, before those that are part of one, as where a text is read: what
+// was `n + k` may be `n` now.
+void whole_axes_first(Program& p) {
+  std::vector<DimDefinition> dims;
+  auto taken = [&](SymbolId dim) {
+    return std::any_of(dims.begin(), dims.end(), [&](const DimDefinition& d) { return d.dim == dim; });
+  };
+  auto bound = [&](SymbolId dim) {
+    return std::any_of(p.dims.begin(), p.dims.end(),
+                       [&](const DimDefinition& d) { return d.dim == dim && !d.value.known(); });
+  };
+  for (const Parameter& q : p.parameters) {
+    if (!q.buffer.known() || p.buffer(q.buffer).role == Role::out) continue;
+    const Buffer& b = p.buffer(q.buffer);
+    const std::vector<int> groups = b.groups.empty() ? std::vector<int>(b.box.size(), 1) : b.groups;
+    size_t first = 0;
+    for (size_t axis = 0; axis < groups.size(); first += static_cast<size_t>(groups[axis++])) {
+      const Var* v = groups[axis] == 1 ? b.box[first].hi.as<Var>() : nullptr;
+      if (v && bound(v->symbol) && !taken(v->symbol))
+        dims.push_back({v->symbol, q.buffer, static_cast<int>(axis), index_constant(0), index_constant(1), {}});
+    }
+  }
+  for (const DimDefinition& d : p.dims)
+    if (!taken(d.dim)) dims.push_back(d);
+  p.dims = std::move(dims);
+}
+
 Result<Done> fix_one(Step& step, const Term& term) {
   if (term.kind != Term::Kind::binary || (term.text != "=" && term.text != "==") || term.args.size() != 2)
     return Diagnostic(codes::wrong_operands, term.place, "`fix` takes a dim and its value: `fix n = 1024`");
@@ -84,6 +111,7 @@ Result<Done> fix_one(Step& step, const Term& term) {
   // A constant needs no dim before it, and stands where a `let` of the printed text would be read.
   p.dims.erase(p.dims.begin() + static_cast<std::ptrdiff_t>(*index));
   for (DimDefinition& d : p.dims) put(d.offset), put(d.divisor), put(d.value);
+  whole_axes_first(p);
   p.dims.push_back(DimDefinition{.dim = dim, .value = index_constant(*value)});
   for (StmtRef& s : p.body)
     s = map_exprs(s, [&](const Expr& e) {

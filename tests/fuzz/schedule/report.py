@@ -24,9 +24,8 @@ small, as the squares of large ones leave f32 in some orders and not in others. 
 inputs that are updated after they are read, run-time indices, conditions that leave cells without terms, terms scattered by sums of
 indices, arrays with steps between elements, data that a check stops (every state must stop, and code before it writes), windows of `cache`,
 schedules of up to 40 steps, and ops as people write them (`tests/fuzz/common/known_ops.cpp`); they count under the constructs that there
-were. They found a dozen faults, among them sums of which a condition left whole cells without terms. Two findings are open:
-a compile that is refused late, of partial results `with of` in vectors that `specialize` takes to one iteration (seed 970101673); and `fix k = 0`
-of a dim that a condition converts, `i64(k)`, whose printed program reads back to another one (seed 991101048). This page is written by `tests/fuzz/schedule/report.py` from
+were. They found a dozen faults, among them sums of which a condition left whole cells without terms. One finding is open:
+a compile that is refused late, of partial results `with of` in vectors that `specialize` takes to one iteration (seed 970101673). This page is written by `tests/fuzz/schedule/report.py` from
 the counts of the runs.
 
 """
