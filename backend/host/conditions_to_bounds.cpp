@@ -81,18 +81,6 @@ class ConditionsToBounds {
     return std::any_of(list.begin(), list.end(), [&](const Expr& other) { return ir::same(e, other); });
   }
 
-  static Body without(const Body& list, const std::vector<Expr>& found) {
-    return ir::rewrite_body(list, [&](const StmtRef& s) -> Body {
-      const auto* leaf = std::get_if<ir::Leaf>(&s->form);
-      if (!leaf) return {s};
-      ir::Leaf out = *leaf;
-      std::vector<Expr> rest = ir::conjuncts(leaf->predicate);
-      std::erase_if(rest, [&](const Expr& e) { return holds(found, e); });
-      out.predicate = ir::conjoin(rest);
-      return {ir::make_stmt(std::move(out), s->place)};
-    });
-  }
-
   const ir::Program& p_;
   std::vector<StmtRef> path_;
 };

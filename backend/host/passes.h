@@ -100,6 +100,15 @@ ir::Program conditions_to_bounds(ir::Program program);
 bool as_less(const ir::Expr& comparison, ir::Expr& left, ir::Expr& right);
 /// The map axis whose upper bound the condition is, at this leaf.
 std::optional<size_t> ranged_axis(const ir::Program& program, const ir::Leaf& leaf, const ir::Expr& condition);
+/// The constant number of iterations of a loop, or null; `keep` holds what it points to.
+const int64_t* constant_extent(const ir::For& loop, ir::Expr& keep);
+/// Leaves below, each counted as often as loops that are written out repeat it; vector lanes count once.
+int64_t leaf_copies(const ir::Body& body);
+/// The body with these conjuncts taken from the conditions of its leaves.
+ir::Body without(const ir::Body& body, const std::vector<ir::Expr>& gone);
+/// Buffers that the statement allocates, added to `out`.
+void add_allocated(const ir::StmtRef& s, std::vector<ir::BufferId>& out);
+bool contains(const std::vector<ir::BufferId>& list, ir::BufferId id);
 /// Whether all that the expression reads lies in its buffer's box.
 bool reads_inside(const ir::Program& program, const ir::Expr& e, const ir::Facts& facts);
 /// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.

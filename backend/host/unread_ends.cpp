@@ -17,15 +17,6 @@ using ir::StmtRef;
 
 namespace {
 
-bool contains(const std::vector<ir::BufferId>& list, ir::BufferId id) {
-  return std::find(list.begin(), list.end(), id) != list.end();
-}
-
-void add_allocated(const StmtRef& s, std::vector<ir::BufferId>& out) {
-  if (const auto* alloc = std::get_if<ir::Alloc>(&s->form))
-    out.insert(out.end(), alloc->buffers.begin(), alloc->buffers.end());
-}
-
 std::vector<ir::SymbolRange> without(std::vector<ir::SymbolRange> ranges, ir::SymbolId symbol) {
   std::erase_if(ranges, [&](const ir::SymbolRange& r) { return r.symbol == symbol; });
   return ranges;

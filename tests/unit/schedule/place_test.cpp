@@ -180,8 +180,8 @@ TEST(Fix, puts_a_constant) {
                                  {{{"rows", 3}, {"cols", 37}}});
   EXPECT_TRUE(has_text(ir::print(p), "x: f32[rows, 37]")) << ir::print(p);
   // What was part of an axis is one by itself now: the printed program, read back, binds it there.
-  check_schedule("op f(c: f32[m, n + k, d], u: f32[m, k]) -> y: f32[m, n] { y[i, t] = sum[e] c[i, t, e] }\n", "fix k = 0",
-                 {{{"m", 3}, {"n", 4}, {"k", 0}, {"d", 2}}});
+  check_schedule("op f(c: f32[m, n + k, d], u: f32[m, k]) -> y: f32[m, n] { y[i, t] = sum[e] c[i, t, e] }\n",
+                 "fix k = 0", {{{"m", 3}, {"n", 4}, {"k", 0}, {"d", 2}}});
   EXPECT_EQ(refused(softmax, "fix cola = 4")[0].help, "did you mean `cols`?");
   EXPECT_EQ(refused(softmax, "fix cols = 4\nfix cols = 5")[0].code, "HD0325");
 }
