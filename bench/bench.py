@@ -16,11 +16,23 @@ import sys
 import time
 
 
-def time_in_turns(calls, seconds=0.4, least=5, most=400):
+def settle():
+    """Waits until other threads of this process are idle, for 100 ms at most; at once where they are."""
+    for _ in range(100):
+        before, until = time.process_time() - time.thread_time(), time.perf_counter() + 5e-5
+        while time.perf_counter() < until:
+            pass
+        if time.process_time() - time.thread_time() - before < 1e-5:
+            return
+        time.sleep(0.001)
+
+
+def time_in_turns(calls, seconds=0.4, least=9, most=400):
     """Medians in seconds for callables that run one after another, again and again.
 
-    Each round has an order of its own: a library's threads may work on after its call has ended, and what it leaves in the caches
-    helps or hinders the next, which must not always be the same one.
+    Each round has an order of its own: what a call leaves in the caches helps or hinders the next, which must not always be the same
+    one. On one processor a turn begins when no thread of the one before works any more: some libraries free their memory after their
+    calls have ended, in the time of whoever is next.
     """
     for call in calls:
         call()
@@ -28,9 +40,12 @@ def time_in_turns(calls, seconds=0.4, least=5, most=400):
     inner = max(1, int(2e-4 / once))  # a call shorter than the clock's noise is repeated
     times = [[] for _ in calls]
     order = random.Random(0)
+    alone = len(os.sched_getaffinity(0)) == 1
     stop = time.perf_counter() + seconds
     while (len(times[0]) < least or time.perf_counter() < stop) and len(times[0]) < most:
         for i in order.sample(range(len(calls)), len(calls)):
+            if alone:
+                settle()
             start = time.perf_counter()
             for _ in range(inner):
                 calls[i]()
