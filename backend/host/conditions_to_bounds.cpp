@@ -50,7 +50,7 @@ class ConditionsToBounds {
       if (const auto* below = std::get_if<ir::For>(&s->form)) inner.push_back(below->loop);
       if (const auto* leaf = std::get_if<ir::Leaf>(&s->form)) {
         const std::vector<Expr> here = ir::conjuncts(leaf->predicate);
-        if (any) std::erase_if(found, [&](const Expr& e) { return !holds(here, e); });
+        if (any) std::erase_if(found, [&](const Expr& e) { return !contains(here, e); });
         else found = here;
         any = true;
       }
@@ -61,24 +61,10 @@ class ConditionsToBounds {
     if (!plain || found.empty()) return {};
     const ir::Facts facts = ir::facts_at(p_, path_);
     std::erase_if(found, [&](const Expr& e) {
-      return !ir::mentions_load(e) || !reads_inside(p_, e, facts) || changes(e, loop.body) ||
+      return !ir::mentions_load(e) || !reads_inside(p_, e, facts) || changes(p_, loop.body, e) ||
              std::any_of(inner.begin(), inner.end(), [&](ir::SymbolId l) { return ir::mentions(e, l); });
     });
     return found;
-  }
-
-  bool changes(const Expr& e, const Body& below) const {
-    bool written = false;
-    ir::walk(e, [&](const Expr& node) {
-      if (const auto* load = node.as<ir::Load>())
-        for (const ir::Access& a : ir::accesses(p_, below, load->buffer)) written = written || a.writes;
-      return !written;
-    });
-    return written;
-  }
-
-  static bool holds(const std::vector<Expr>& list, const Expr& e) {
-    return std::any_of(list.begin(), list.end(), [&](const Expr& other) { return ir::same(e, other); });
   }
 
   const ir::Program& p_;

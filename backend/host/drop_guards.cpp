@@ -64,17 +64,9 @@ class DropGuards {
     return false;
   }
 
-  bool inside(ir::BufferId buffer, const std::vector<Expr>& subs, const ir::Facts& facts) const {
-    const auto& box = p_.buffer(buffer).box;
-    for (size_t i = 0; i < subs.size(); ++i)
-      if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi)))
-        return false;
-    return true;
-  }
-
   // The cell lies in its box, and in the window of the region that it is combined in.
   bool writable(const ir::Assign& assign, const ir::Facts& facts) const {
-    if (!inside(assign.buffer, assign.subs, facts)) return false;
+    if (!inside(p_, assign.buffer, assign.subs, facts)) return false;
     for (const ir::Reduce* region : regions_)
       for (const ir::Window& w : region->windows) {
         if (w.buffer != assign.buffer) continue;
@@ -163,7 +155,7 @@ class DropGuards {
     ir::walk(assign.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
       if (!settled || !l || l->otherwise.known()) return settled;
-      if (inside(l->buffer, clamped(l->subs, guards, leaf), facts)) return true;
+      if (inside(p_, l->buffer, clamped(l->subs, guards, leaf), facts)) return true;
       const bool define = assign.kind == ir::AssignKind::define;
       settled = !(retreat(guards, leaf, l->subs, Guard::dropped, define ? Guard::filled : Guard::kept, true) ||
                   retreat(guards, leaf, l->subs, Guard::dropped, Guard::clamped, false) ||
@@ -205,7 +197,7 @@ class DropGuards {
     const ir::Facts facts = facts_with(guards, leaf, true);
     a.value = ir::rewrite(a.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
-      if (!l || l->otherwise.known() || inside(l->buffer, l->subs, facts)) return e;
+      if (!l || l->otherwise.known() || inside(p_, l->buffer, l->subs, facts)) return e;
       return ir::load(e.type(), l->buffer, clamped(l->subs, guards, leaf));
     });
     if (!ir::is_constant(in_range, 1)) {

@@ -156,9 +156,7 @@ class Partition {
     ir::walk(l.body, [&](const StmtRef& at) {
       if (const auto* leaf = std::get_if<Leaf>(&at->form))
         for (const Expr& e : conjuncts(leaf->predicate))
-          if (ir::mentions(e, l.loop) &&
-              std::none_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, e); }))
-            guards.push_back(e);
+          if (ir::mentions(e, l.loop) && !contains(guards, e)) guards.push_back(e);
       return true;
     });
     const ir::Facts facts = ir::facts_at(p_, loops_);

@@ -43,6 +43,28 @@ bool contains(const std::vector<ir::BufferId>& list, ir::BufferId id) {
   return std::find(list.begin(), list.end(), id) != list.end();
 }
 
+bool contains(const std::vector<Expr>& list, const Expr& e) {
+  return std::any_of(list.begin(), list.end(), [&](const Expr& other) { return ir::same(other, e); });
+}
+
+bool changes(const ir::Program& program, const Body& body, const Expr& e) {
+  bool written = false;
+  ir::walk(e, [&](const Expr& node) {
+    if (const auto* load = node.as<ir::Load>())
+      for (const ir::Access& a : ir::accesses(program, body, load->buffer)) written = written || a.writes;
+    return !written;
+  });
+  return written;
+}
+
+bool inside(const ir::Program& program, ir::BufferId buffer, const std::vector<Expr>& subs, const ir::Facts& facts) {
+  const auto& box = program.buffer(buffer).box;
+  for (size_t i = 0; i < subs.size(); ++i)
+    if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi)))
+      return false;
+  return true;
+}
+
 void add_allocated(const StmtRef& s, std::vector<ir::BufferId>& out) {
   if (const auto* alloc = std::get_if<ir::Alloc>(&s->form))
     out.insert(out.end(), alloc->buffers.begin(), alloc->buffers.end());
@@ -71,9 +93,7 @@ Body without(const Body& body, const std::vector<Expr>& gone) {
     if (!leaf || !leaf->predicate.known()) return {s};
     std::vector<Expr> left = conjuncts(leaf->predicate);
     const size_t before = left.size();
-    std::erase_if(left, [&](const Expr& e) {
-      return std::any_of(gone.begin(), gone.end(), [&](const Expr& g) { return same(e, g); });
-    });
+    std::erase_if(left, [&](const Expr& e) { return contains(gone, e); });
     if (left.size() == before) return {s};
     Leaf out = *leaf;
     out.predicate = conjoin(left);
@@ -85,11 +105,7 @@ bool reads_inside(const ir::Program& program, const Expr& e, const ir::Facts& fa
   bool fine = true;
   ir::walk(e, [&](const Expr& node) {
     const auto* load = node.as<ir::Load>();
-    if (!load || !fine) return fine;
-    const ir::Buffer& b = program.buffer(load->buffer);
-    for (size_t d = 0; fine && d < load->subs.size(); ++d)
-      fine = ir::prove(facts, ir::less_equal(b.box[d].lo, load->subs[d])) &&
-             ir::prove(facts, ir::less(load->subs[d], b.box[d].hi));
+    fine = fine && (!load || inside(program, load->buffer, load->subs, facts));
     return fine;
   });
   return fine;

@@ -109,6 +109,12 @@ ir::Body without(const ir::Body& body, const std::vector<ir::Expr>& gone);
 /// Buffers that the statement allocates, added to `out`.
 void add_allocated(const ir::StmtRef& s, std::vector<ir::BufferId>& out);
 bool contains(const std::vector<ir::BufferId>& list, ir::BufferId id);
+/// The same expression is among them.
+bool contains(const std::vector<ir::Expr>& list, const ir::Expr& e);
+/// Whether the body writes a buffer that the expression reads.
+bool changes(const ir::Program& program, const ir::Body& body, const ir::Expr& e);
+/// Whether the cell lies in its buffer's box.
+bool inside(const ir::Program& program, ir::BufferId buffer, const std::vector<ir::Expr>& subs, const ir::Facts& facts);
 /// Whether all that the expression reads lies in its buffer's box.
 bool reads_inside(const ir::Program& program, const ir::Expr& e, const ir::Facts& facts);
 /// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.

@@ -62,7 +62,7 @@ class SkipUnread {
         // Cells that another statement makes, too, would keep what this one leaves out.
         if (j < index || a.writes || !std::holds_alternative<ir::Leaf>(a.by->form)) return {};
         std::vector<Expr> here = outside(a, list, index, j);
-        if (any) std::erase_if(common, [&](const Expr& e) { return !contains_equal(here, e); });
+        if (any) std::erase_if(common, [&](const Expr& e) { return !contains(here, e); });
         else common = std::move(here);
         any = true;
         if (common.empty()) return {};
@@ -71,36 +71,21 @@ class SkipUnread {
     return common;
   }
 
-  static bool contains_equal(const std::vector<Expr>& list, const Expr& e) {
-    return std::any_of(list.begin(), list.end(), [&](const Expr& other) { return ir::same(e, other); });
-  }
-
   // Of a reader's condition the parts that read data and are the same at the producer; a part that speaks of loops alone shortens
   // loops elsewhere (unread_ends).
   std::vector<Expr> outside(const Access& read, const Body& list, size_t index, size_t reader) const {
     const ir::Facts facts = ir::facts_at(p_, path_);
+    const Body between(list.begin() + static_cast<std::ptrdiff_t>(index),
+                       list.begin() + static_cast<std::ptrdiff_t>(reader) + 1);
     std::vector<Expr> out;
     for (const Expr& e : ir::conjuncts(read.condition)) {
       if (!ir::mentions_load(e)) continue;
       // No other part of the condition keeps its reads inside there.
       const bool inner = std::any_of(read.free.begin(), read.free.end(),
                                      [&](const ir::SymbolRange& v) { return ir::mentions(e, v.symbol); });
-      if (!inner && settled(e, list, index, reader) && reads_inside(p_, e, facts)) out.push_back(e);
+      if (!inner && !changes(p_, between, e) && reads_inside(p_, e, facts)) out.push_back(e);
     }
     return out;
-  }
-
-  // Nothing that the expression reads is written from the producer to the reader.
-  bool settled(const Expr& e, const Body& list, size_t index, size_t reader) const {
-    const Body between(list.begin() + static_cast<std::ptrdiff_t>(index),
-                       list.begin() + static_cast<std::ptrdiff_t>(reader) + 1);
-    bool fine = true;
-    ir::walk(e, [&](const Expr& node) {
-      if (const auto* load = node.as<ir::Load>())
-        for (const Access& a : ir::accesses(p_, between, load->buffer)) fine = fine && !a.writes;
-      return fine;
-    });
-    return fine;
   }
 
   static StmtRef only(const StmtRef& s, const std::vector<Expr>& needed) {
