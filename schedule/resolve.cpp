@@ -213,9 +213,7 @@ class Resolver {
     if (found == names.end() || found->second.kind != Term::Kind::path) return with_own_loop(t, names);
     Term next = t;
     next.text = found->second.text;
-    if (part < dot)
-      next.text = main_part(next.text) == next.text ? next.text + t.text.substr(part, dot - part)
-                                                    : next.text + "_" + t.text.substr(part + 1, dot - part - 1);
+    if (part < dot) next.text = part_name(next.text, t.text.substr(part + 1, dot - part - 1));
     next.text += t.text.substr(dot);
     return found->second.text.find('#') == std::string::npos ? with_own_loop(next, names) : next;
   }
