@@ -16,13 +16,18 @@ import sys
 import time
 
 
-def settle():
-    """Waits until other threads of this process are idle, for 100 ms at most; at once where they are."""
+def settle(alone):
+    """Waits until other threads of this process are idle, for 100 ms at most. `alone`: on one processor they work only while this one sleeps."""
     for _ in range(100):
-        before, until = time.process_time() - time.thread_time(), time.perf_counter() + 5e-5
-        while time.perf_counter() < until:
-            pass
-        if time.process_time() - time.thread_time() - before < 1e-5:
+        others = time.process_time() - time.thread_time()
+        if alone:
+            time.sleep(0.001)
+        else:
+            until = time.perf_counter() + 5e-5
+            while time.perf_counter() < until:
+                pass
+        others = time.process_time() - time.thread_time() - others
+        if others < (1e-4 if alone else 1e-5):
             return
         time.sleep(0.001)
 
@@ -31,8 +36,8 @@ def time_in_turns(calls, seconds=0.4, least=9, most=400):
     """Medians in seconds for callables that run one after another, again and again.
 
     Each round has an order of its own: what a call leaves in the caches helps or hinders the next, which must not always be the same
-    one. On one processor a turn begins when no thread of the one before works any more: some libraries free their memory after their
-    calls have ended, in the time of whoever is next.
+    one. A turn begins when no thread of the one before works any more: some libraries free their memory after their calls have ended, in
+    the time of whoever is next.
     """
     for call in calls:
         call()
@@ -44,8 +49,7 @@ def time_in_turns(calls, seconds=0.4, least=9, most=400):
     stop = time.perf_counter() + seconds
     while (len(times[0]) < least or time.perf_counter() < stop) and len(times[0]) < most:
         for i in order.sample(range(len(calls)), len(calls)):
-            if alone:
-                settle()
+            settle(alone)
             start = time.perf_counter()
             for _ in range(inner):
                 calls[i]()
