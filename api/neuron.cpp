@@ -6,6 +6,7 @@
 #include "api/impl.h"
 #include "backend/neuron/codes.h"
 #include "backend/neuron/emit.h"
+#include "ir/array_axes.h"
 #include "ir/digits.h"
 #include "ir/print.h"
 #include "ir/prove.h"
@@ -89,10 +90,9 @@ Result<std::vector<NeuronText::Packing>> packings_of(const ir::Program& program)
     if (!packing) return packing.errors();
     std::vector<int64_t> dims, axes;
     for (const ir::BoxDim& d : b.box) dims.push_back(*ir::constant_value(ir::simplify(d.hi - d.lo)));
-    size_t dim = 0;
-    for (int parts : b.groups.empty() ? std::vector<int>(dims.size(), 1) : b.groups) {
+    for (const ir::AxisSpan& axis : ir::array_axes(b)) {
       axes.push_back(1);
-      for (int i = 0; i < parts; ++i) axes.back() *= dims[dim++];
+      for (size_t d = axis.begin; d < axis.end; ++d) axes.back() *= dims[d];
     }
     NeuronText::Packing row{index, b.name, {}, {}};
     const std::vector<ir::Digit> digits = *ir::digits_of(*b.layout);

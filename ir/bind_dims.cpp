@@ -1,4 +1,5 @@
 // Values of dims from the arguments of a call, each from one array axis; every other axis is checked against them.
+#include "ir/array_axes.h"
 #include "ir/interpret.h"
 #include "ir/interpret/expr_code.h"
 #include "ir/print.h"
@@ -52,7 +53,7 @@ class DimBinder {
   }
 
   std::optional<Diagnostic> argument(const Buffer& b, const ArrayRef& a) {
-    const size_t rank = b.groups.empty() ? b.box.size() : b.groups.size();
+    const size_t rank = array_rank(b);
     const std::string name = "the argument `" + b.name + "`";
     if (a.type != b.type)
       return Diagnostic(codes::wrong_type, b.place,
@@ -126,24 +127,17 @@ class DimBinder {
     return std::nullopt;
   }
 
-  // The extent of an array axis as an expression: the product of the dims that it is made of.
-  static Expr axis_extent(const Buffer& b, int axis) {
-    size_t first = 0;
-    for (int i = 0; i < axis; ++i)
-      first += b.groups.empty() ? 1 : static_cast<size_t>(b.groups[static_cast<size_t>(i)]);
-    const size_t parts = b.groups.empty() ? 1 : static_cast<size_t>(b.groups[static_cast<size_t>(axis)]);
-    Expr extent = index_constant(1);
-    for (size_t i = first; i < first + parts; ++i) extent = extent * (b.box[i].hi - b.box[i].lo);
-    return extent;
+  std::string axis_text(const Buffer& b, int axis) const {
+    return print(p_, axis_extent(b, array_axes(b)[static_cast<size_t>(axis)]));
   }
-  std::string axis_text(const Buffer& b, int axis) const { return print(p_, axis_extent(b, axis)); }
 
   std::optional<Diagnostic> extents(const Buffer& b, const ArrayRef& a) {
     int64_t size = 1;
     bool overflow = false, empty = false;
+    const std::vector<AxisSpan> axes = array_axes(b);
     for (size_t axis = 0; axis < a.extents.size(); ++axis) {
       int64_t expected = 0;
-      if (auto error = evaluate(axis_extent(b, static_cast<int>(axis)), expected)) return error;
+      if (auto error = evaluate(axis_extent(b, axes[axis]), expected)) return error;
       if (a.extents[axis] != expected)
         return Diagnostic(codes::wrong_extent, b.place,
                           "axis " + number(static_cast<int64_t>(axis)) + " of the argument `" + b.name + "` has " +

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ir/array_axes.h"
 #include "ir/float_format.h"
 #include "ir/in_place.h"
 #include "ir/interpret/typed.h"
@@ -187,12 +188,8 @@ Result<CallPlan> CallPlan::make(const ir::Program& program) {
       row.packing = *std::move(packing);
       plan.packs_ = true;
     }
-    size_t next = 0;
-    size_t axes = b.groups.empty() ? b.box.size() : b.groups.size();
-    for (size_t axis = 0; axis < axes; ++axis) {
-      int parts = b.groups.empty() ? 1 : b.groups[axis];
-      Expr extent = ir::index_constant(1);
-      for (int i = 0; i < parts; ++i, ++next) extent = extent * (b.box[next].hi - b.box[next].lo);
+    for (const ir::AxisSpan& axis : ir::array_axes(b)) {
+      const Expr extent = ir::axis_extent(b, axis);
       IndexCode c;
       if (!code(extent, c)) return refuse("extent of `" + b.name + "`");
       row.simple.push_back(c.symbol_only());

@@ -1,5 +1,7 @@
 #include "backend/host/abi.h"
 
+#include "ir/array_axes.h"
+
 namespace heddle::host {
 
 ArgLayout arg_layout(const ir::Program& program) {
@@ -7,7 +9,7 @@ ArgLayout arg_layout(const ir::Program& program) {
   for (const ir::Parameter& p : program.parameters) {
     if (!p.buffer.known()) continue;
     const ir::Buffer& buffer = program.buffer(p.buffer);
-    const int rank = static_cast<int>(buffer.groups.empty() ? buffer.box.size() : buffer.groups.size());
+    const int rank = static_cast<int>(ir::array_rank(buffer));
     layout.arrays.push_back({p.buffer, layout.words, rank});
     layout.words += 1 + rank;
   }

@@ -5,6 +5,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "backend/host/emitter.h"
+#include "ir/array_axes.h"
 
 namespace heddle::host {
 
@@ -131,13 +132,11 @@ void Emitter::entry(const std::string& name) {
     put(array.word, b_.CreatePtrToInt(f_.fn->getArg(static_cast<unsigned>(i)), word));
     const ir::Buffer& buffer = p_.buffer(array.buffer);
     Expr stride = ir::index_constant(1);
-    size_t dim = buffer.box.size();
+    const std::vector<ir::AxisSpan> axes = ir::array_axes(buffer);
     for (int axis = array.rank; axis-- > 0;) {
       put(array.word + 1 + axis, value(stride).v);
-      for (int part = buffer.groups.empty() ? 1 : buffer.groups[static_cast<size_t>(axis)]; part-- > 0;) {
-        --dim;
-        stride = stride * (buffer.box[dim].hi - buffer.box[dim].lo);
-      }
+      const ir::AxisSpan& dims = axes[static_cast<size_t>(axis)];
+      for (size_t dim = dims.end; dim-- > dims.begin;) stride = stride * (buffer.box[dim].hi - buffer.box[dim].lo);
     }
   }
   Value *workspace = f_.fn->getArg(next), *threads = f_.fn->getArg(next + 1);

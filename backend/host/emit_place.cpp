@@ -6,6 +6,7 @@
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include "backend/host/emitter.h"
+#include "ir/array_axes.h"
 #include "ir/visit.h"
 
 namespace heddle::host {
@@ -61,13 +62,12 @@ const Emitter::Storage& Emitter::storage(ir::BufferId id) {
       symbols.push_back(p_.add(ir::Symbol{buffer.name + ".stride" + std::to_string(axis), ir::SymbolKind::scalar}));
       strides_[symbols.back().value] = {array.word + 1 + axis, {}};
     }
-  size_t dim = buffer.box.size();
-  s.strides.resize(dim);
-  for (int axis = array.rank; axis-- > 0;) {
-    const bool inner = axis + 1 == array.rank;
-    Expr stride = inner && unit ? ir::index_constant(1) : ir::var(symbols[static_cast<size_t>(axis)]);
-    for (int part = buffer.groups.empty() ? 1 : buffer.groups[static_cast<size_t>(axis)]; part-- > 0;) {
-      --dim;
+  s.strides.resize(buffer.box.size());
+  const std::vector<ir::AxisSpan> axes = ir::array_axes(buffer);
+  for (size_t axis = axes.size(); axis-- > 0;) {
+    const bool inner = axis + 1 == axes.size();
+    Expr stride = inner && unit ? ir::index_constant(1) : ir::var(symbols[axis]);
+    for (size_t dim = axes[axis].end; dim-- > axes[axis].begin;) {
       s.strides[dim] = stride;
       stride = stride * (buffer.box[dim].hi - buffer.box[dim].lo);
     }

@@ -1,5 +1,6 @@
 // Where elements lie, and how they come to a tile and leave it.
 #include "backend/neuron/lowering.h"
+#include "ir/array_axes.h"
 
 namespace heddle::neuron {
 
@@ -18,11 +19,9 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
     return out;
   }
   if (!p.on_chip) {
-    std::vector<int> groups = b.groups.empty() ? std::vector<int>(at.size(), 1) : b.groups;
-    size_t next = 0;
-    for (int g : groups) {
+    for (const AxisSpan& axis : array_axes(b)) {
       Expr index = index_constant(0);
-      for (int i = 0; i < g; ++i, ++next) index = index * p.extents[next] + at[next];
+      for (size_t d = axis.begin; d < axis.end; ++d) index = index * p.extents[d] + at[d];
       out.index.push_back(simplify(index));
     }
     if (out.index.empty()) out.index.push_back(index_constant(0));

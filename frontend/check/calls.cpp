@@ -5,6 +5,7 @@
 #include "frontend/check/inline_op.h"
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
+#include "ir/array_axes.h"
 #include "ir/visit.h"
 #include "support/limits.h"
 
@@ -303,9 +304,9 @@ bool OpChecker::bind_dims(const Call& call, const ir::Op& callee, InlinedOp& in)
       continue;
     }
     const ir::Buffer &param = from.buffer(d.buffer), &arg = argument(d.buffer);
-    const AxisSpan span = axis_spans(param)[static_cast<size_t>(d.array_axis)];
+    const ir::AxisSpan span = ir::array_axes(param)[static_cast<size_t>(d.array_axis)];
     ir::Expr whole = ir::index_constant(1);
-    for (int i = span.begin; i < span.end; ++i) {
+    for (size_t i = span.begin; i < span.end; ++i) {
       const auto* v = param.box[i].hi.as<ir::Var>();
       if (v && v->symbol == d.dim && !in.bound(d.dim)) in.bind(d.dim, extent_of(arg.box[i]));
       whole = whole * extent_of(arg.box[i]);

@@ -1,5 +1,6 @@
 #include "frontend/check/shapes.h"
 
+#include "ir/array_axes.h"
 #include "ir/prove.h"
 #include "ir/visit.h"
 
@@ -17,8 +18,7 @@ class DimSolver {
 
   std::vector<ir::SymbolId> run() {
     p_.dims.clear();
-    each_axis(
-        [&](ir::BufferId buffer, int axis, const std::vector<ir::Expr>& parts) { return bare(buffer, axis, parts); });
+    for (ir::DimDefinition& d : ir::dims_of_whole_axes(p_)) define(std::move(d));
     for (bool changed = true; changed;) {
       changed = each_axis(
           [&](ir::BufferId b, int axis, const std::vector<ir::Expr>& parts) { return affine(b, axis, parts); });
@@ -39,9 +39,9 @@ class DimSolver {
       const ir::Buffer& b = p_.buffer(q.buffer);
       if (b.role != ir::Role::in && b.role != ir::Role::inout) continue;
       int axis = 0;
-      for (const AxisSpan& span : axis_spans(b)) {
+      for (const ir::AxisSpan& span : ir::array_axes(b)) {
         std::vector<ir::Expr> parts;
-        for (int i = span.begin; i < span.end; ++i) parts.push_back(b.box[i].hi);
+        for (size_t i = span.begin; i < span.end; ++i) parts.push_back(b.box[i].hi);
         changed |= f(q.buffer, axis++, parts);
       }
     }
@@ -52,12 +52,6 @@ class DimSolver {
     known_[d.dim.value] = true;
     p_.dims.push_back(std::move(d));
     return true;
-  }
-
-  bool bare(ir::BufferId buffer, int axis, const std::vector<ir::Expr>& parts) {
-    const ir::Var* v = parts.size() == 1 ? parts[0].as<ir::Var>() : nullptr;
-    if (!v || known_[v->symbol.value]) return false;
-    return define({v->symbol, buffer, axis, ir::index_constant(0), ir::index_constant(1), {}});
   }
 
   // The only unknown of an expression; `many` when there are several.
@@ -122,17 +116,6 @@ class DimSolver {
 };
 
 }  // namespace
-
-std::vector<AxisSpan> axis_spans(const ir::Buffer& buffer) {
-  std::vector<AxisSpan> spans;
-  int next = 0;
-  if (buffer.groups.empty()) {
-    for (size_t i = 0; i < buffer.box.size(); ++i) spans.push_back({next, next + 1}), ++next;
-    return spans;
-  }
-  for (int g : buffer.groups) spans.push_back({next, next + g}), next += g;
-  return spans;
-}
 
 std::vector<ir::SymbolId> define_dims(ir::Program& program, const std::vector<LetDim>& lets) {
   return DimSolver(program, lets).run();

@@ -18,10 +18,4 @@ struct LetDim {
 /// undefined.
 std::vector<ir::SymbolId> define_dims(ir::Program& program, const std::vector<LetDim>& lets);
 
-/// The logical dims of each array axis as half-open positions in the buffer's box.
-struct AxisSpan {
-  int begin = 0, end = 0;
-};
-std::vector<AxisSpan> axis_spans(const ir::Buffer& buffer);
-
 }  // namespace heddle::frontend

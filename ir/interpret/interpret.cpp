@@ -5,6 +5,7 @@
 #include <cstring>
 #include <new>
 
+#include "ir/array_axes.h"
 #include "ir/interpret/run.h"
 #include "ir/print.h"
 
@@ -35,13 +36,12 @@ struct Elements {
 
   Elements(const Buffer& b, const ArrayRef& a, const Instance<M>& in)
       : data(static_cast<std::byte*>(a.data)), bytes(scalar_bytes(b.type)) {
-    size_t dim = 0;
-    for (size_t axis = 0; axis < a.strides.size(); ++axis) {
-      const size_t parts = b.groups.empty() ? 1 : static_cast<size_t>(b.groups[axis]);
-      std::vector<int64_t> of_parts(parts, a.strides[axis]);
-      for (size_t i = parts - 1; i > 0; --i) of_parts[i - 1] = of_parts[i] * in.extent[dim + i];
-      strides.insert(strides.end(), of_parts.begin(), of_parts.end());
-      dim += parts;
+    strides.resize(b.box.size());
+    size_t axis = 0;
+    for (const AxisSpan& span : array_axes(b)) {
+      for (size_t d = span.end; d-- > span.begin;)
+        strides[d] = d + 1 < span.end ? strides[d + 1] * in.extent[d + 1] : a.strides[axis];
+      ++axis;
     }
   }
   /// Calls f(cell, element) for all cells in order.

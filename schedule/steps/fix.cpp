@@ -4,6 +4,7 @@
 //   calls with d == N
 //
 // Refused: d is no dim of the op, or is computed by a `let`; N is negative or contradicts a fact.
+#include "ir/array_axes.h"
 #include "ir/print.h"
 #include "schedule/names.h"
 #include "schedule/tree.h"
@@ -60,10 +61,9 @@ Result<size_t> find_dim(const Step& step, const Term& term) {
   return d;
 }
 
-// Dims that are an axis by themselves come from the first such axis, before those that are part of one, as where a text is read: what
-// was `n + k` may be `n` now.
+// As where a text is read, dims that are an axis by themselves come before those that are part of one: what was `n + k` may be `n` now.
 void whole_axes_first(Program& p) {
-  std::vector<DimDefinition> dims;
+  std::vector<DimDefinition> dims = dims_of_whole_axes(p);
   auto taken = [&](SymbolId dim) {
     return std::any_of(dims.begin(), dims.end(), [&](const DimDefinition& d) { return d.dim == dim; });
   };
@@ -71,17 +71,7 @@ void whole_axes_first(Program& p) {
     return std::any_of(p.dims.begin(), p.dims.end(),
                        [&](const DimDefinition& d) { return d.dim == dim && !d.value.known(); });
   };
-  for (const Parameter& q : p.parameters) {
-    if (!q.buffer.known() || p.buffer(q.buffer).role == Role::out) continue;
-    const Buffer& b = p.buffer(q.buffer);
-    const std::vector<int> groups = b.groups.empty() ? std::vector<int>(b.box.size(), 1) : b.groups;
-    size_t first = 0;
-    for (size_t axis = 0; axis < groups.size(); first += static_cast<size_t>(groups[axis++])) {
-      const Var* v = groups[axis] == 1 ? b.box[first].hi.as<Var>() : nullptr;
-      if (v && bound(v->symbol) && !taken(v->symbol))
-        dims.push_back({v->symbol, q.buffer, static_cast<int>(axis), index_constant(0), index_constant(1), {}});
-    }
-  }
+  std::erase_if(dims, [&](const DimDefinition& d) { return !bound(d.dim); });
   for (const DimDefinition& d : p.dims)
     if (!taken(d.dim)) dims.push_back(d);
   p.dims = std::move(dims);
