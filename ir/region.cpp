@@ -280,15 +280,21 @@ Facts facts_at(const Program& program, const std::vector<StmtRef>& path) {
   return facts;
 }
 
-bool inside(const Box& inner, const Box& outer, const Facts& facts) {
-  if (inner.dims.size() != outer.dims.size()) return false;
-  for (size_t d = 0; d < inner.dims.size(); ++d)
-    if (!prove(facts, less_equal(outer.dims[d].lo, inner.dims[d].lo)) ||
-        !prove(facts, less_equal(inner.dims[d].hi, outer.dims[d].hi)))
-      return false;
+bool inside(const Program& program, BufferId buffer, const std::vector<Expr>& subs, const Facts& facts) {
+  const auto& box = program.buffer(buffer).box;
+  for (size_t i = 0; i < subs.size(); ++i)
+    if (!prove(facts, less_equal(box[i].lo, subs[i])) || !prove(facts, less(subs[i], box[i].hi))) return false;
   return true;
 }
 
-Box box_of_buffer(const Program& program, BufferId buffer) { return {program.buffer(buffer).box}; }
+bool reads_inside(const Program& program, const Expr& e, const Facts& facts) {
+  bool fine = true;
+  walk(e, [&](const Expr& node) {
+    const auto* load = node.as<Load>();
+    fine = fine && (!load || inside(program, load->buffer, load->subs, facts));
+    return fine;
+  });
+  return fine;
+}
 
 }  // namespace heddle::ir

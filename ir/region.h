@@ -62,8 +62,9 @@ Facts facts_at(const Program& program, const std::vector<StmtRef>& path);
 /// Adds the facts of one more statement, when walking down by hand.
 void add_facts_inside(Facts& facts, const Program& program, const StmtRef& stmt);
 
-/// Whether `inner` lies in `outer`, dim by dim; an inner box that is empty may not be shown to.
-bool inside(const Box& inner, const Box& outer, const Facts& facts);
-Box box_of_buffer(const Program& program, BufferId buffer);
+/// Whether the cell lies in its buffer's box.
+bool inside(const Program& program, BufferId buffer, const std::vector<Expr>& subs, const Facts& facts);
+/// Whether all that the expression reads lies in its buffer's box.
+bool reads_inside(const Program& program, const Expr& e, const Facts& facts);
 
 }  // namespace heddle::ir

@@ -57,14 +57,6 @@ bool changes(const ir::Program& program, const Body& body, const Expr& e) {
   return written;
 }
 
-bool inside(const ir::Program& program, ir::BufferId buffer, const std::vector<Expr>& subs, const ir::Facts& facts) {
-  const auto& box = program.buffer(buffer).box;
-  for (size_t i = 0; i < subs.size(); ++i)
-    if (!ir::prove(facts, ir::less_equal(box[i].lo, subs[i])) || !ir::prove(facts, ir::less(subs[i], box[i].hi)))
-      return false;
-  return true;
-}
-
 void add_allocated(const StmtRef& s, std::vector<ir::BufferId>& out) {
   if (const auto* alloc = std::get_if<ir::Alloc>(&s->form))
     out.insert(out.end(), alloc->buffers.begin(), alloc->buffers.end());
@@ -99,16 +91,6 @@ Body without(const Body& body, const std::vector<Expr>& gone) {
     out.predicate = conjoin(left);
     return {ir::make_stmt(std::move(out), s->place)};
   });
-}
-
-bool reads_inside(const ir::Program& program, const Expr& e, const ir::Facts& facts) {
-  bool fine = true;
-  ir::walk(e, [&](const Expr& node) {
-    const auto* load = node.as<ir::Load>();
-    fine = fine && (!load || inside(program, load->buffer, load->subs, facts));
-    return fine;
-  });
-  return fine;
 }
 
 std::optional<size_t> ranged_axis(const ir::Program& program, const Leaf& leaf, const Expr& condition) {

@@ -113,10 +113,6 @@ bool contains(const std::vector<ir::BufferId>& list, ir::BufferId id);
 bool contains(const std::vector<ir::Expr>& list, const ir::Expr& e);
 /// Whether the body writes a buffer that the expression reads.
 bool changes(const ir::Program& program, const ir::Body& body, const ir::Expr& e);
-/// Whether the cell lies in its buffer's box.
-bool inside(const ir::Program& program, ir::BufferId buffer, const std::vector<ir::Expr>& subs, const ir::Facts& facts);
-/// Whether all that the expression reads lies in its buffer's box.
-bool reads_inside(const ir::Program& program, const ir::Expr& e, const ir::Facts& facts);
 /// The constant that combining with changes nothing: of integers, as floats have NaN and a signed zero.
 bool is_identity(const ir::Expr& e, ir::BuiltinReducer reducer);
 /// Conditions under which a cell is one of the leaf's at all. Where there is a region around, these are the ends of its map axes alone:

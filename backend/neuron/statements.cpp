@@ -1,6 +1,8 @@
 // Loops and leaves: the walk down the program. One file, so that the walk reads from top to bottom.
 #include "backend/neuron/lowering.h"
+#include "ir/array_axes.h"
 #include "ir/bound.h"
+#include "ir/region.h"
 
 namespace heddle::neuron {
 
@@ -101,14 +103,11 @@ void Lowering::parameters() {
     }
     const Buffer& b = p_.buffer(parameter.buffer);
     place_ = b.place;
-    std::vector<int> groups = b.groups.empty() ? std::vector<int>(b.box.size(), 1) : b.groups;
     std::vector<int64_t> shape, dims;
     for (const BoxDim& d : b.box) dims.push_back(bound_of(simple(extent(d.lo, d.hi))));
-    size_t next = 0;
-    for (int g : groups) {
-      int64_t e = 1;
-      for (int i = 0; i < g; ++i) e *= dims[next++];
-      shape.push_back(e);
+    for (const AxisSpan& axis : array_axes(b)) {
+      shape.push_back(1);
+      for (size_t d = axis.begin; d < axis.end; ++d) shape.back() *= dims[d];
     }
     if (shape.empty()) shape.push_back(1);
     if (b.layout) {
@@ -632,14 +631,7 @@ bool Lowering::whole_tile_is_safe(const Leaf& l) {
   bool safe = true;
   for (const Assign& a : l.assigns) {
     safe = safe && p_.buffer(a.buffer).role == Role::temporary && placed_[a.buffer.value].on_chip && a.over.empty();
-    walk(substitute(a.value, map), [&](const Expr& part) {
-      const Load* read = part.as<Load>();
-      for (size_t d = 0; read && safe && d < read->subs.size(); ++d) {
-        const BoxDim& box = p_.buffer(read->buffer).box[d];
-        safe = prove(here, less_equal(box.lo, read->subs[d])) && prove(here, less(read->subs[d], box.hi));
-      }
-      return safe;
-    });
+    safe = safe && reads_inside(p_, substitute(a.value, map), here);
   }
   return safe;
 }

@@ -208,7 +208,7 @@ Result<Done> store_at_step(Step& step) {
     if (p.buffer(id).layout)
       return step.refusal(codes::bad_layout, "`" + name + "` has a layout already").with_help("store it first");
     if (Result<Done> wide = widest_box(step, id, leaf, at); !wide) return wide;
-    const Box widest = box_of_buffer(p, id);
+    const Box widest{p.buffer(id).box};
     TouchedBox box = touched_box(p, id, inside, at);
     Buffer& b = p.buffers[id.value];
     for (size_t d = 0; d + b.field_dims < b.box.size(); ++d) {

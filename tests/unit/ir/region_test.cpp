@@ -200,6 +200,7 @@ TEST_F(Region, combines_and_regions_write) {
 
 TEST_F(Region, facts_along_a_path) {
   Expr rows = dim("rows");
+  box(x, {{c(0), rows}});
   Expr r = axis("r", c(0), rows);
   Expr at_r = c(4) * loop("ro") + loop("ri");
   StmtRef inner = leaf({at_r}, less(at_r, rows), {r}, read(x, {r}));
@@ -211,9 +212,9 @@ TEST_F(Region, facts_along_a_path) {
   path.pop_back();
   EXPECT_FALSE(prove(facts_at(p, path), less(at_r, rows)));
   EXPECT_TRUE(prove(facts_at(p, path), less(at_r, rows + 3)));
-  Box one{{{"", at_r, at_r + 1}}}, four{{{"", loop("ro") * 4, loop("ro") * 4 + 4}}};
-  EXPECT_TRUE(inside(one, four, facts_at(p, path)));
-  EXPECT_FALSE(inside(four, one, facts_at(p, path)));
+  EXPECT_TRUE(reads_inside(p, read(x, {at_r}) + read(x, {r}), inside_leaf));
+  EXPECT_FALSE(reads_inside(p, read(x, {at_r}), facts_at(p, path)));
+  EXPECT_FALSE(reads_inside(p, read(x, {r}) + read(x, {r + 1}), inside_leaf));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
