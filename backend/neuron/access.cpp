@@ -354,7 +354,7 @@ void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes&
                                     bound_of(simple(axes.frees()))),
                           counted(axes.partitions()), counted(axes.frees())),
                     tile.type};
-    copy_into(out.view, tile.type, v, axes);
+    copy_into(out.view, v, axes);
     v.view = out.view;
     v.type = tile.type;
   }

@@ -34,16 +34,6 @@ bool has(const Instruction& i, std::string_view keyword) {
   return std::any_of(i.arguments.begin(), i.arguments.end(), [&](const Argument& a) { return a.keyword == keyword; });
 }
 
-bool same_view(const View& a, const View& b) {
-  if (a.tile != b.tile || a.which.known() != b.which.known() || a.axes.size() != b.axes.size()) return false;
-  if (a.which.known() && !same(a.which, b.which)) return false;
-  for (size_t i = 0; i < a.axes.size(); ++i)
-    if (!same(a.axes[i].start, b.axes[i].start) || !same(a.axes[i].count, b.axes[i].count) ||
-        a.axes[i].step != b.axes[i].step)
-      return false;
-  return true;
-}
-
 // Tiles that an instruction names: `f(tile, whether it is written)`.
 template <class F>
 void tiles(const Instruction& i, F f) {
@@ -99,9 +89,9 @@ class Fuser {
         if (!i) continue;
         const View *dst = view_of(*i, "dst"), *src = view_of(*i, "src");
         if (i->name == "dma_copy" && dst && src) {
-          const View* holds = same_view(*src, *from) && in_sbuf(*dst)   ? dst
-                              : same_view(*dst, *from) && in_sbuf(*src) ? src
-                                                                        : nullptr;
+          const View* holds = same(*src, *from) && in_sbuf(*dst)   ? dst
+                              : same(*dst, *from) && in_sbuf(*src) ? src
+                                                                   : nullptr;
           if (holds && holds->tile != to->tile && replaced(nodes, first, later, *holds, *to)) {
             nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(later));
             --later;
@@ -149,7 +139,7 @@ class Fuser {
         View* v = std::get_if<View>(&x.value);
         if (const Pattern* p = std::get_if<Pattern>(&x.value); p && p->rows && p->rows->tile == to.tile) return false;
         if (!v || v->tile != to.tile) continue;
-        if (!same_view(*v, to)) return false;
+        if (!same(*v, to)) return false;
         if (x.keyword == "dst") written = v;
         else reads.push_back(v);
       }
@@ -225,7 +215,7 @@ class Fuser {
       tiles(*i, [&](TileId t, bool written) { disturbs |= written && read.count(t) > 0; });
       if (disturbs) return std::nullopt;
     }
-    if (const View* to = view_of(b, "dst"); to && same_view(*to, *made)) return one;
+    if (const View* to = view_of(b, "dst"); to && same(*to, *made)) return one;
     const bool own = std::any_of(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(first), [&](const Node& n) {
       const Make* make = std::get_if<Make>(&n.form);
       return make && make->tile == made->tile;
@@ -244,7 +234,7 @@ class Fuser {
                                             [](const Argument& x) { return x.keyword == "operand0"; });
     auto takes = [&](std::string_view keyword) {
       const View* v = view_of(b, keyword);
-      return v && same_view(*v, made);
+      return v && same(*v, made);
     };
     auto elsewhere = [&](std::string_view keyword) {
       const View* v = view_of(b, keyword);

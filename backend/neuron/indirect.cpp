@@ -140,7 +140,7 @@ Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes, const D
     Value picked = all;
     picked.view = space_for(row, all.over_partition, true, all.type, nullptr, {});
     picked.temporary = true;
-    fill(picked.view, 0, picked.type);
+    fill(picked.view, 0);
     emit_engine("tensor_copy_predicated", {{"dst", picked.view}, {"src", all.view}, {"predicate", hit.view}});
     return reduced_over_free(picked, "add", row);
   }
@@ -248,7 +248,7 @@ void Lowering::scatter(const Reduce& r, double identity) {
                 last = elements - (rows - 1) * width;
   if (elements == 0) return;
   View fresh = whole(temporary("identity", tile.type, Space::sbuf, 1, width), index_constant(1), index_constant(width));
-  fill(fresh, identity, tile.type);
+  fill(fresh, identity);
   auto put = [&](const Expr& at, int64_t count) {
     Pattern to;
     to.tile = place.tile;
@@ -298,7 +298,7 @@ void Lowering::combine_by_data(const Leaf& l, const Assign& a, const std::string
   Value sum = arith(op, row, more, axes, nullptr);
   View out = whole(temporary("out", k_.tiles[from->tile].type, Space::sbuf, 1, bound_of(simple(axes.frees()))),
                    index_constant(1), counted(axes.frees()));
-  copy_into(out, k_.tiles[from->tile].type, sum, axes);
+  copy_into(out, sum, axes);
   emit("dma_copy", {{"dst", *from}, {"src", out}});
 }
 
@@ -329,7 +329,7 @@ bool Lowering::store_by_data(BufferId buffer, const std::vector<Expr>& subs, con
     View out = whole(
         temporary("out", tile.type, Space::sbuf, bound_of(simple(axes.partitions())), bound_of(simple(axes.frees()))),
         counted(axes.partitions()), counted(axes.frees()));
-    copy_into(out, tile.type, v, axes);
+    copy_into(out, v, axes);
     v.view = out;
   }
   emit("dma_copy", {{"dst", *to}, {"src", v.view}});

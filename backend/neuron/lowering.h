@@ -1,11 +1,12 @@
 // From a scheduled program to an NKI kernel. One class, its functions by subject:
 //
-//   statements.cpp  loops, leaves                  reduce.cpp    reductions on the vector engines
-//   access.cpp      views, loads, stores           contract.cpp  sums of products on the PE array
+//   statements.cpp  parameters, bodies, loops      reduce.cpp    reductions on the vector engines
+//   leaves.cpp      leaves over a tile             contract.cpp  sums of products on the PE array
+//   access.cpp      views, loads, stores           scan.cpp      recurrences along a row
 //   values.cpp      expressions as engine ops      functions.cpp math functions of each profile
-//   states.cpp      reducers of the text            scan.cpp      recurrences along a row
-//   calls.cpp       instructions of `replace`      indirect.cpp   data as an index
-//   placement.cpp   buffers as tiles and lists of tiles
+//   conditions.cpp  conditions, and what they      indirect.cpp  data as an index
+//                   choose between                 states.cpp    reducers of the text
+//   calls.cpp       instructions of `replace`      placement.cpp buffers as tiles and lists of tiles
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
 // other loops stay loops of the text. A bound loop that runs a reduction over partitions is a contraction on the PE array.
@@ -107,16 +108,18 @@ class Lowering {
   // statements.cpp
   void body(const ir::Body& statements);
   void statement(const ir::StmtRef& s);
-  void loop(const ir::StmtRef& s, const ir::For& f);
+  void loop(const ir::For& f);
   bool copied_whole(const ir::For& f);
   Expr unmasked(const ir::For& f);
   void overlapped(const ir::For& f, const Expr& lo, const Expr& hi, const std::function<void()>& met);
-  void leaf(const ir::StmtRef& s, const ir::Leaf& l);
+  void parameters();
+
+  // leaves.cpp
+  void leaf(const ir::Leaf& l);
   bool whole_tile_is_safe(const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
   void define_whole(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
-  void parameters();
   /// Cuts the axes by the leaf's guards. Conditions on outer loops alone go to `outer`, those on both axes to `mask`.
   void cut(const std::vector<Expr>& guards, std::vector<BoundLoop*> loops, std::vector<Expr>& outer,
            std::vector<Expr>& mask);
@@ -206,6 +209,21 @@ class Lowering {
   // values.cpp
   Value eval(const Expr& e, const Axes& axes, const Destination* to = nullptr);
   Value eval_index(const Expr& e, const Axes& axes);
+  Value arith(const std::string& op, Value a, Value b, const Axes& axes, const Destination* to,
+              ir::ScalarType type = ir::ScalarType::f32);
+  Value scaled(Value a, const std::string& op, const std::string& operand, const Axes& axes,
+               const Destination* to = nullptr, ir::ScalarType type = ir::ScalarType::f32);
+  Value spread(Value v, const Axes& axes, bool partition, bool free);
+  Value converted(Value v, ir::ScalarType type, const Axes& axes, const Destination* to = nullptr);
+  Value in_sbuf(Value v, const Axes& axes);
+  Value number(double v);
+  Value with_text(std::string text);
+  View space_for(const Axes& axes, bool partition, bool free, ir::ScalarType type, const Destination* to,
+                 std::initializer_list<Value*> reuse);
+  void fill(const View& v, double value);
+  void copy_into(const View& to, const Value& v, const Axes& axes);
+
+  // conditions.cpp
   Value compare(ir::BinaryOp op, Value a, Value b, const Axes& axes, bool whole_numbers);
   Value truth(const Expr& condition, const Axes& axes);
   std::optional<Value> choose_by_range(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes,
@@ -214,20 +232,8 @@ class Lowering {
                                      const Destination* to, ir::ScalarType type);
   Value choose(const Expr& condition, const Expr& yes, const Expr& no, const Axes& axes, const Destination* to,
                ir::ScalarType type);
-  Value arith(const std::string& op, Value a, Value b, const Axes& axes, const Destination* to,
-              ir::ScalarType type = ir::ScalarType::f32);
-  Value scaled(Value a, const std::string& op, const std::string& operand, const Axes& axes,
-               const Destination* to = nullptr, ir::ScalarType type = ir::ScalarType::f32);
-  Value spread(Value v, const Axes& axes, bool partition, bool free);
-  Value converted(Value v, ir::ScalarType type, const Axes& axes, const Destination* to = nullptr);
-  Value in_sbuf(Value v, const Axes& axes);
+  /// Infinities as the greatest numbers, so that 0 times them is 0.
   Value finite(Value v, const Axes& axes);
-  Value number(double v);
-  Value with_text(std::string text);
-  View space_for(const Axes& axes, bool partition, bool free, ir::ScalarType type, const Destination* to,
-                 std::initializer_list<Value*> reuse);
-  void fill(const View& v, double value, ir::ScalarType type);
-  void copy_into(const View& to, ir::ScalarType type, const Value& v, const Axes& axes);
 
   // functions.cpp
   Value function(const ir::MathCall& m, const Axes& axes, const Destination* to);
@@ -312,6 +318,9 @@ struct BlockScope {
   Block* before;
   size_t counts, loaded;
 };
+
+/// The engines' name of an operator; empty where they have none.
+const char* alu_name(ir::BinaryOp op);
 
 /// Whether the leaf is reduced over the loop.
 bool is_reduce_loop(const ir::Program& p, const ir::Leaf& l, ir::SymbolId loop);

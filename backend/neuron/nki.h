@@ -39,6 +39,7 @@ struct View {
   std::vector<Slice> axes;
   Expr which = {};  ///< of a list: the tile meant
 };
+bool same(const View& a, const View& b);
 
 /// What slices of an array in HBM cannot say: `.ap(pattern=..)` of the array, or of the array as a matrix of `columns` columns. `rows`, a column
 /// of integers, picks the row of each partition; `loop`, the number of a loop on the device, moves on by that many rows.

@@ -9,26 +9,6 @@ namespace heddle::neuron {
 
 using namespace ir;
 
-std::string_view type_name(ScalarType type) {
-  switch (type) {
-    case ScalarType::f32: return "float32";
-    case ScalarType::f16: return "float16";
-    case ScalarType::bf16: return "bfloat16";
-    case ScalarType::f8e4m3: return "float8_e4m3";
-    case ScalarType::f8e4m3fn: return "float8_e4m3fn";
-    case ScalarType::f8e5m2: return "float8_e5m2";
-    case ScalarType::i8: return "int8";
-    case ScalarType::i16: return "int16";
-    case ScalarType::i32: return "int32";
-    case ScalarType::u8: return "uint8";
-    case ScalarType::u16: return "uint16";
-    case ScalarType::u32: return "uint32";
-    default: return "";
-  }
-}
-
-int64_t type_bytes(ScalarType type) { return scalar_bytes(type); }
-
 namespace {
 
 class Printer {

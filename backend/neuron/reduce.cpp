@@ -203,7 +203,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
   // What has been reduced goes to its place.
   auto deliver = [&](const Value& v) {
     leaf_ = &l;
-    if (std::optional<Destination> to = result_place()) copy_into(to->view, to->type, v, axes);
+    if (std::optional<Destination> to = result_place()) copy_into(to->view, v, axes);
     else store(buffer, subs, axes, v);
     leaf_ = outer_leaf;
   };
@@ -285,7 +285,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
     region.mode = Region::Mode::accumulate;
     if (on_chip) {
       if (simple_place) {
-        if (std::optional<Destination> to = result_place()) fill(to->view, op.identity, to->type);
+        if (std::optional<Destination> to = result_place()) fill(to->view, op.identity);
       } else {
         fill_window(r.windows[0], op.identity);
       }
@@ -297,7 +297,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       }
       region.group_axes = axes;
       region.accumulator = as_value(counts_of(Space::sbuf, held(b.type), "acc"), held(b.type));
-      fill(region.accumulator->view, op.identity, b.type);
+      fill(region.accumulator->view, op.identity);
     }
     std::optional<Value> accumulator = region.accumulator;
     regions_.push_back(region);
@@ -402,7 +402,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
     partial = eval(value, axes, direct && to ? &*to : nullptr);
   }
   if (direct) {
-    if (to) copy_into(to->view, to->type, partial, result);
+    if (to) copy_into(to->view, partial, result);
     else store(a.buffer, subs, result, partial);
     return;
   }
@@ -426,7 +426,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   sum.over_free = result.free.has_value();
   Destination there{sum.view, sum.type};
   Value v = arith(op.op, sum, partial, result, &there, sum.type);
-  copy_into(there.view, there.type, v, result);
+  copy_into(there.view, v, result);
 }
 
 // One accumulation group of a reduction in pieces: a PSUM tile, added to what is there so far.
@@ -487,7 +487,7 @@ void Lowering::fill_window(const Window& w, double value) {
       View v{p.tile, {{simple(r.index[0]), index_constant(1)}, {simple(r.index[1]), index_constant(1)}}, r.which};
       if (p.partition_dim >= 0) v.axes[0].count = block_count_.known() ? block_count_ : counted(cells(p.partition_dim));
       if (last >= 0) v.axes[1].count = counted(columns);
-      fill(v, value, b.type);
+      fill(v, value);
       return;
     }
     at[d] = w.ranges[d].lo;

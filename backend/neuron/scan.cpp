@@ -158,7 +158,7 @@ void Lowering::running_sums(Value sums, const Destination& to, const Axes& axes)
     });
     sums.view = next;
   }
-  copy_into(to.view, to.type, sums, axes);
+  copy_into(to.view, sums, axes);
 }
 
 }  // namespace heddle::neuron

@@ -126,7 +126,7 @@ void Lowering::fill_state(const Window& w, const Leaf& l, double value) {
   }
   const Leaf* before = leaf_;
   leaf_ = &l;
-  if (std::optional<Destination> to = destination(w.buffer, subs, axes)) fill(to->view, value, to->type);
+  if (std::optional<Destination> to = destination(w.buffer, subs, axes)) fill(to->view, value);
   leaf_ = before;
 }
 
@@ -151,7 +151,7 @@ std::vector<Value> Lowering::combined(const Reducer& r, std::vector<Value> a, st
     const bool whole = line.field >= 0 && !to.empty();
     Value v = eval(line.value, here, whole ? &to[line.field] : nullptr);
     if (whole) {
-      copy_into(to[line.field].view, to[line.field].type, v, here);
+      copy_into(to[line.field].view, v, here);
       v = Value{};
       v.view = to[line.field].view;
       v.type = to[line.field].type;
@@ -209,7 +209,7 @@ std::vector<Value> Lowering::tree(const Reducer& r, std::vector<Value> elements,
           one.view.axes[1] = {simple(s.start + (n - 1) * s.step), index_constant(1)};
           View there = next[f].view;
           there.axes[1] = {half, index_constant(1)};
-          copy_into(there, ScalarType::f32, one, last);
+          copy_into(there, one, last);
         }
       });
     }
@@ -293,7 +293,7 @@ void Lowering::combine_state(const Leaf& l, const Axes& axes, const std::vector<
       v.view = copy;
     }
   }
-  for (size_t f = 0; f < sums.size(); ++f) copy_into(places[f].view, places[f].type, sums[f], own[f]);
+  for (size_t f = 0; f < sums.size(); ++f) copy_into(places[f].view, sums[f], own[f]);
 }
 
 }  // namespace heddle::neuron

@@ -1,5 +1,5 @@
-// The evaluator of kernel text, in four files: statements and expressions (specialise.cpp), tensors and their views (views.cpp),
-// the names of nl (language.cpp), the instructions of nisa (isa.cpp and isa_*.cpp).
+// The evaluator of kernel text, by subject: statements (specialise.cpp), expressions and calls (expressions.cpp), tensors and their views
+// (views.cpp), the names of nl (language.cpp), the instructions of nisa (isa.cpp and isa_*.cpp).
 #pragma once
 
 #include <map>
@@ -50,6 +50,9 @@ class Evaluator {
   bool loop(const Stmt& s, const ScopeRef& scope);
   void assign(const Expr& target, Value value, Scope& scope);
   void import(const Stmt& s, Scope& scope);
+  void finish_outputs(const Stmt& kernel, const Value& returned);
+
+  // --- expressions.cpp ---
   Value evaluate(const Expr& e, const ScopeRef& scope);
   Value name(const Expr& e, const Scope& scope);
   Value binary(const Expr& e, const Value& a, const std::string& op, const Value& b);
@@ -61,7 +64,6 @@ class Evaluator {
   bool truth(const Expr& e, const Value& value);
   Value attribute(const Expr& e, const Value& object);
   Value subscript(const Expr& e, const Value& object, const std::vector<Value>& index);
-  void finish_outputs(const Stmt& kernel, const Value& returned);
 
   // --- views.cpp ---
   Value slice_tensor(const Expr& e, const View& view, const std::vector<Value>& index);
