@@ -130,18 +130,18 @@ bool OpChecker::depends_on_data(const ir::Expr& e) const {
   });
 }
 
-// Ranges of data whose index says nothing about them: far from the ends of 64 bits, so that steps may compute with them.
+// Ranges of data whose index says nothing about them: far from the ends of 64 bits, so that subscripts, conditions and steps may compute
+// with the index.
 void OpChecker::check_ranges_of_data() {
-  constexpr int64_t far = int64_t{1} << 62;
   for (const Index& i : scope_.indices) {
     if (!i.lo.known() || scope_.bounded.count(i.symbol)) continue;
-    for (const ir::Expr& end : {i.lo, i.hi}) {
-      ir::Expr data, rest;
-      if (!ir::mentions_load(end) || !split_data(end, data, rest)) continue;
-      if (ir::scalar_bytes(data.as<ir::Convert>()->value.type()) < 8) continue;
-      add_check(tried(ends_inside(data, ir::index_constant(-far), ir::index_constant(far))),
-                "a range of `" + i.name + "` ends where 64 bits can count", i.place);
-    }
+    std::vector<ir::Expr> wide;
+    wide_operands(i.lo, true, wide);
+    wide_operands(i.hi, true, wide);
+    for (const ir::Expr& data : wide)
+      if (ir::mentions_load(data))
+        add_check(tried(ends_inside(data, ir::index_constant(-most_counted), ir::index_constant(most_counted))),
+                  "a range of `" + i.name + "` ends below 2^40", i.place);
   }
 }
 
@@ -209,7 +209,19 @@ void OpChecker::add_equation(ir::Equation equation) {
   result_.op.equations.push_back(std::move(equation));
 }
 
-// A check at each point of the axes that the condition mentions, and those that their ranges mention.
+namespace {
+
+// Loops of a check that run over a range of data.
+int64_t loops_over_data(const ir::StmtForm& check) {
+  const auto* loop = std::get_if<ir::For>(&check);
+  if (!loop) return 0;
+  return (ir::mentions_load(loop->lo) || ir::mentions_load(loop->hi)) + loops_over_data(loop->body.front()->form);
+}
+
+}  // namespace
+
+// A check at each point of the axes that the condition mentions, and those that their ranges mention. It comes after those that run over
+// fewer ranges of data, which say of such ranges that they end where its own conditions can be computed.
 void OpChecker::add_check(const ir::Expr& condition, const std::string& text, const Place& place) {
   std::vector<bool> needed(scope_.indices.size());
   auto need = [&](const ir::Expr& e) {
@@ -256,7 +268,11 @@ void OpChecker::add_check(const ir::Expr& condition, const std::string& text, co
     l->body = {ir::make_stmt(std::move(form), place)};
     form = std::move(*l);
   }
-  (inputs_only ? first_checks_ : stage_checks_).push_back(std::move(form));
+  std::vector<ir::StmtForm>& checks = inputs_only ? first_checks_ : stage_checks_;
+  const int64_t over_data = loops_over_data(form);
+  auto at =
+      std::find_if(checks.begin(), checks.end(), [&](const ir::StmtForm& c) { return loops_over_data(c) > over_data; });
+  checks.insert(at, std::move(form));
 }
 
 }  // namespace heddle::frontend

@@ -478,6 +478,30 @@ op bare(x: f32[n], id: i64[n]) -> y: f32[n] { y[i] = x[id[i]] or -1 }
     np.testing.assert_array_equal(m.bare(x, np.array([4, -1, -2**63, 2**63 - 1, 0])), [4, -1, -1, -1, 0])
 
 
+def test_what_is_computed_of_wild_ranges_of_data_does_not_wrap():
+    """Checks of the ends of a range come before those that run over it, and the ends leave room for subscripts of its index."""
+    m = hd.parse("""
+op back(x: f32[n], off: i64[m + 1], val: f32[k]) -> y: f32[m] {
+  require n >= k, "room"
+  y[i in 0 .. m] = sum[p in off[i] .. off[i + 1]] x[k - 1 - p] * val[p]
+}
+op tried(x: f32[n], off: i64[m + 1]) -> y: f32[m] { y[i in 0 .. m] = sum[p in off[i] .. off[i + 1]] (x[4*p] or 1) }
+op twice(x: f32[n], off: i64[m + 1]) -> y: f32[m] { y[i in 0 .. m] = sum[p in 2*off[i] .. 2*off[i + 1]] (x[p] or 1) }
+""")
+    x = np.arange(9, dtype=np.float32)
+    ops = {"back": (np.ones(3, np.float32),), "tried": (), "twice": ()}
+    for name, more in ops.items():
+        op, off = getattr(m, name), np.array([0, 1, 2])
+        y = np.zeros(2, np.float32)
+        op.interpret(x, off, *more, out=y)
+        np.testing.assert_array_equal(op(x, off, *more), y)
+        for low in (-2**63, -2**62, 2**40 + 1, 2**61, 2**62, 2**63 - 3):  # four times 2^62 is 0 in 64 bits
+            wild = np.array([low, low + 1, low + 2])
+            for run in (op, lambda *args: op.interpret(*args, out=np.zeros(2, np.float32))):
+                with pytest.raises(hd.Error, match="2\\^40|inside `val`"):
+                    run(x, wild, *more)
+
+
 def test_seeds_of_64_bits_reach_the_interpreter_whole():
     op = hd.parse("op f(x: u64[n], seed: u64) -> y: u64[n] { y[i] = random_bits(seed, x[i]) ^ seed }").f
     x, seed = np.arange(5, dtype=np.uint64), 2**64 - 3
