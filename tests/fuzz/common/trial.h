@@ -54,7 +54,8 @@ class Trial {
   ir::Arguments arguments();
   void reset();
   std::vector<std::vector<unsigned char>> written();
-  std::string differs(const std::vector<std::vector<unsigned char>>& want) const;
+  std::string differs(const std::vector<std::vector<unsigned char>>& want);
+  bool is_free(size_t output, int64_t element);
   std::string outside() const;
   std::string input_changed() const;
 
@@ -71,6 +72,8 @@ class Trial {
   std::vector<ir::ScalarValue> scalars_;
   std::vector<std::vector<unsigned char>> expected_;
   std::vector<ir::BoundedArray> bounded_;
+  std::vector<std::vector<bool>>
+      free_;            ///< elements that follow from the sign of a zero of `max` or `min`, once asked for
   bool stops_ = false;  ///< data is such that a check stops every run
 };
 
