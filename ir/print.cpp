@@ -4,6 +4,7 @@
 // Over 500 lines: one printer for the one text; its parts share the names and the precedence at hand.
 #include "ir/print.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -390,7 +391,7 @@ class Printer {
 
   void alloc(const Alloc& a, int indent) {
     const Buffer& b = p_.buffer(a.buffers.front());
-    std::string reducer = b.field.empty() ? "" : reducer_of(a.buffers.front());
+    std::string reducer = b.field.empty() ? "" : reducer_of(a.buffers);
     out_ += std::string(2 * indent, ' ') + "alloc " + b.name + ": ";
     out_ += b.field.empty() ? std::string(scalar_type_name(b.type)) : reducer;
     std::string dims;
@@ -404,11 +405,23 @@ class Printer {
     out_ += "\n";
   }
 
-  // The reducer whose state a field buffer belongs to: that of the stage that writes it.
-  std::string reducer_of(BufferId id) {
+  // The reducer whose state the buffers are: that of the stage that reduces into them, or where the state comes from a copy one that has
+  // these fields.
+  std::string reducer_of(const std::vector<BufferId>& fields) {
     for (const Stage& s : p_.stages)
-      for (BufferId w : s.writes)
-        if (w == id) return s.reducer;
+      if (!s.reducer.empty() && std::find(s.writes.begin(), s.writes.end(), fields[0]) != s.writes.end())
+        return s.reducer;
+    for (const Reducer& r : p_.reducers) {
+      bool fits = r.fields.size() == fields.size();
+      for (size_t f = 0; fits && f < fields.size(); ++f) {
+        const Buffer& b = p_.buffer(fields[f]);
+        const ReducerField& row = r.fields[f];
+        fits = b.field == row.name && b.type == row.type && b.field_dims == static_cast<int>(row.extents.size());
+        for (size_t k = 0; fits && k < row.extents.size(); ++k)
+          fits = same(b.box[b.box.size() - row.extents.size() + k].hi, row.extents[k]);
+      }
+      if (fits) return r.name;
+    }
     return "?";
   }
 

@@ -19,10 +19,10 @@ Result<Done> rfactor_loop(Step& step, ir::SymbolId loop, const std::string& name
 /// The rewriting of an accumulating `cache`: partial results of one iteration of a loop of an open reduction.
 Result<Done> accumulate_at(Step& step, ir::SymbolId loop, const std::string& name, ir::Memory memory);
 
-/// The rewriting of `cache` for a tensor that an iteration of the loop writes: made in a copy, written back once. `written`: the
-/// window's ranges, none where they are inferred.
-Result<Done> write_back_at(Step& step, ir::BufferId to, ir::SymbolId loop, const std::string& name, ir::Memory memory,
-                           const std::vector<std::optional<ir::Range>>& written);
+/// The rewriting of `cache` for a tensor, or the fields of a state, that an iteration of the loop writes: made in a copy, written back
+/// once. `written`: the window's ranges, none where they are inferred.
+Result<Done> write_back_at(Step& step, const std::vector<ir::BufferId>& to, ir::SymbolId loop, const std::string& name,
+                           ir::Memory memory, const std::vector<std::optional<ir::Range>>& written);
 
 /// A range of a box: the constant stretch where there is one, else the exact range.
 ir::Range range_of(const ir::TouchedBox& box, size_t dim);

@@ -1,4 +1,5 @@
-// The rewriting of `cache` for a tensor that an iteration of the loop writes: it is made in a copy, which is written back once.
+// The rewriting of `cache` for a tensor, or the fields of a state, that an iteration of the loop writes: it is made in a copy, which is
+// written back once. Over 500 lines: one rewriting from its legality to its nests.
 #include <algorithm>
 #include <set>
 
@@ -27,15 +28,21 @@ struct Writer {
 };
 
 struct WriteCache {
-  BufferId to;
+  std::vector<BufferId> to;  // one, or the fields of a state
   SymbolId loop;
   std::string name;
   std::vector<Writer> writers;
   StageId stage;                // of all writers
   std::vector<Axis> axes;       // of the stage
   Expr where;                   // of the stage
-  std::vector<size_t> axis_of;  // of each dim of the tensor: the axis that stands there
+  std::vector<size_t> axis_of;  // of each dim of the tensor, those of fields aside: the axis that stands there
 };
+
+std::string tensor_name(const Program& p, const WriteCache& c) {
+  return "`" + (c.to.size() == 1 ? buffer_name(p, c.to[0]) : p.buffer(c.to[0]).name) + "`";
+}
+
+size_t own_dims(const Program& p, BufferId buffer) { return p.buffer(buffer).box.size() - p.buffer(buffer).field_dims; }
 
 bool mentions_any(const Expr& e, const std::vector<For>& loops) {
   return std::any_of(loops.begin(), loops.end(), [&](const For& l) { return mentions(e, l.loop); });
@@ -43,40 +50,42 @@ bool mentions_any(const Expr& e, const std::vector<For>& loops) {
 
 Result<Done> one_definition(const Step& step, const WriteCache& c, const Path& path) {
   const Program& p = step.program;
-  const std::string name = "`" + buffer_name(p, c.to) + "`", at = "`" + loop_name(p, c.loop) + "`";
-  for (const Access& a : accesses(p, loop_of(path).body, c.to)) {
-    if (a.by && as<Call>(a.by))
-      return step.refusal(codes::bad_window, name + " is an operand of an instruction below")
-          .label(a.by->place, "here");
-    if (a.reads && !a.combines)
-      return step.refusal(codes::order_matters, name + " is both written and read inside " + at)
-          .label(a.by->place, "read here")
-          .with_help("a copy is read, or written and taken back: place the stage at a loop with `compute_at .. in ..`");
-  }
+  const std::string name = tensor_name(p, c), at = "`" + loop_name(p, c.loop) + "`";
+  for (BufferId field : c.to)
+    for (const Access& a : accesses(p, loop_of(path).body, field)) {
+      if (a.by && as<Call>(a.by))
+        return step.refusal(codes::bad_window, name + " is an operand of an instruction below")
+            .label(a.by->place, "here");
+      if (a.reads && !a.combines)
+        return step.refusal(codes::order_matters, name + " is both written and read inside " + at)
+            .label(a.by->place, "read here")
+            .with_help(
+                "a copy is read, or written and taken back: place the stage at a loop with `compute_at .. in ..`");
+    }
   return Done{};
 }
 
 // The leaves that write, each cell by plain map axes.
 Result<Done> find_writers(const Step& step, WriteCache& c, const Path& path) {
   const Program& p = step.program;
-  const std::string name = "`" + buffer_name(p, c.to) + "`";
+  const std::string name = tensor_name(p, c);
   for (const LeafSite& site : leaves(loop_of(path).body)) {
     const Leaf& leaf = site.leaf();
-    if (std::none_of(leaf.assigns.begin(), leaf.assigns.end(), [&](const Assign& a) { return a.buffer == c.to; }))
+    if (std::none_of(leaf.assigns.begin(), leaf.assigns.end(), [&](const Assign& a) { return a.buffer == c.to[0]; }))
       continue;
     const Stage& row = p.stage(leaf.stage);
     auto refused = [&](const std::string& why) {
       return step.refusal(codes::bad_window, name + " " + why).label(row.place, "written here");
     };
-    if (leaf.assigns.size() != 1 || leaf.assigns[0].kind == AssignKind::update)
+    if (leaf.assigns.size() != c.to.size() || leaf.assigns[0].kind == AssignKind::update)
       return refused("is updated in place, so its old cells count");
     if (!c.writers.empty() && leaf.stage != c.stage) return refused("is written by several stages inside the loop");
     c.stage = leaf.stage;
     c.axes = row.axes;
     c.where = row.where;
     c.axis_of.clear();
-    for (const Expr& sub : leaf.assigns[0].subs) {
-      const Var* v = sub.as<Var>();
+    for (size_t d = 0; d < own_dims(p, c.to[0]); ++d) {
+      const Var* v = leaf.assigns[0].subs[d].as<Var>();
       size_t axis = 0;
       while (v && axis < row.axes.size() && row.axes[axis].symbol != v->symbol) ++axis;
       if (!v || axis == row.axes.size() || row.axes[axis].cls != AxisClass::map ||
@@ -195,7 +204,7 @@ Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& a
       if (!cases && (!w.region() || w.region() != k->region())) continue;
       again |= same_cells(c, *k, w, at);
       if (again || cells_apart(c, *k, w, at)) continue;
-      const std::string name = "`" + buffer_name(step.program, c.to) + "`";
+      const std::string name = tensor_name(step.program, c);
       return step
           .refusal(codes::touched_producer, std::string("cannot show which cells the ") +
                                                 (cases ? "cases of " : "parts of the reduction of ") + name + " share")
@@ -258,8 +267,8 @@ Expr over_stretches(const Writer& w, const std::vector<Stretch>& dims, const std
 
 class WriteBack {
  public:
-  WriteBack(Step& step, const WriteCache& c, BufferId copy, const Facts& at)
-      : step_(step), c_(c), copy_(copy), at_(at) {}
+  WriteBack(Step& step, const WriteCache& c, const std::vector<BufferId>& copies, const Facts& at)
+      : step_(step), c_(c), copies_(copies), at_(at) {}
 
   StmtRef nest(const Writer& w) {
     // Loops of a part keep its name.
@@ -350,11 +359,7 @@ class WriteBack {
     leaf.predicate = conjoin(guards);
     leaf.recomputed = w.leaf().recomputed;
     leaf.nontemporal = w.leaf().nontemporal;
-    Assign a;
-    a.buffer = c_.to;
-    a.subs = w.leaf().assigns[0].subs;
-    a.value = load(step_.program.buffer(c_.to).type, copy_, a.subs);
-    leaf.assigns = {std::move(a)};
+    for (size_t f = 0; f < c_.to.size(); ++f) leaf.assigns.push_back(taken_back(w.leaf().assigns[f], copies_[f]));
     StmtRef inner = make_stmt(std::move(leaf), step_.call.place);
     for (size_t i = loops.size(); i-- > 0;) {
       if (!loops[i].loop.known()) continue;
@@ -365,16 +370,33 @@ class WriteBack {
     return inner;
   }
 
+  // Of a field with axes of its own, all of them, by indices of this leaf.
+  Assign taken_back(const Assign& made, BufferId copy) {
+    Program& p = step_.program;
+    Assign a;
+    a.buffer = made.buffer;
+    a.subs = made.subs;
+    Substitution own;
+    for (const Axis& x : made.over) {
+      const SymbolId next = p.add(Symbol(p.symbol(x.symbol)));
+      a.over.push_back({next, x.cls, substitute(x.lo, own), substitute(x.hi, own)});
+      own.emplace_back(x.symbol, var(next));
+    }
+    for (Expr& sub : a.subs) sub = substitute(sub, own);
+    a.value = load(p.buffer(made.buffer).type, copy, a.subs);
+    return a;
+  }
+
   Step& step_;
   const WriteCache& c_;
-  BufferId copy_;
+  const std::vector<BufferId>& copies_;
   const Facts& at_;
   std::string part_;
   std::vector<SymbolId> made_;
 };
 
 // The stage goes on as the one that writes back; what makes the cells becomes a stage of its own, named as the copy.
-Result<StageId> making_stage(Step& step, const WriteCache& c, BufferId copy, const Body& inside) {
+Result<StageId> making_stage(Step& step, const WriteCache& c, const std::vector<BufferId>& copies, const Body& inside) {
   Program& p = step.program;
   Stage made = p.stage(c.stage);
   if (!made.reducer.empty() && leaves_of(p, c.stage).size() != c.writers.size())
@@ -383,7 +405,7 @@ Result<StageId> making_stage(Step& step, const WriteCache& c, BufferId copy, con
         .with_help("move this line above the one that made parts of the nest");
   const std::string old = main_part(made.name);
   made.name = c.name;
-  made.writes = {copy};
+  made.writes = copies;
   Substitution axes;
   for (Axis& a : made.axes) {
     a.lo = a.lo.known() ? substitute(a.lo, axes) : a.lo;
@@ -420,15 +442,23 @@ Result<StageId> making_stage(Step& step, const WriteCache& c, BufferId copy, con
 }
 
 // Leaves and regions of the tensor become those of the copy.
-Body made_in_copy(const Program& p, const WriteCache& c, StageId stage, BufferId copy, const Body& body) {
+Body made_in_copy(const Program& p, const WriteCache& c, StageId stage, const std::vector<BufferId>& copies,
+                  const Body& body) {
+  const auto copy_of = [&](BufferId buffer) {
+    for (size_t f = 0; f < c.to.size(); ++f)
+      if (c.to[f] == buffer) return copies[f];
+    return buffer;
+  };
   Substitution axes;
   for (size_t i = 0; i < c.axes.size(); ++i) axes.emplace_back(c.axes[i].symbol, var(p.stage(stage).axes[i].symbol));
   return rewrite_body(body, [&](const StmtRef& s) -> Body {
     if (const Reduce* r = as<Reduce>(s)) {
       Reduce next = *r;
       bool changed = false;
-      for (Window& w : next.windows)
-        if (w.buffer == c.to) w.buffer = copy, changed = true;
+      for (Window& w : next.windows) {
+        changed |= w.buffer != copy_of(w.buffer);
+        w.buffer = copy_of(w.buffer);
+      }
       return {changed ? make_stmt(std::move(next), s->place) : s};
     }
     const Leaf* leaf = as<Leaf>(s);
@@ -436,18 +466,20 @@ Body made_in_copy(const Program& p, const WriteCache& c, StageId stage, BufferId
     Leaf next = *leaf;
     next.stage = stage;
     next.nontemporal = false;
-    Assign& a = next.assigns[0];
-    a.buffer = copy;
-    for (Expr& sub : a.subs) sub = substitute(sub, axes);
-    a.value = substitute(a.value, axes);
+    for (Assign& a : next.assigns) {
+      a.buffer = copy_of(a.buffer);
+      for (Axis& x : a.over) x.lo = substitute(x.lo, axes), x.hi = substitute(x.hi, axes);
+      for (Expr& sub : a.subs) sub = substitute(sub, axes);
+      a.value = substitute(a.value, axes);
+    }
     return {make_stmt(std::move(next), s->place)};
   });
 }
 
 }  // namespace
 
-Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::string& name, Memory memory,
-                           const std::vector<std::optional<Range>>& written) {
+Result<Done> write_back_at(Step& step, const std::vector<BufferId>& to, SymbolId loop, const std::string& name,
+                           Memory memory, const std::vector<std::optional<Range>>& written) {
   Program& p = step.program;
   const Path path = path_to_loop(p, loop);
   WriteCache c{to, loop, name, {}, {}, {}, {}, {}};
@@ -459,41 +491,50 @@ Result<Done> write_back_at(Step& step, BufferId to, SymbolId loop, const std::st
   std::vector<const Writer*> kept;
   Result<Done> once = keep_one_each(step, c, at, kept);
   if (!once) return once;
-  const TouchedBox box = written_box(p, to, loop_of(path).body, at);
-  Buffer b;
-  b.name = name;
-  b.type = p.buffer(to).type;
-  b.place = step.call.place;
+  const TouchedBox box = written_box(p, to[0], loop_of(path).body, at);
+  std::vector<BoxDim> own;
   for (size_t d = 0; d < c.axis_of.size(); ++d) {
     const Range least{box.exact.dims[d].lo, box.exact.dims[d].hi};
-    if (written[d] && !prove(at, both(less_equal(written[d]->lo, least.lo), less_equal(least.hi, written[d]->hi))))
-      return step.refusal(codes::bad_window, "cannot show that `" + print(p, written[d]->lo) + " .. " +
-                                                 print(p, written[d]->hi) + "` holds what is written of `" +
-                                                 buffer_name(p, to) + "`: `" + print(p, least.lo) + " .. " +
-                                                 print(p, least.hi) + "`");
-    const Range r = written[d] ? *written[d] : range_of(box, d);
-    b.box.push_back({p.symbol(c.axes[c.axis_of[d]].symbol).name, r.lo, r.hi});
+    const std::optional<Range> asked = d < written.size() ? written[d] : std::nullopt;
+    if (asked && !prove(at, both(less_equal(asked->lo, least.lo), less_equal(least.hi, asked->hi))))
+      return step.refusal(codes::bad_window, "cannot show that `" + print(p, asked->lo) + " .. " + print(p, asked->hi) +
+                                                 "` holds what is written of " + tensor_name(p, c) + ": `" +
+                                                 print(p, least.lo) + " .. " + print(p, least.hi) + "`");
+    const Range r = asked ? *asked : range_of(box, d);
+    own.push_back({p.symbol(c.axes[c.axis_of[d]].symbol).name, r.lo, r.hi});
   }
-  const BufferId copy = p.add(std::move(b));
-  Result<Memory> chosen = memory_for(step, {copy}, memory);
+  std::vector<BufferId> copies;
+  for (BufferId field : to) {
+    const Buffer& of = p.buffer(field);
+    Buffer b;
+    b.name = name;
+    b.field = of.field;
+    b.field_dims = of.field_dims;
+    b.type = of.type;
+    b.box = own;
+    b.box.insert(b.box.end(), of.box.end() - of.field_dims, of.box.end());
+    b.place = step.call.place;
+    copies.push_back(p.add(std::move(b)));
+  }
+  Result<Memory> chosen = memory_for(step, copies, memory);
   if (!chosen) return chosen.errors();
-  p.buffers[copy.value].memory = *chosen;
+  for (BufferId copy : copies) p.buffers[copy.value].memory = *chosen;
   For l = loop_of(path);
-  Result<StageId> stage = making_stage(step, c, copy, l.body);
+  Result<StageId> stage = making_stage(step, c, copies, l.body);
   if (!stage) return stage.errors();
-  WriteBack back(step, c, copy, at);
+  WriteBack back(step, c, copies, at);
   Body nests;
   for (const Writer* w : kept) nests.push_back(back.nest(*w));
   size_t first = l.body.size(), last = 0;
   for (size_t i = 0; i < l.body.size(); ++i)
     for (const Writer& w : c.writers)
       if (w.path.front() == l.body[i]) first = std::min(first, i), last = i;
-  Body body = made_in_copy(p, c, *stage, copy, l.body);
+  Body body = made_in_copy(p, c, *stage, copies, l.body);
   body.insert(body.begin() + static_cast<ptrdiff_t>(last) + 1, nests.begin(), nests.end());
-  body.insert(body.begin() + static_cast<ptrdiff_t>(first), make_stmt(Alloc{{copy}}, step.call.place));
+  body.insert(body.begin() + static_cast<ptrdiff_t>(first), make_stmt(Alloc{copies}, step.call.place));
   l.body = std::move(body);
   replace(p, path.back(), {make_stmt(std::move(l), path.back()->place)});
-  step.relied_on("each cell of `" + buffer_name(p, to) + "` that an iteration of `" + loop_name(p, loop) +
+  step.relied_on("each cell of " + tensor_name(p, c) + " that an iteration of `" + loop_name(p, loop) +
                  "` makes is written back once");
   return Done{};
 }

@@ -481,21 +481,20 @@ bool in_open_reduction(const Program& p, BufferId buffer, SymbolId loop) {
   return false;
 }
 
-// Of a state the fields that are read, each as a copy of its own: `st.m` as `NAME.m`.
+// Of a state that is read the fields that are, each as a copy of its own: `st.m` as `NAME.m`. One that is written is made in a copy whole.
 Result<Done> cache_state(Step& step, const Term& operand, const std::vector<BufferId>& fields, SymbolId loop,
                          const std::string& name, Memory memory) {
-  const std::string source = step.program.buffer(fields[0]).name;
   if (operand.kind == Term::Kind::subscript)
     return Diagnostic(codes::bad_window, operand.place,
-                      "the window of a state's copy is what is read of each of its fields; leave it out");
+                      "the window of a state's copy is what is read or written of each of its fields; leave it out");
   std::vector<BufferId> read;
   for (BufferId field : fields) {
-    const std::vector<Access> touched = accesses(step.program, loop_of(path_to_loop(step.program, loop)).body, field);
-    if (std::any_of(touched.begin(), touched.end(), [](const Access& a) { return a.writes; }))
-      return step
-          .refusal(codes::bad_window, "`" + source + "` has several fields, and is made inside `" +
-                                          loop_name(step.program, loop) + "`: what is read of them is copied")
-          .with_help("`compute_at` places a state where it is read");
+    const Path path = path_to_loop(step.program, loop);
+    const std::vector<Access> touched = accesses(step.program, loop_of(path).body, field);
+    if (std::any_of(touched.begin(), touched.end(), [](const Access& a) { return a.writes; })) {
+      Result<Done> placed = can_place(step, field, loop, path);
+      return placed ? write_back_at(step, fields, loop, name, memory, {}) : placed;
+    }
     if (!touched.empty()) read.push_back(field);
   }
   if (read.empty()) read.push_back(fields[0]);  // refused as any tensor that is not read
@@ -541,7 +540,7 @@ Result<Done> cache_step(Step& step) {
     if (!placed) return placed;
     Result<std::vector<std::optional<Range>>> window = written_window(step, operand, t, path);
     if (!window) return window.errors();
-    return write_back_at(step, t, *loop, (*name)[0], *memory, *window);
+    return write_back_at(step, {t}, *loop, (*name)[0], *memory, *window);
   }
   if (indexes(loop_of(path_to_loop(step.program, *loop)).body, (*buffers)[0]))
     return step.refusal(codes::bad_window, "`" + source + "` is used as an index inside `" +

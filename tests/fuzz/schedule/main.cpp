@@ -62,7 +62,8 @@ std::string kind_of(const ir::Program& before, const schedule::State& after, con
     return call.name + " " + (call.name == "split" ? "" : "with ") + tail->second[0].text;
   if (call.name == "cache") {
     for (const std::string& line : after.certificate.relied_on)
-      if (line.find("is written back once") != std::string::npos) return "cache back";
+      if (line.find("is written back once") != std::string::npos)
+        return after.program.buffers.back().field.empty() ? "cache back" : "cache back of a state";
     for (size_t i = before.stages.size(); i < after.program.stages.size(); ++i)
       if (!after.program.stages[i].reducer.empty()) return "cache accumulating";
   }
