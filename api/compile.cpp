@@ -206,6 +206,12 @@ Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const 
   return where;
 }
 
+Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir::Program& canonical,
+                                                     const ir::ScheduleText& text, const ir::Target& target) {
+  return schedule::tuned_names(canonical, text, target, derived_steps(op.module->module()),
+                               op.module->module().schedules, parameters_of_types(op));
+}
+
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
                                  const ir::Target& target, std::vector<schedule::State>* states) {
   Lowered out;
@@ -222,10 +228,14 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
                         "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target +
                             "`, not for `" + target.name + "`");
     Result<ir::Expr> where = where_of(op, canonical, *chosen, target);
-    if (where && ir::is_constant(*where, 0))
-      return Diagnostic(
-          jit::codes::requirement_fails, chosen->where.place,
-          "the schedule `" + op.name + "." + chosen->name + "` is not for these types: its `where` never holds");
+    if (where && ir::is_constant(*where, 0)) {
+      const auto& params = op.module->module().op(op.name)->signature.params;
+      const bool consts = std::any_of(params.begin(), params.end(),
+                                      [](const auto& p) { return p.kind == frontend::SignatureParam::Kind::constant; });
+      return Diagnostic(jit::codes::requirement_fails, chosen->where.place,
+                        "the schedule `" + op.name + "." + chosen->name + "` is not for these types" +
+                            (consts ? " and consts" : "") + ": its `where` never holds");
+    }
   } else if (!options.schedule) {
     for (const ir::ScheduleText* s : candidates(op, options, target)) {
       Result<ir::Expr> where = where_of(op, canonical, *s, target);

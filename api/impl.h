@@ -115,6 +115,9 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
 /// is none.
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& schedule,
                           const ir::Target& target);
+/// The tuned names of a schedule for a canonical program of its op.
+Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir::Program& canonical,
+                                                     const ir::ScheduleText& schedule, const ir::Target& target);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
                                  const ir::Target& target, std::vector<schedule::State>* states = nullptr);

@@ -1,5 +1,6 @@
 // What the arrays of a request say about an op: the types of its generics, the ranks of its packs, values of its consts.
 #include <algorithm>
+#include <set>
 
 #include "api/codes.h"
 #include "api/impl.h"
@@ -98,21 +99,50 @@ CompileOptions request_of(const OpImpl& op, size_t round, size_t rank = 1) {
   return out;
 }
 
+// The integers of a condition, and whether it names the const.
+bool integers_of(const ir::Term& t, const std::string& name, std::set<int64_t>& out) {
+  bool named = t.kind == ir::Term::Kind::path && t.text == name;
+  if (t.kind == ir::Term::Kind::integer) out.insert(t.integer);
+  for (const ir::Term& a : t.args) named |= integers_of(a, name, out);
+  return named;
+}
+
+// Of a const that the condition names: its default, and the integers of the condition with their neighbours, beside each choice so far.
+void add_values(const ir::Term& where, const std::string& name, std::vector<std::map<std::string, int64_t>>& choices) {
+  constexpr size_t most = 64;  // each is a check of the op
+  std::set<int64_t> near = {0, 1};
+  if (!integers_of(where, name, near)) return;
+  for (int64_t n : std::set<int64_t>(near))
+    for (int64_t beside : {n - 1, n + 1}) near.insert(beside);
+  const size_t before = choices.size();
+  for (int64_t value : near)
+    for (size_t i = 0; i < before && choices.size() < most; ++i) {
+      choices.push_back(choices[i]);
+      choices.back()[name] = value;
+    }
+}
+
 }  // namespace
 
 CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedule) {
+  const frontend::OpSignature& signature = op.module->module().op(op.name)->signature;
   size_t rounds = 1;
-  for (const frontend::GenericParam& g : op.module->module().op(op.name)->signature.generics)
-    rounds = std::max(rounds, ir::class_members(g.cls).size());
-  // A `where` may ask for a type, or for a second axis of a pack.
-  for (size_t rank = 1; schedule && schedule->has_where && rank <= 2; ++rank)
-    for (size_t round = 0; round < rounds; ++round) {
-      CompileOptions request = request_of(op, round, rank);
-      Result<ir::Program> canonical = canonical_program(op, request);
-      if (!canonical) continue;
-      Result<ir::Expr> where = schedule::schedule_where(*canonical, *schedule);
-      if (where && !ir::is_constant(*where, 0)) return request;
-    }
+  for (const frontend::GenericParam& g : signature.generics) rounds = std::max(rounds, ir::class_members(g.cls).size());
+  if (!schedule || !schedule->has_where) return request_of(op, 0);
+  std::vector<std::map<std::string, int64_t>> consts = {{}};
+  for (const frontend::SignatureParam& p : signature.params)
+    if (p.kind == Kind::constant) add_values(schedule->where, p.name, consts);
+  // A `where` may ask for a type, for a second axis of a pack, or for values of consts.
+  for (const auto& values : consts)
+    for (size_t rank = 1; rank <= 2; ++rank)
+      for (size_t round = 0; round < rounds; ++round) {
+        CompileOptions request = request_of(op, round, rank);
+        for (const auto& [name, value] : values) request.consts[name] = value;
+        Result<ir::Program> canonical = canonical_program(op, request);
+        if (!canonical) continue;
+        Result<ir::Expr> where = schedule::schedule_where(*canonical, *schedule);
+        if (where && !ir::is_constant(*where, 0)) return request;
+      }
   return request_of(op, 0);
 }
 

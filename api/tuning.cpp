@@ -62,14 +62,15 @@ std::string Op::schedule_text(std::string_view schedule, std::string_view name,
   return out + "}\n";
 }
 
-Result<std::vector<TuneVariable>> Op::tune_variables(std::string_view schedule, const std::string& target) const {
+Result<std::vector<TuneVariable>> Op::tune_variables(const CompileOptions& options) const {
+  const std::string schedule = options.schedule.value_or("");
   const ScheduleText* s = find(*impl_, schedule);
-  if (!s)
-    return Diagnostic(api::codes::unknown_schedule, {},
-                      "`" + name() + "` has no schedule `" + std::string(schedule) + "`");
-  Result<ir::Target> machine = api::resolve_target(target);
+  if (!s) return Diagnostic(api::codes::unknown_schedule, {}, "`" + name() + "` has no schedule `" + schedule + "`");
+  Result<ir::Target> machine = api::resolve_target(options.target);
   if (!machine) return machine.errors();
-  Result<std::vector<heddle::schedule::TunedName>> names = heddle::schedule::tuned_names(*s, *machine);
+  Result<ir::Program> canonical = api::canonical_program(*impl_, options);
+  if (!canonical) return canonical.errors();
+  Result<std::vector<heddle::schedule::TunedName>> names = api::tuned_names(*impl_, *canonical, *s, *machine);
   if (!names) return names.errors();
   std::vector<TuneVariable> out;
   for (heddle::schedule::TunedName& t : *names) out.push_back({std::move(t.name), t.value, std::move(t.choices)});

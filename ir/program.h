@@ -273,7 +273,7 @@ struct ConsumedName {
   Place place;
 };
 
-/// A called op whose stages are part of a program, their names behind a prefix: `p.total`. What its own names stand for here.
+/// A called op whose stages stand behind a prefix, `p.total`, and what its own names stand for; without a prefix the op itself: its consts.
 struct InlinedCall {
   std::string prefix;                                        ///< "p"
   std::string op;                                            ///< "softmax"

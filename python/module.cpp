@@ -221,9 +221,9 @@ void add_op(py::module_& m) {
            [](const Op& op, const std::string& schedule, const std::string& name,
               const std::map<std::string, int64_t>& choices) { return op.schedule_text(schedule, name, choices); })
       .def("tune_variables",
-           [](const Op& op, const std::string& schedule, const std::string& target) {
+           [](const Op& op, const CompileOptions& options) {
              py::list out;
-             for (const TuneVariable& t : value_or_raise(op.tune_variables(schedule, target)))
+             for (const TuneVariable& t : value_or_raise(op.tune_variables(options)))
                out.append(py::make_tuple(t.name, t.value, t.choices));
              return out;
            })

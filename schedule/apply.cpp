@@ -161,6 +161,13 @@ Result<State> apply_step(const Context& context, const Program& program, const S
 
 namespace {
 
+// What types and consts decide.
+Diagnostic never_holds(const Program& canonical, const std::string& schedule, const Place& where) {
+  return Diagnostic(codes::bad_header, where,
+                    schedule + " is not for these types" + (own_values(canonical) ? " and consts" : "") +
+                        ": its `where` never holds");
+}
+
 Result<Done> read_header(Program& program, const ScheduleText& text) {
   for (const auto& [word, place] : text.allow) {
     if (word == "reassociate") program.allow.reassociate = true;
@@ -193,8 +200,8 @@ Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, con
     header.has_where = true;
     header.where = condition;
     Result<Expr> holds = schedule_where(canonical, header);
-    if (!holds) return holds;
-    all = all.known() ? both(all, *holds) : *holds;
+    if (!holds || is_constant(*holds, 0)) return holds;
+    if (!is_constant(*holds, 1)) all = all.known() ? both(all, *holds) : *holds;
   }
   // `fix n = 4` implies `where n == 4`.
   for (const FlatStep& flat : resolved->steps)
@@ -225,9 +232,7 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
   Result<Expr> where = schedule_where(canonical, text);
   if (!where) return where.errors();
   if (where->known()) {
-    if (is_constant(*where, 0))
-      return Diagnostic(codes::bad_header, text.where.place,
-                        "`" + program.name + "` is not for these types: its `where` never holds");
+    if (is_constant(*where, 0)) return never_holds(canonical, "`" + program.name + "`", text.where.place);
     if (!is_constant(*where, 1)) {
       out.where.push_back(*where);
       program.facts.push_back(*where);
@@ -241,6 +246,8 @@ Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& t
     header.where = condition;
     Result<Expr> holds = schedule_where(canonical, header);
     if (!holds) return holds.errors();
+    if (is_constant(*holds, 1)) continue;
+    if (is_constant(*holds, 0)) return never_holds(canonical, "a schedule that it applies", condition.place);
     out.where.push_back(*holds);
     program.facts.push_back(*holds);
   }

@@ -1,4 +1,6 @@
 // Terms as index expressions: windows, layouts and the schedule's `where`.
+#include <algorithm>
+
 #include "schedule/names.h"
 
 namespace heddle::schedule {
@@ -38,6 +40,11 @@ class Converter {
       if (s.name == t.text || s.owner + "." + s.name == t.text) return var(*l);
     }
     std::vector<std::string> known;
+    if (const InlinedCall* own = own_values(p_))
+      for (const auto& [name, value] : own->values) {
+        if (name == t.text) return value;
+        known.push_back(name);
+      }
     for (size_t i = 0; i < p_.symbols.size(); ++i) {
       const Symbol& s = p_.symbols[i];
       bool index = s.type == ScalarType::index && (s.kind == SymbolKind::dim || s.kind == SymbolKind::constant);
@@ -46,9 +53,15 @@ class Converter {
       known.push_back(s.name);
     }
     Diagnostic d(codes::unknown_name, t.place,
-                 "`" + t.text + "` is no dim" + (loops_.empty() ? "" : " and no loop around this place"));
+                 "`" + t.text + "` is no dim" + (own_values(p_) ? " or const" : "") +
+                     (loops_.empty() ? "" : " and no loop around this place"));
     std::string near = nearest(t.text, known);
     if (!near.empty()) d.help = "did you mean `" + near + "`?";
+    for (const Buffer& b : p_.buffers)
+      if (b.name == t.text)
+        d.help = "what a tensor holds is known only at the call; its type is `type(" + b.name + ")`";
+    for (const Symbol& s : p_.symbols)
+      if (s.name == t.text && s.kind == SymbolKind::scalar) d.help = "a scalar is known only at the call";
     return d;
   }
 
@@ -56,8 +69,8 @@ class Converter {
     Result<Expr> e = convert(t.args[0]);
     if (!e) return e;
     bool boolean = e->type() == ScalarType::boolean;
-    if (t.text == "-" && !boolean) return index_constant(0) - *e;
-    if (t.text == "!" && boolean) return unary(UnaryOp::logical_not, *e);
+    if (t.text == "-" && !boolean) return folded(index_constant(0) - *e, {*e});
+    if (t.text == "!" && boolean) return folded(unary(UnaryOp::logical_not, *e), {*e});
     return refuse(t, "`" + t.text + "` does not apply here");
   }
 
@@ -86,13 +99,13 @@ class Converter {
       ScalarType wanted = row.logic ? ScalarType::boolean : ScalarType::index;
       if (a->type() != wanted || b->type() != wanted)
         return refuse(t, "`" + t.text + "` does not apply to these sides");
-      // What types decide leaves no trace.
+      // What types and consts decide leaves no trace.
       for (const Expr& side : {*a, *b})
         if (const int64_t* known = row.logic ? constant_value(side) : nullptr) {
           if ((*known != 0) == (row.op == BinaryOp::logical_or)) return side;
           return side.is(*a) ? *b : *a;
         }
-      return binary(row.op, *a, *b);
+      return folded(binary(row.op, *a, *b), {*a, *b});
     }
     return refuse(t, "`" + t.text + "` does not apply to indices");
   }
@@ -125,7 +138,12 @@ class Converter {
     if (!b) return b;
     if (a->type() != ScalarType::index || b->type() != ScalarType::index)
       return refuse(t, "`" + t.text + "` takes indices");
-    return t.text == "min" ? ir::min(*a, *b) : t.text == "max" ? ir::max(*a, *b) : ceildiv(*a, *b);
+    return folded(t.text == "min" ? ir::min(*a, *b) : t.text == "max" ? ir::max(*a, *b) : ceildiv(*a, *b), {*a, *b});
+  }
+
+  // Of constants alone, their value.
+  static Expr folded(const Expr& e, std::initializer_list<Expr> sides) {
+    return std::all_of(sides.begin(), sides.end(), [](const Expr& s) { return constant_value(s); }) ? simplify(e) : e;
   }
 
   const Program& p_;
@@ -133,6 +151,12 @@ class Converter {
 };
 
 }  // namespace
+
+const InlinedCall* own_values(const Program& program) {
+  for (const InlinedCall& c : program.calls)
+    if (c.prefix.empty()) return &c;
+  return nullptr;
+}
 
 Result<Expr> index_expr(const Program& program, const Term& term, const std::vector<SymbolId>& loops) {
   return Converter(program, loops).convert(term);

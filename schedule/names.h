@@ -23,9 +23,12 @@ Result<Nest> find_nest(const Step& step, const ir::Term& term);
 Result<std::vector<ir::StageId>> find_stages(const Step& step, const ir::Term& term);
 /// The buffers of a name: one, or the fields of a state.
 Result<std::vector<ir::BufferId>> find_buffers(const Step& step, const ir::Term& term);
-/// A symbol that expressions of schedules may mention: a dim, constant or scalar, or one of the loops given.
+/// An expression of schedules: over dims and consts of the op, and the loops given.
 Result<ir::Expr> index_expr(const ir::Program& program, const ir::Term& term,
                             const std::vector<ir::SymbolId>& loops = {});
+
+/// The consts of the program's op, by name; null when it has none.
+const ir::InlinedCall* own_values(const ir::Program& program);
 
 /// The constant of a term once `tune` is resolved.
 Result<int64_t> integer_of(const Step& step, const ir::Term& term);

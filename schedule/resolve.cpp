@@ -35,8 +35,6 @@ class Resolver {
       : text_(text), tune_(tune), target_(target), derived_(derived), called_(called), op_(text.op) {}
 
   Resolved out;
-  std::vector<TunedName> tuned;
-  bool only_tuned = false;  // collect the tuned names, apply no choices
 
   Result<Done> lines(const std::vector<ScheduleLine>& list, Names& names) {
     for (const ScheduleLine& line : list) {
@@ -51,7 +49,7 @@ class Resolver {
 
   Result<Done> unknown_settings(const Place& place) {
     std::vector<std::string> known;
-    for (const TunedName& t : tuned) known.push_back(t.name);
+    for (const TunedName& t : out.tuned) known.push_back(t.name);
     for (const auto& [name, value] : tune_) {
       if (std::find(known.begin(), known.end(), name) != known.end()) continue;
       Diagnostic d(codes::unknown_setting, place, "the schedule has no tuned name `" + name + "`");
@@ -62,6 +60,15 @@ class Resolver {
       return d;
     }
     return Done{};
+  }
+
+  // The schedule's own lines. The op's consts are known to them as what `let` names.
+  Result<Done> all() {
+    Names names;
+    if (called_.program)
+      if (const InlinedCall* own = own_values(*called_.program)) names = consts_of(*own, text_.place);
+    Result<Done> done = lines(text_.lines, names);
+    return done ? unknown_settings(text_.place) : done;
   }
 
  private:
@@ -99,7 +106,7 @@ class Resolver {
     own.args.clear();
     own.text = line.name + "#" + std::to_string(++contractions_);
     names[line.name] = own;
-    if (!only_tuned) out.steps.push_back({std::move(call), own.text, expanded_from_});
+    out.steps.push_back({std::move(call), own.text, expanded_from_});
     return Done{};
   }
 
@@ -138,10 +145,12 @@ class Resolver {
     Result<std::vector<int64_t>> choices = choices_of(line, names);
     if (!choices) return choices.errors();
     const bool own = prefix_.empty();  // those of an applied schedule keep their defaults
-    if (own) tuned.push_back({line.name, *value, *choices});
+    if (own) out.tuned.push_back({line.name, *value, *choices});
     auto given = tune_.find(line.name);
-    bool from_outside = own && given != tune_.end() && !only_tuned;
+    bool from_outside = own && given != tune_.end();
     if (from_outside) value = given->second;
+    if (choices->empty())
+      return Diagnostic(codes::bad_value, line.place, "`" + line.name + "` has no choices: its range is empty");
     if (std::find(choices->begin(), choices->end(), *value) == choices->end()) {
       std::string list;
       for (size_t i = 0; i < choices->size() && i < 12; ++i) list += (i ? ", " : "") + std::to_string((*choices)[i]);
@@ -239,7 +248,6 @@ class Resolver {
   // An element type, or a generic one of the op: what stands for it here is seen at a parameter of that type.
   std::optional<ScalarType> type_named(const std::string& word) const {
     if (std::optional<ScalarType> plain = parse_scalar_type(word)) return plain;
-    if (only_tuned) return ScalarType::f32;  // asked before the types are chosen
     if (!called_.program || !called_.parameter_of) return {};
     std::string tensor = called_.parameter_of(op_, word);
     for (const InlinedCall& c : called_.program->calls)
@@ -283,7 +291,6 @@ class Resolver {
   // Steps -------------------------------------------------------------------------------------------------------------
 
   Result<Done> step(const StepCall& call, Names& names) {
-    if (only_tuned) return Done{};
     StepCall folded = call;
     for (Term& t : folded.operands) t = fold(t, names);
     for (auto& [preposition, terms] : folded.with) {
@@ -388,7 +395,7 @@ class Resolver {
     std::vector<std::string> known;
     for (const InlinedCall& c : called_.program->calls) {
       if (c.prefix == prefix_ + term.text) return &c;
-      if (c.prefix.rfind(prefix_, 0) == 0) known.push_back(c.prefix.substr(prefix_.size()));
+      if (!c.prefix.empty() && c.prefix.rfind(prefix_, 0) == 0) known.push_back(c.prefix.substr(prefix_.size()));
     }
     Diagnostic d(codes::unknown_name, term.place, "`" + term.text + "` is no call of an op");
     for (size_t i = 0; i < known.size(); ++i) d.help += (i ? ", `" : "the calls are `") + known[i] + "`";
@@ -452,7 +459,7 @@ class Resolver {
     prefix_ = (*record)->prefix + ".";
     expanded_from_.emplace_back(call.place, call.operands[0].text);
     const size_t first = out.steps.size();
-    Names inner;
+    Names inner = consts_of(**record, text.place);
     Result<Done> done = lines(text.lines, inner);
     for (size_t i = first; done && i < out.steps.size(); ++i) {
       if (!out.steps[i].placed) place(out.steps[i].call, **record);
@@ -511,7 +518,10 @@ class Resolver {
   Term value_term(const Expr& value, const Term& at) {
     Term t = at;
     t.args.clear();
-    if (const int64_t* n = constant_value(value)) return integer_term(*n, at.place);
+    if (const int64_t* n = constant_value(value)) {
+      if (value.type() != ScalarType::boolean) return integer_term(*n, at.place);
+      return t.text = *n ? "true" : "false", t;
+    }
     if (const Var* v = value.as<Var>()) return t.text = called_.program->symbol(v->symbol).name, t;
     const Binary* b = value.as<Binary>();
     const char* word = !b                       ? nullptr
@@ -526,6 +536,14 @@ class Resolver {
     t.text = word;
     t.args = {value_term(b->left, at), value_term(b->right, at)};
     return t;
+  }
+
+  // What is constant of an op's own values.
+  static Names consts_of(const InlinedCall& op, const Place& place) {
+    Names out;
+    for (const auto& [name, value] : op.values)
+      if (const int64_t* n = constant_value(value)) out[name] = integer_term(*n, place);
+    return out;
   }
 
   const ScheduleText& text_;
@@ -548,24 +566,18 @@ class Resolver {
 Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
                          const std::vector<DerivedStep>& derived, const Called& called) {
   Resolver resolver(text, tune, target, derived, called);
-  Names names;
-  Result<Done> done = resolver.lines(text.lines, names);
-  if (!done) return done.errors();
-  done = resolver.unknown_settings(text.place);
+  Result<Done> done = resolver.all();
   if (!done) return done.errors();
   return std::move(resolver.out);
 }
 
-Result<std::vector<TunedName>> tuned_names(const ScheduleText& text, const Target& target) {
-  const std::map<std::string, int64_t> none;
-  const std::vector<DerivedStep> derived;
-  const Called called;
-  Resolver resolver(text, none, target, derived, called);
-  resolver.only_tuned = true;
-  Names names;
-  Result<Done> done = resolver.lines(text.lines, names);
-  if (!done) return done.errors();
-  return std::move(resolver.tuned);
+Result<std::vector<TunedName>> tuned_names(const Program& canonical, const ScheduleText& text, const Target& target,
+                                           const std::vector<DerivedStep>& derived,
+                                           const std::vector<std::shared_ptr<const ScheduleText>>& called,
+                                           const ParameterOf& parameter_of) {
+  Result<Resolved> resolved = resolve(text, {}, target, derived, Called{&canonical, &called, parameter_of});
+  if (!resolved) return resolved.errors();
+  return std::move(resolved->tuned);
 }
 
 }  // namespace heddle::schedule

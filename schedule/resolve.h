@@ -23,7 +23,8 @@ struct Called {
 struct Resolved {
   std::vector<FlatStep> steps;
   std::map<std::string, int64_t> choices;
-  std::vector<ir::Term> where;  ///< of applied schedules: as if the header said it
+  std::vector<TunedName> tuned;  ///< of the schedule's own lines, in order
+  std::vector<ir::Term> where;   ///< of applied schedules: as if the header said it
 };
 
 Result<Resolved> resolve(const ir::ScheduleText& text, const std::map<std::string, int64_t>& tune,

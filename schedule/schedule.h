@@ -68,7 +68,8 @@ Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::Schedul
 /// Applies one step whose numbers are constants.
 Result<State> apply_step(const Context& context, const ir::Program& program, const ir::StepCall& call);
 
-/// The header's `where` as a condition over the program's dims; none when the schedule has none.
+/// The header's `where` as a condition over the program's dims; none when the schedule has none. The op's consts stand in it as their values,
+/// so a condition over them alone is a constant.
 Result<ir::Expr> schedule_where(const ir::Program& program, const ir::ScheduleText& text);
 
 /// The same with the `where` of the schedules that it applies to calls.
@@ -83,7 +84,10 @@ struct TunedName {
   int64_t value = 0;  ///< the default
   std::vector<int64_t> choices;
 };
-Result<std::vector<TunedName>> tuned_names(const ir::ScheduleText& text, const ir::Target& target);
+Result<std::vector<TunedName>> tuned_names(const ir::Program& canonical, const ir::ScheduleText& text,
+                                           const ir::Target& target, const std::vector<ir::DerivedStep>& derived,
+                                           const std::vector<std::shared_ptr<const ir::ScheduleText>>& called,
+                                           const ParameterOf& parameter_of);
 
 /// One row of steps.def.
 struct StepRow {

@@ -253,8 +253,9 @@ class Op {
   /// A schedule as text under a new name, with the values of `choices` in place of its `tune` lines: `let block = 8`.
   std::string schedule_text(std::string_view schedule, std::string_view name,
                             const std::map<std::string, int64_t>& choices) const;
-  /// The `tune` variables of a schedule on a target, in the order of the text, those of branches not taken by default left out.
-  Result<std::vector<TuneVariable>> tune_variables(std::string_view schedule, const std::string& target = "auto") const;
+  /// The `tune` variables of the schedule that the request names, for its types, consts and target, in the order of the text; those of
+  /// branches not taken by default are left out.
+  Result<std::vector<TuneVariable>> tune_variables(const CompileOptions& options) const;
   /// The op as NKI text for a target of the neuron family. All dims must be known: from the arrays' extents or by `fix`.
   Result<NeuronText> neuron(const CompileOptions& options, const NeuronOptions& how = {}) const;
   Result<Kernel> compile(const CompileOptions& options) const;

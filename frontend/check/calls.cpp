@@ -391,13 +391,16 @@ bool OpChecker::merge(const Call& call, const ir::Op& callee) {
       const auto id = ir::SymbolId{static_cast<uint32_t>(&symbol - from.symbols.data())};
       if (in.bound(id)) record.values.emplace_back(symbol.name, in.map(ir::var(id, symbol.type)));
     }
-  frame_.calls.push_back(std::move(record));
+  for (const ir::InlinedCall& own : callee.frame.calls)
+    if (own.prefix.empty()) record.values.insert(record.values.end(), own.values.begin(), own.values.end());
+  frame_.calls.push_back(record);
   for (ir::InlinedCall inner : callee.frame.calls) {
+    if (inner.prefix.empty()) continue;
     inner.prefix = prefix + "." + inner.prefix;
     for (auto& [name, tensor] : inner.tensors) {
-      auto outer = std::find_if(frame_.calls.back().tensors.begin(), frame_.calls.back().tensors.end(),
+      auto outer = std::find_if(record.tensors.begin(), record.tensors.end(),
                                 [&, &tensor = tensor](const auto& t) { return t.first == tensor; });
-      tensor = outer != frame_.calls.back().tensors.end() ? outer->second : prefix + "." + tensor;
+      tensor = outer != record.tensors.end() ? outer->second : prefix + "." + tensor;
     }
     for (auto& [name, value] : inner.values) value = in.map(value);
     frame_.calls.push_back(std::move(inner));

@@ -47,6 +47,13 @@ Result<CheckedOp> OpChecker::run() {
   }
   if (!found_.empty()) return std::move(found_);
   result_.op.checks = std::move(first_checks_);
+  // Consts have a value from here on; schedules go on naming them.
+  ir::InlinedCall own{"", frame_.name, {}, {}};
+  for (const ast::Param& p : item_.params)
+    if (p.direction == ast::Direction::constant)
+      if (const ir::Expr& value = names_.at(p.name.text).value; ir::constant_value(value))
+        own.values.emplace_back(p.name.text, value);
+  if (!own.values.empty()) frame_.calls.push_back(std::move(own));
   return std::move(result_);
 }
 

@@ -73,7 +73,7 @@ class _Search:
         if self.schedule not in op.schedules:
             raise ValueError(f"`{op.name}` has no schedule `{self.schedule}` to tune; its schedules: {', '.join(op.schedules) or 'none'}")
         self.name = name or self.schedule + "_tuned"
-        self.variables = op._handle.tune_variables(self.schedule, target)
+        self.variables = op._handle.tune_variables(op._request(args, named, self.schedule, None, None, target))
         self.seed, self.said = seed, self.start
         self.base = 1.0  # the best one's time over the default's
 

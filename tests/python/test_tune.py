@@ -152,3 +152,21 @@ def test_other_libraries(m):
     torch = pytest.importorskip("torch")
     r = hd.tune(m.scale, [torch.ones(4, 16)], schedule="wide", budget_s=2, a=3.0, progress=False)
     assert r.best.us > 0
+
+
+def test_choices_of_types_and_consts(rng):
+    """What `lanes(T)` and a const stand for follows from the arguments that the search is for."""
+    m = hd.parse("""
+op f<T: float>(x: T[n], const w: int = 2) -> y: T[n] { y[i] = x[i] + x[i] }
+schedule f.s on cpu { tune v = w*lanes(T) in [lanes(T), w*lanes(T)]; vectorize y.i by v }
+op g(x: f32[n]) -> y: f32[n] { y[i] = x[i] + x[i] }
+schedule g.s on cpu { tune v = lanes(f32) in [lanes(f32), 2*lanes(f32)]; vectorize y.i by v }
+""")
+    for dtype, wide in [(np.float32, 8), (np.float64, 4), (np.float16, 16)]:
+        x = rng.standard_normal(33).astype(dtype)
+        for w in (2, 3):
+            r = hd.tune(m.f, [x], w=w, budget_s=5, target="cpu/avx2", progress=False)
+            assert sorted(t.choices["v"] for t in r.trials) == [wide, w * wide] and all(t.state == "ok" for t in r.trials)
+            assert r.default.choices == {"v": w * wide}
+    r = hd.tune(m.g, [x.astype(np.float32)], budget_s=5, target="cpu/avx2", progress=False)
+    assert sorted(t.choices["v"] for t in r.trials) == [8, 16]
