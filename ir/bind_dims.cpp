@@ -118,6 +118,8 @@ class DimBinder {
     if (d.divisor.known())
       if (auto error = evaluate(d.divisor, divisor)) return error;
     const bool fits = !__builtin_sub_overflow(extent, offset, &rest);
+    // Of an axis without elements, of which another part is 0, any value would fit: 0, as calls have it.
+    if (fits && rest == 0 && divisor == 0) return machine_.set_index(d.dim.value, 0), std::nullopt;
     if (!fits || divisor == 0 || rest % divisor != 0 || rest / divisor < 0)
       return Diagnostic(codes::wrong_extent, p_.buffer(d.buffer).place,
                         "axis " + number(d.array_axis) + " of the argument `" + p_.buffer(d.buffer).name + "` has " +

@@ -303,6 +303,11 @@ CallError CallPlan::bind_dims(const ArrayArg* arrays, int64_t* dims) const {
     if (!row.offset.run(dims, offset) || !row.divisor.run(dims, divisor) ||
         __builtin_sub_overflow(extent, offset, &extent))
       return {CallError::overflow, row.array, row.axis, static_cast<int>(d), 0, 0};
+    // Of an axis without elements, of which another part is 0, any value would fit: none is the one that makes nothing.
+    if (divisor == 0 && extent == 0) {
+      dims[d] = 0;
+      continue;
+    }
     if (divisor == 0 || extent % divisor != 0 || extent / divisor < 0)
       return {CallError::unsolvable,
               row.array,

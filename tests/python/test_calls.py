@@ -532,3 +532,24 @@ schedule mix.plain on cpu { }
         with pytest.raises(TypeError):
             op(np.ones(3, np.float32))
     assert {k.schedule for k in op._kernels.values()} == {"wide", "plain"}
+
+
+def test_a_part_of_an_axis_without_elements():
+    """With g = 0 any h fits `(g, h)`: it is 0, in calls and in the interpreter, and an axis with elements is refused as before."""
+    m = hd.parse("""
+op scaled(x: f32[(g, h), n], z: f32[g]) -> y: f32[(g, h), n] { y[(a, b), i] = x[(a, b), i] * z[a] }
+op most(x: f32[(g, h)], z: f32[g]) -> y: f32[h] { y[b] = max[a] (x[(a, b)] + z[a]) }
+""")
+    for g, h, n in [(0, 0, 3), (2, 0, 3), (2, 3, 0), (1, 1, 1), (0, 0, 0), (3, 5, 2)]:
+        x, z = np.ones((g * h, n), np.float32), np.arange(g, dtype=np.float32)
+        want = x * np.repeat(z, h)[:, None]
+        np.testing.assert_array_equal(m.scaled(x, z), want)
+        y = np.zeros_like(x)
+        m.scaled.interpret(x, z, out=y)
+        np.testing.assert_array_equal(y, want)
+    assert m.most(np.ones(0, np.float32), np.ones(0, np.float32)).shape == (0,)
+    assert m.most(np.ones(0, np.float32), np.ones(2, np.float32)).shape == (0,)
+    with pytest.raises(hd.Error, match="gives no whole `h`|`h`"):
+        m.most(np.ones(3, np.float32), np.ones(0, np.float32))
+    with pytest.raises(hd.Error):
+        m.most(np.ones(3, np.float32), np.ones(2, np.float32))
