@@ -56,6 +56,7 @@ class Theory : public AffineOracle {
   std::vector<Rows> alternatives(const Expr& condition, bool truth, int depth);
   Split split_atom(uint32_t number);
   Rows rows_of_atom(uint32_t number);
+  bool term_by_term(const Affine& a) const;
   bool refute(const Rows& seeds, std::vector<uint64_t>& spent, int& runs);
   bool bound_above(const Rows& seeds, Monomial target, std::vector<uint64_t>& spent, int& runs, int64_t& bound);
   void select(System& s, const Rows& seeds);

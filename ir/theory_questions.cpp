@@ -13,6 +13,7 @@ constexpr size_t max_splits = 4;
 constexpr int max_runs = 40;           // of Fourier-Motzkin for one question
 constexpr size_t max_given_rows = 40;  // the rest of its 64 is for products
 constexpr int max_products = 24;
+constexpr size_t max_joint_terms = 6;      // of a question that is not first tried term by term
 constexpr uint64_t fact_split = 1u << 20;  // past every atom number
 
 template <class F>
@@ -307,12 +308,35 @@ bool Theory::bound_above(const Rows& seeds, Monomial target, std::vector<uint64_
   return all;
 }
 
+// a >= 0 by what rows say of each term alone. A sum over more loops than an elimination has variables for is shown like this.
+bool Theory::term_by_term(const Affine& a) const {
+  int64_t least = a.constant;
+  for (const AffineTerm& term : a.terms) {
+    const int64_t sign = term.c < 0 ? -1 : 1;
+    bool found = false;
+    int64_t best = 0;  // of sign * the monomial
+    for (const Theory* t = this; t; t = t->base_)
+      for (const Affine& row : t->rows_) {
+        if (row.terms.size() != 1 || row.terms[0].m != term.m || row.terms[0].c != sign || row.constant == INT64_MIN)
+          continue;
+        best = found ? std::max(best, -row.constant) : -row.constant;
+        found = true;
+      }
+    int64_t part = 0;
+    if (!found || term.c == INT64_MIN || __builtin_mul_overflow(term.c * sign, best, &part) ||
+        __builtin_add_overflow(least, part, &least))
+      return false;
+  }
+  return least >= 0;
+}
+
 bool Theory::proves(const Affine& a) {
   if (!a.ok) return false;
   if (a.is_constant()) return a.constant >= 0;
   for (const Theory* t = this; t; t = t->base_)
     for (const Affine& row : t->rows_)
       if (row.constant <= a.constant && row.terms == a.terms) return true;
+  if (a.terms.size() > max_joint_terms && term_by_term(a)) return true;
   Affine not_a = less_one(negative(a));
   if (!not_a.ok) return false;
   std::vector<uint64_t> spent;

@@ -14,6 +14,8 @@ using namespace ir;
 
 namespace {
 
+constexpr int64_t largest_step = int64_t{1} << 62;
+
 // Rebuilds a loop's body for `loop := point`, where iterations with `point >= hi` are new and must do nothing.
 class Guarded {
  public:
@@ -198,6 +200,21 @@ Body recomputed(const Body& body) {
   });
 }
 
+// Whether blocks of n iterations are steps of an axis that 64 bits hold.
+Result<Done> steps_fit(const Step& step, const For& l, int64_t n) {
+  for (const LeafSite& site : leaves(l.body))
+    for (const Expr& binding : site.leaf().bindings) {
+      const AffineIn in = mentions(binding, l.loop) ? affine_in(simplify(binding), l.loop) : AffineIn{};
+      int64_t block = 0;
+      if (in.ok && (__builtin_mul_overflow(in.coefficient, n, &block) || block > largest_step || block < -largest_step))
+        return step.refusal(codes::bad_value, "an iteration of `" + loop_name(step.program, l.loop) + "` is " +
+                                                  std::to_string(in.coefficient) + " of `" +
+                                                  step.program.stage(site.leaf().stage).name +
+                                                  "` already: a block of " + std::to_string(n) + " is past 64 bits");
+    }
+  return Done{};
+}
+
 }  // namespace
 
 Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::string& outer, const std::string& inner,
@@ -215,6 +232,7 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
     if (!free) return free.errors();
   }
 
+  if (Result<Done> fits = steps_fit(step, l, n); !fits) return fits.errors();
   Facts facts = facts_at(p, Path(path.begin(), path.end() - 1));
   Expr extent = simplify(l.hi - l.lo, facts), size = index_constant(n);
   bool exact = n == 1 || prove(facts, binary(BinaryOp::eq, binary(BinaryOp::mod, extent, size), index_constant(0)));

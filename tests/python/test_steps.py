@@ -1,6 +1,7 @@
 """Steps that change how stores and loads run, and nothing that a call can see."""
 
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -99,6 +100,10 @@ op f(x: f32[r, c], w: f32[c, 3]) -> y: f32[r, c] {
 schedule f.blocks on cpu { split y.i by 4; cache st in l1 at y.io as s }
 schedule f.lanes on cpu { split y.i by 4; reorder y.io, y.j, y.ii; cache st in registers at y.j; vectorize y.ii }
 schedule f.threads on cpu { split y.i by 4; reorder y.io, y.j, y.ii; cache st in l1 at y.io; vectorize y.ii, st_tile.top.i; parallel y.io }
+schedule f.back on cpu { split st.i by 4; cache st in l1 at st.io as s; parallel st.io }
+schedule f.back_in_lanes on cpu { split st.i by 4; cache st in registers at st.io as s; reorder s.j, s.ii; vectorize s.ii, st.i }
+schedule f.back_one_by_one on cpu { cache st in registers at st.i as s }
+schedule f.back_and_read on cpu { split st.i by 2; cache st in l1 at st.io as s; split y.i by 4; cache st in l1 at y.io as t }
 """)
     x, w = rng.standard_normal((r, c), dtype=np.float32), rng.standard_normal((c, 3), dtype=np.float32)
     want = m.f(x, w, schedule="")
@@ -110,6 +115,47 @@ schedule f.threads on cpu { split y.i by 4; reorder y.io, y.j, y.ii; cache st in
         y = np.zeros_like(x)
         m.f.interpret(x, w, out=y, schedule=s)
         np.testing.assert_array_equal(y, want)
+
+
+def test_steps_on_a_state_that_comes_from_a_copy(rng):
+    """Its row reduces nothing any more: it is placed, split and read as any stage, and the copy factored as any reduction."""
+    m = hd.parse("""
+reducer moments(n: f32, mean: f32, m2: f32) commutes {
+  identity { n = 0; mean = 0; m2 = 0 }
+  combine(a, b) {
+    n    = a.n + b.n
+    dl   = b.mean - a.mean
+    f    = if n == 0 then 0 else b.n / n
+    mean = a.mean + dl*f
+    m2   = a.m2 + b.m2 + dl*dl*a.n*f
+  }
+}
+op variance(x: f32[...r, c]) -> y: f32[...r] {
+  st[...r] = moments[j] (n = 1, mean = x[...r, j], m2 = 0)
+  y[...r] = if st[...r].n > 0 then st[...r].m2 / st[...r].n else 0
+}
+schedule variance.blocks on cpu allow reassociate {
+  split st.r by 3
+  cache st in l1 at st.ro as s
+  rfactor s.j by 4 as part
+  split st.r by 2
+  unroll st.ri
+}
+schedule variance.near on cpu {
+  split y.r by 4
+  compute_at st at y.ro
+  cache st in registers at y.ro as s
+  vectorize st.r
+}
+""")
+    for shape in [(0, 3), (1, 1), (7, 5), (2, 3, 17), (9, 0)]:
+        x = rng.standard_normal(shape, dtype=np.float32)
+        want = x.astype(np.float64).var(-1) if shape[-1] else np.zeros(shape[:-1])
+        for s in m.variance.schedules:
+            np.testing.assert_allclose(m.variance(x, schedule=s), want, rtol=1e-5, atol=1e-6)
+        y = np.zeros(shape[:-1], np.float32)
+        m.variance.interpret(x, out=y, schedule="near")
+        np.testing.assert_array_equal(m.variance(x, schedule="near"), y)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 17])
@@ -164,3 +210,86 @@ schedule scale.eights on cpu { split y.c by 8; specialize y when cols % 8 == 0; 
     for shape in ((2, 16), (3, 0), (2, 13)):
         x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
         np.testing.assert_array_equal(m.scale(x, schedule="eights"), 2 * x + 1)
+
+
+def test_consts_in_schedules():
+    """A `where` over consts chooses before anything is compiled; lines of the schedule know them as numbers."""
+    m = hd.parse("""
+let taps = 2
+op f(x: f32[n], const s: int = taps, const flag: bool = false, const u: int = 2*s) -> y: f32[n] { y[i] = x[i] * f32(s) + (if flag then 1 else 0) }
+schedule f.one on cpu where s == 1 { vectorize y.i by 4 }
+schedule f.two on cpu where s == 2 && flag { split y.i by s*4 }
+schedule f.three on cpu where !flag && u % 4 == 0 && n >= s { if s == 2 { split y.i by 16 } else { unroll y.i by u } }
+op g(x: f32[n], const s: int) -> y: f32[n] { y = f(x, s = s) }
+schedule g.three on cpu where s == 3 { split y.y.i by 8 }
+schedule g.first on cpu { apply f.one to y }
+schedule g.rest on cpu { apply f.three to y }
+op h(x: f32[n]) -> y: f32[n] { p = g(x, s = 2); y = g(p, s = 1) }
+schedule h.all on cpu { apply g.rest to p; apply g.first to y }
+""")
+    m.check()
+    x = np.arange(11, dtype=np.float32)
+    for consts, name, loop in [({}, "three", "y.ii in 0 .. 16"), ({"s": 1}, "one", "y.iv in 0 .. 4"), ({"s": 2, "flag": True}, "two", "y.ii in 0 .. 8"),
+                               ({"s": 4}, "three", "y.iu in 0 .. 8"), ({"s": 3}, "", "y.i in 0 .. n"), ({"s": 3, "u": 8}, "three", "y.iu in 0 .. 8"),
+                               ({"flag": True, "s": 4}, "", "y.i in 0 .. n")]:
+        k = m.f.compile(x, **consts)
+        assert (k.schedule, loop in k.program) == (name, True), (consts, k.schedule, k.program)
+        np.testing.assert_array_equal(m.f(x, **consts), x * consts.get("s", 2) + consts.get("flag", False))
+    assert m.f.compile(x[:1]).schedule == "three" and m.f(x[:1], s=2) == 0  # too short for its `where`: the canonical program runs
+    for s, name in [(1, "first"), (2, "rest"), (3, "three"), (4, "rest"), (5, "")]:
+        assert m.g.compile(x, s=s).schedule == name, s
+        np.testing.assert_array_equal(m.g(x, s=s), x * s)
+    assert "p.y.y.ii in 0 .. 16" in m.h.compile(x).program and "y.y.y.iv in 0 .. 4" in m.h.compile(x).program
+    np.testing.assert_array_equal(m.h(x), x * 2)
+    with pytest.raises(hd.Error, match="not for these types and consts"):
+        m.f(x, s=3, schedule="one")
+    with pytest.raises(hd.Error, match="not for these types and consts"):
+        m.g(x, s=3, schedule="first")
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_many_splits_of_one_loop(inner):
+    """Each compiles, or is refused at its own line."""
+    for count in (16, 40, 62, 80):
+        lines, name = [], "i"
+        for k in range(count):
+            lines.append(f"  split y.{name} by 2 into a{k}, b{k}")
+            name = f"{'b' if inner else 'a'}{k}"
+        m = hd.parse("op f(x: f32[n]) -> y: f32[n] { y[i] = x[i] + 1 }\nschedule f.s on cpu {\n" + "\n".join(lines) + "\n}")
+        began = time.perf_counter()
+        try:
+            x = np.arange(11, dtype=np.float32)
+            np.testing.assert_array_equal(m.f(x), x + 1)
+            assert inner or count < 63
+        except hd.Error as e:
+            assert e.code == "HD0308" and not inner and e.line == 65 and count > 62, e
+        assert time.perf_counter() - began < 5
+
+
+def test_collapse_over_dims(rng):
+    """One loop over two axes of run-time extents, also of a pack, for any sizes."""
+    m = hd.parse("""
+op center(x: f32[...r, c]) -> y: f32[...r, c] {
+  s[...r] = max[j] x[...r, j]
+  y[...r, j] = x[...r, j] - s[...r]
+}
+schedule center.all on cpu where r_2 >= 0 { collapse y.r1, y.r into q; collapse s.r0, s.r1 into p; parallel y.r0, s.p }
+schedule center.two on cpu where r_1 >= 0 {
+  collapse y.r0, y.r into q
+  compute_at s at y.q
+  split y.q by 4
+  vectorize y.j by 8
+  parallel y.qo
+}
+schedule center.flat on cpu { collapse y.r, y.j into q; vectorize y.q by 8 }
+""")
+    m.check()
+    for shape, name in [((3, 5), "flat"), ((0, 5), "flat"), ((7, 0), "flat"), ((2, 3, 5), "two"), ((0, 3, 5), "two"), ((5, 0, 3), "two"), ((3, 7, 17), "two"),
+                        ((2, 3, 4, 5), "all"), ((2, 0, 4, 5), "all"), ((1, 1, 1, 1), "all")]:
+        x = rng.standard_normal(shape, dtype=np.float32)
+        want = x - x.max(-1, keepdims=True) if x.size else x
+        assert m.center.compile(x).schedule == name
+        np.testing.assert_array_equal(m.center(x), want)
+        y = np.zeros_like(x)
+        m.center.interpret(x, out=y, schedule=name)
+        np.testing.assert_array_equal(y, want)
