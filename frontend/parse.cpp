@@ -134,6 +134,8 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
     if (d.help.empty() && rule == P::RuleStmt && !at_start && anchor->getStart()->getType() == P::REQUIRE)
       d.help = "what is required has a reason: `require n >= 1, \"why\"`";
+    if (d.help.empty() && expected.contains(P::ARROW) && expected.contains(P::LBRACE))
+      d.help = "the results of an op stand after `->`";
     if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), at_start && rule == P::RuleStmt);
     if (d.help.empty() && anchor) d.help = near_word(anchor->getStart(), starts_of(rule));
     errors_.push_back(std::move(d));
@@ -235,10 +237,17 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
       return "a number takes the type of its other side, or is converted: `f32(2)`";
     if (type == P::DOT) return "a number has a digit on both sides of its dot: `0.5`";
     if (type == P::STAR && last == P::STAR) return "a power is written `pow(x, y)`";
+    const std::string_view word = type == P::ID ? place(found).text() : std::string_view();
+    if (word == "and") return "conditions are joined by `&&` and `||`";
+    if (last == P::ID && place(before).text() == "not") return "the opposite of a condition is `!a`";
+    if (word == "def" || word == "func" || word == "fn" || word == "function" || word == "kernel")
+      return "what is computed is written `op NAME(x: f32[n]) -> y: f32[n] { y[i] = .. }`";
     const bool sign = type == P::PLUS || type == P::MINUS || type == P::STAR || type == P::SLASH;
     if (sign && source_->text().substr(place(found).end).starts_with("="))
       return "a cell has one equation: a sum over an index is `sum[j] ..`, an `inout` tensor is updated by `<-`";
     if (type == P::PLUS) return "a number or name stands without a plus";
+    if (last >= P::AFTER && last <= P::WITH && type == P::COLON)
+      return in_backticks(std::string(place(before).text())) + " is a word of the language, so it cannot be a name";
     if (type == P::LPAREN && in_statement) return "several names on the left stand bare: `a, b = f(x)`";
     if (type == P::LPAREN && last == P::ID) return "subscripts stand in brackets: `y[i] = ..`";
     if ((type >= P::AFTER && type <= P::WITH) || type == P::CONST || type == P::INOUT)

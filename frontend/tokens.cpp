@@ -76,6 +76,7 @@ class Filter {
         Diagnostic d{codes::stray_character, place(all),
                      all.end == t.end ? "this character is no part of the language"
                                       : "these characters are no part of the language"};
+        if (text(all) == "#") d.help = "a comment begins with `//`";
         if (text(all) == "?") d.help = "one of two values is `if condition then a else b`";
         error(std::move(d));
         continue;

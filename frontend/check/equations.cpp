@@ -4,6 +4,8 @@
 
 #include "frontend/check/op_checker.h"
 #include "frontend/codes.h"
+#include "ir/math.h"
+#include "ir/random.h"
 #include "ir/visit.h"
 #include "support/limits.h"
 
@@ -16,12 +18,24 @@ Diagnostic OpChecker::unsupported(const std::string& what, const Place& place) c
 }
 
 void OpChecker::block(const ast::Block& block) {
+  // `y = norm(x)` of whole tensors: a call of an op, whatever there is.
+  auto of_tensors = [&](const ast::Equation& eq, const ast::Call& call) {
+    const std::string name = call.callee.text();
+    const bool function = math_arity(name) > 0 || type_word(name) || name == "widen" || name == "saturate" ||
+                          name == "min" || name == "max" || name == "ceildiv" || name == ir::random_function;
+    return !function && eq.kind == ast::AssignKind::define &&
+           std::none_of(eq.left.begin(), eq.left.end(), [](const ast::Ref& left) { return left.subscripted; }) &&
+           std::any_of(call.args.begin(), call.args.end(), [&](const ast::Entry& a) {
+             const auto* read = a.value ? a.value->as<ast::Read>() : nullptr;
+             return read && read->ref.bare_name() && is_tensor(read->ref.path.text());
+           });
+  };
   for (const ast::Stmt& s : block) {
     if (const auto* eq = std::get_if<ast::Equation>(&s.form)) {
       bool calls = eq->right.value && op_called(*eq->right.value) && eq->kind == ast::AssignKind::define;
       const auto* unknown = eq->right.value ? eq->right.value->as<ast::Call>() : nullptr;
       if (calls) call(*eq);
-      else if (unknown && !unknown->callee.bare()) unknown_callee(*eq, unknown->callee);
+      else if (unknown && (!unknown->callee.bare() || of_tensors(*eq, *unknown))) unknown_callee(*eq, unknown->callee);
       else equation(*eq);
     }
     if (const auto* scan = std::get_if<ast::Scan>(&s.form)) this->scan(*scan);
@@ -148,7 +162,9 @@ void OpChecker::unknown_callee(const ast::Equation& eq, const ast::Path& callee)
   for (const auto& op : module_.ops) known.push_back(op->name());
   std::string near = nearest(callee.text(), known);
   report(Diagnostic(codes::unknown_op, callee.place, "there is no op `" + callee.text() + "`")
-             .with_help(near.empty() ? "" : "did you mean `" + near + "`?"));
+             .with_help(!near.empty()   ? "did you mean `" + near + "`?"
+                        : callee.bare() ? "an op of another file is imported: `import \"std/nn\"` brings `nn.softmax`"
+                                        : ""));
   for (const ast::Ref& left : eq.left) {
     auto named = names_.find(left.path.first());
     if (named == names_.end()) declare(left.path.first(), {Named::Kind::broken, {}, -1, left.path.place});

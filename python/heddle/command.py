@@ -88,7 +88,7 @@ def tune_command(words):
     given = [_array(a) for a in o.arrays] + [_made(t, random) for t in o.types]
     names = [p["name"] for p in op.parameters if p["kind"] == "array" and not p["output"]]
     if len(given) != len(names):
-        raise Refused(f"`{op.name}` takes {len(names)} arrays ({', '.join(names)}); {len(given)} are given by --in and --types")
+        raise Refused(f"`{op.name}` takes {len(names)} array{'s' * (len(names) != 1)} ({', '.join(names)}); by --in and --types come {len(given)}")
     try:
         result = tune(op, [], schedule=o.schedule, budget_s=o.budget, target=o.target, threads=o.threads, name=o.name, seed=o.seed,
                       **dict(zip(names, given)), **_pairs(o.scalar, float), **_pairs(o.const, int))
