@@ -1,7 +1,5 @@
 #include "ir/prove.h"
 
-#include <algorithm>
-
 #include "ir/program.h"
 #include "ir/theory.h"
 
@@ -66,20 +64,6 @@ bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
   return theory.states(condition, truth);
 }
 
-// The dims that a product has which is above 0.
-void factors(const Expr& above, bool in_product, std::vector<Expr>& out) {
-  if (in_product && above.as<Var>()) out.push_back(above);
-  const Binary* b = above.as<Binary>();
-  if (!b) return;
-  const int64_t* by = constant_value(b->right);
-  if (b->op == BinaryOp::mul || b->op == BinaryOp::min) {
-    factors(b->left, in_product || b->op == BinaryOp::mul, out);
-    factors(b->right, in_product || b->op == BinaryOp::mul, out);
-  } else if ((b->op == BinaryOp::ceildiv || b->op == BinaryOp::div) && by && *by > 0) {
-    factors(b->left, in_product, out);
-  }
-}
-
 }  // namespace
 
 void Facts::add(const Expr& condition) {
@@ -120,14 +104,6 @@ void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& hi) {
     return add(once->condition);
   }
   add(less(var(symbol), hi));
-  // An iteration of `0 .. n*m` says that n and m, where they are not negative, are not 0.
-  std::vector<Expr> nonzero;
-  if (is_constant(lo, 0)) factors(hi, false, nonzero);
-  for (const Expr& factor : nonzero) {
-    const Expr not_negative = less_equal(index_constant(0), factor);
-    if (std::any_of(conditions_.begin(), conditions_.end(), [&](const Expr& c) { return same(c, not_negative); }))
-      add(less_equal(index_constant(1), factor));
-  }
   // So does `0 .. if c then 1 else 0`: the loop that a special case stands in.
   const int64_t *from = constant_value(lo), *yes = once ? constant_value(once->yes) : nullptr,
                 *no = once ? constant_value(once->no) : nullptr;

@@ -1,10 +1,10 @@
 // collapse L, M into z
 //
-//   for L in a .. b { for M in c .. d { S } }   (d - c = n)
+//   for L in a .. b { for M in c .. d { S } }   (d - c = n, a constant)
 //     ->  for z in 0 .. (b - a)*n { S[L := a + z/n, M := c + z%n] }
 //
-// Refused: M does not stand alone and directly inside L; M's number of iterations depends on L, or is no constant and quotients by it are not
-// shown to stay inside, as in a quotient of a quotient; one of the two is not serial; one drives a reduction that the other does not.
+// Refused: M does not stand alone and directly inside L; M's number of iterations is not a constant, or depends on L;
+// one of the two is not serial; one drives a reduction that the other does not.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -45,33 +45,6 @@ Result<Done> can_collapse(const Step& step, const Path& outer, const Path& inner
   return Done{};
 }
 
-// A quotient by what is no constant, of the loop: nothing is shown of a quotient of it.
-bool divided(const Body& body, SymbolId loop) {
-  bool found = false;
-  const auto look = [&](const Expr& e) {
-    walk(e, [&](const Expr& node) {
-      const Binary* b = node.as<Binary>();
-      if (b && (b->op == BinaryOp::div || b->op == BinaryOp::mod) && !constant_value(b->right))
-        found |= mentions(b->left, loop);
-      return !found;
-    });
-    return e;
-  };
-  for (const StmtRef& s : body) map_loop_exprs(s, look);
-  return found;
-}
-
-// Whether quotients by a number of iterations that is no constant can be followed.
-bool quotients_fit(const Facts& facts, SymbolId z, const Expr& rows, const Expr& columns) {
-  Facts inside = facts;
-  inside.add_range(z, index_constant(0), simplify(rows * columns));
-  const Expr quotient = binary(BinaryOp::div, var(z), columns), rest = binary(BinaryOp::mod, var(z), columns);
-  for (const Expr& holds : {less_equal(index_constant(1), columns), less_equal(index_constant(0), quotient),
-                            less(quotient, rows), less_equal(index_constant(0), rest), less(rest, columns)})
-    if (!prove(inside, holds)) return false;
-  return true;
-}
-
 }  // namespace
 
 Result<Done> collapse_step(Step& step) {
@@ -86,6 +59,11 @@ Result<Done> collapse_step(Step& step) {
   Facts facts = facts_at(p, Path(outer.begin(), outer.end() - 1));
   Expr rows = simplify(l.hi - l.lo, facts), columns = simplify(m.hi - m.lo, facts);
   const int64_t* n = constant_value(columns);
+  if (!n || *n < 1)
+    return step
+        .refusal(codes::not_constant,
+                 "`" + loop_name(p, m.loop) + "` has `" + print(p, columns) + "` iterations, not a constant number")
+        .with_help("`fix` the dim, or split the loop by a constant and collapse the inner one");
   const std::string owner = p.symbol(l.loop).owner;
   Result<std::vector<std::string>> name = names_after(step, "into", {p.symbol(l.loop).name + p.symbol(m.loop).name});
   if (!name) return name.errors();
@@ -93,17 +71,6 @@ Result<Done> collapse_step(Step& step) {
   if (!legal) return legal;
 
   SymbolId z = p.add(Symbol{(*name)[0], SymbolKind::loop, ScalarType::index, owner, step.call.place});
-  if ((!n || *n < 1) && !quotients_fit(facts, z, rows, columns))
-    return step
-        .refusal(codes::not_constant, "`" + loop_name(p, m.loop) + "` has `" + print(p, columns) +
-                                          "` iterations, neither a constant nor a dim")
-        .with_help("`fix` the dim, or split the loop by a constant and collapse the inner one");
-  for (const For* loop : {&l, &m})
-    if (divided(m.body, loop->loop))
-      return step
-          .refusal(codes::not_constant, "`" + loop_name(p, loop->loop) +
-                                            "` is divided already by a number of iterations that is no constant")
-          .with_help("`fix` the dim that it was collapsed over");
   Substitution map{{l.loop, simplify(l.lo + binary(BinaryOp::div, var(z), columns))},
                    {m.loop, simplify(m.lo + binary(BinaryOp::mod, var(z), columns))}};
   auto put = [&](const Expr& e) { return mentions(e, l.loop) || mentions(e, m.loop) ? tidy(substitute(e, map)) : e; };
