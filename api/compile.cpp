@@ -232,7 +232,7 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
       const auto& params = op.module->module().op(op.name)->signature.params;
       const bool consts = std::any_of(params.begin(), params.end(),
                                       [](const auto& p) { return p.kind == frontend::SignatureParam::Kind::constant; });
-      return Diagnostic(jit::codes::requirement_fails, chosen->where.place,
+      return Diagnostic(jit::codes::requirement_fails, chosen->has_where ? chosen->where.place : chosen->place,
                         "the schedule `" + op.name + "." + chosen->name + "` is not for these types" +
                             (consts ? " and consts" : "") + ": its `where` never holds");
     }

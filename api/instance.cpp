@@ -107,11 +107,13 @@ bool integers_of(const ir::Term& t, const std::string& name, std::set<int64_t>& 
   return named;
 }
 
-// Of a const that the condition names: its default, and the integers of the condition with their neighbours, beside each choice so far.
-void add_values(const ir::Term& where, const std::string& name, std::vector<std::map<std::string, int64_t>>& choices) {
+// Of a const that the condition names, or one of a schedule that is applied: small numbers, and the integers of the condition with their
+// neighbours, beside each choice so far.
+void add_values(const ir::Term& where, const std::string& name, bool applies,
+                std::vector<std::map<std::string, int64_t>>& choices) {
   constexpr size_t most = 64;  // each is a check of the op
-  std::set<int64_t> near = {0, 1};
-  if (!integers_of(where, name, near)) return;
+  std::set<int64_t> near = {0, 1, 2, 3, 4};
+  if (!integers_of(where, name, near) && !applies) return;
   for (int64_t n : std::set<int64_t>(near))
     for (int64_t beside : {n - 1, n + 1}) near.insert(beside);
   const size_t before = choices.size();
@@ -128,21 +130,28 @@ CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedul
   const frontend::OpSignature& signature = op.module->module().op(op.name)->signature;
   size_t rounds = 1;
   for (const frontend::GenericParam& g : signature.generics) rounds = std::max(rounds, ir::class_members(g.cls).size());
-  if (!schedule || !schedule->has_where) return request_of(op, 0);
+  const bool applies = schedule && has_step(schedule->lines, "apply");
+  if (!schedule || (!schedule->has_where && !applies)) return request_of(op, 0);
   std::vector<std::map<std::string, int64_t>> consts = {{}};
   for (const frontend::SignatureParam& p : signature.params)
-    if (p.kind == Kind::constant) add_values(schedule->where, p.name, consts);
+    if (p.kind == Kind::constant) add_values(schedule->where, p.name, applies, consts);
+  Result<ir::Target> target = resolve_target(schedule->target);
   // A `where` may ask for a type, for a second axis of a pack, or for values of consts.
-  for (const auto& values : consts)
+  bool read = false, wrong = false;
+  for (const auto& values : consts) {
     for (size_t rank = 1; rank <= 2; ++rank)
       for (size_t round = 0; round < rounds; ++round) {
         CompileOptions request = request_of(op, round, rank);
         for (const auto& [name, value] : values) request.consts[name] = value;
         Result<ir::Program> canonical = canonical_program(op, request);
         if (!canonical) continue;
-        Result<ir::Expr> where = schedule::schedule_where(*canonical, *schedule);
+        Result<ir::Expr> where =
+            target ? where_of(op, *canonical, *schedule, *target) : schedule::schedule_where(*canonical, *schedule);
         if (where && !ir::is_constant(*where, 0)) return request;
+        (where ? read : wrong) = true;
       }
+    if (wrong && !read) break;  // it is wrong for other consts too
+  }
   return request_of(op, 0);
 }
 

@@ -134,8 +134,10 @@ class Strategy final : public antlr4::DefaultErrorStrategy {
     if (found->getType() == P::IF && !at_start) d.help = "put `if .. then .. else ..` in parentheses";
     if (d.help.empty() && rule == P::RuleStmt && !at_start && anchor->getStart()->getType() == P::REQUIRE)
       d.help = "what is required has a reason: `require n >= 1, \"why\"`";
-    if (d.help.empty() && expected.contains(P::ARROW) && expected.contains(P::LBRACE))
-      d.help = "the results of an op stand after `->`";
+    antlr4::Token* before = parser->getTokenStream()->LT(-1);
+    const bool of_op = anchor && anchor->getStart()->getType() == P::OP && before && before->getType() == P::RPAREN;
+    if (d.help.empty() && of_op && expected.contains(P::LBRACE))
+      d.help = "the results of an op stand after `->`, its equations in braces";
     if (d.help.empty()) d.help = advice(found, parser->getTokenStream()->LT(-1), at_start && rule == P::RuleStmt);
     if (d.help.empty() && anchor) d.help = near_word(anchor->getStart(), starts_of(rule));
     errors_.push_back(std::move(d));

@@ -1,6 +1,7 @@
 #include "schedule/loops.h"
 
 #include <algorithm>
+#include <set>
 
 #include "ir/print.h"
 #include "ir/region.h"
@@ -14,7 +15,8 @@ using namespace ir;
 
 namespace {
 
-constexpr int64_t largest_step = int64_t{1} << 62;
+constexpr int64_t largest_step = int64_t{1} << 40;  // no array has more elements
+constexpr size_t most_loops = 48;                   // of one axis: what affine forms have room for
 
 // Rebuilds a loop's body for `loop := point`, where iterations with `point >= hi` are new and must do nothing.
 class Guarded {
@@ -200,17 +202,29 @@ Body recomputed(const Body& body) {
   });
 }
 
-// Whether blocks of n iterations are steps of an axis that 64 bits hold.
-Result<Done> steps_fit(const Step& step, const For& l, int64_t n) {
+// Whether an axis whose loops are split once more can still be followed: in numbers far from 64 bits, over so many loops.
+Result<Done> fits_axis(const Step& step, const For& l, int64_t n) {
+  const std::string name = "`" + loop_name(step.program, l.loop) + "`";
   for (const LeafSite& site : leaves(l.body))
-    for (const Expr& binding : site.leaf().bindings) {
-      const AffineIn in = mentions(binding, l.loop) ? affine_in(simplify(binding), l.loop) : AffineIn{};
+    for (size_t i = 0; i < site.leaf().bindings.size(); ++i) {
+      const Expr& binding = site.leaf().bindings[i];
+      if (!mentions(binding, l.loop)) continue;
+      const Stage& row = step.program.stage(site.leaf().stage);
+      const std::string axis = "`" + row.name + "." + step.program.symbol(row.axes[i].symbol).name + "`";
+      const AffineIn in = affine_in(simplify(binding), l.loop);
       int64_t block = 0;
       if (in.ok && (__builtin_mul_overflow(in.coefficient, n, &block) || block > largest_step || block < -largest_step))
-        return step.refusal(codes::bad_value, "an iteration of `" + loop_name(step.program, l.loop) + "` is " +
-                                                  std::to_string(in.coefficient) + " of `" +
-                                                  step.program.stage(site.leaf().stage).name +
-                                                  "` already: a block of " + std::to_string(n) + " is past 64 bits");
+        return step.refusal(codes::bad_value, "blocks of " + std::to_string(n) + " iterations of " + name +
+                                                  " would be steps of more than 2^40 along " + axis);
+      std::set<uint32_t> loops;
+      walk(binding, [&](const Expr& e) {
+        if (const Var* v = e.as<Var>(); v && step.program.symbol(v->symbol).kind == SymbolKind::loop)
+          loops.insert(v->symbol.value);
+        return true;
+      });
+      if (loops.size() >= most_loops)
+        return step.refusal(codes::too_large,
+                            axis + " would be made of more than " + std::to_string(most_loops) + " loops");
     }
   return Done{};
 }
@@ -232,7 +246,7 @@ Result<SplitLoops> split_loop(Step& step, SymbolId loop, int64_t n, const std::s
     if (!free) return free.errors();
   }
 
-  if (Result<Done> fits = steps_fit(step, l, n); !fits) return fits.errors();
+  if (Result<Done> fits = fits_axis(step, l, n); !fits) return fits.errors();
   Facts facts = facts_at(p, Path(path.begin(), path.end() - 1));
   Expr extent = simplify(l.hi - l.lo, facts), size = index_constant(n);
   bool exact = n == 1 || prove(facts, binary(BinaryOp::eq, binary(BinaryOp::mod, extent, size), index_constant(0)));

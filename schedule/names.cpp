@@ -190,6 +190,11 @@ Result<StageId> find_stage(const Step& step, const Term& term) {
   std::string near = nearest(term.text, known);
   if (!near.empty()) d.help = "did you mean `" + near + "`?";
   else d.help = "the stages are " + quoted_list(known);
+  for (SymbolId loop : all_loops(step.program))
+    if (loop_name(step.program, loop) == term.text) {
+      d.message = "`" + term.text + "` is a loop, not a stage";
+      d.help = "a stage is named without its loops: `" + step.program.symbol(loop).owner + "`";
+    }
   return d;
 }
 

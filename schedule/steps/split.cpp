@@ -14,7 +14,7 @@
 //               the last block begins early enough to be whole; where hi - lo >= n is not shown, it begins at least at
 //               lo, and a condition stays at the leaves
 //
-// Refused: L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial
+// Refused: a block of more than 2^40 along an axis, an axis of more than 48 loops; L is not serial; a name is taken; `exact` where divisibility cannot be shown; an instruction below a partial
 // block; `shift` where iterations cannot run twice: an update in place, an open reduction, a scan, cells that other
 // iterations write.
 #include "schedule/loops.h"

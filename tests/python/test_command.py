@@ -232,7 +232,7 @@ def test_tune(tmp_path):
 
 
 @pytest.mark.parametrize("words, said", [
-    (["--schedule", "rows"], "takes 1 arrays"), (["--types", "f32"], "no type with sizes"), (["--types", "f99[3]"], "no element type"),
+    (["--schedule", "rows"], "takes 1 array "), (["--types", "f32"], "no type with sizes"), (["--types", "f99[3]"], "no element type"),
     (["--types", "f32[3,3]", "--schedule", "no"], "no schedule `no`"), (["--types", "f32[3,3]", "--op", "sofmax"], "did you mean `softmax`"),
     (["--in", "missing.npy"], "cannot be read"),
 ])
