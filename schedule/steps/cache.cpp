@@ -11,8 +11,8 @@
 // padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims. Where t is written, the
 // loops of S inside L become those of n, and t gets new ones, one for each dim where S runs over whole stretches.
 //
-// Refused: the window does not hold what is read or written; t is an index of something
-// inside L; t is allocated inside L, or both written and read there;
+// Refused: the window does not hold what is read or written, or more than that of what a loop around makes; t is an index of
+// something inside L; t is allocated inside L, or both written and read there;
 // what is written is an update, or not one plain index for each dim; L is a vector loop; registers for a window that is
 // not constant; of an open reduction, what `rfactor` refuses.
 // Over 500 lines: one step with three forms, which share the window and the names.
@@ -209,6 +209,19 @@ std::optional<Range> unclipped(const std::vector<Access>& reads, size_t d, const
   return out;
 }
 
+// Whether a loop around, inside of which t stands for all of its iterations, writes t: then cells that are not read may not be written yet.
+bool grows_around(const Program& p, BufferId t, const Path& path) {
+  if (p.buffer(t).role == Role::in || p.buffer(t).role == Role::inout) return false;
+  const Path alloc = path_to_alloc(p, t);
+  for (size_t i = alloc.empty() ? 0 : alloc.size() - 1; i < path.size(); ++i) {
+    const For* l = as<For>(path[i]);
+    if (!l) continue;
+    const std::vector<Access> list = accesses(p, l->body, t);
+    if (std::any_of(list.begin(), list.end(), [](const Access& a) { return a.writes; })) return true;
+  }
+  return false;
+}
+
 // Fills the window, and decides whether it is padded.
 Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optional<Range>>& written, const Path& path) {
   const Program& p = step.program;
@@ -226,6 +239,7 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
     if (std::optional<Range> all = unclipped(list, d, at)) padded.push_back(*all);
   }
   bool pads = tried && common && padded.size() == box.size();
+  const bool grows = grows_around(p, c.from, path);
   for (size_t d = 0; d < box.size(); ++d) {
     Range inferred = pads ? padded[d] : range_of(needed, d);
     if (!written[d]) {
@@ -238,6 +252,13 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
       return step.refusal(codes::bad_window, "cannot show that `" + print(p, w.lo) + " .. " + print(p, w.hi) +
                                                  "` holds what is read of `" + buffer_name(p, c.from) + "`: `" +
                                                  print(p, least.lo) + " .. " + print(p, least.hi) + "`");
+    auto holds = [&](const Range& r) { return prove(at, both(less_equal(r.lo, w.lo), less_equal(w.hi, r.hi))); };
+    if (grows && !holds(least) && !holds(inferred))
+      return step
+          .refusal(codes::bad_window, "cells of `" + print(p, w.lo) + " .. " + print(p, w.hi) + "` of `" +
+                                          buffer_name(p, c.from) + "` may not be written yet: a loop around makes them")
+          .with_help("leave the range out: it is then what is read, `" + print(p, least.lo) + " .. " +
+                     print(p, least.hi) + "`");
     c.window.push_back(w);
   }
   if (pads) c.otherwise = otherwise;
