@@ -95,8 +95,24 @@ void Facts::add(const Expr& condition) {
   conditions_.push_back(condition);
 }
 
-void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& hi) {
+namespace {
+
+// Where a range ends for what is in it: below `lo .. max(lo, e)` it stands before e.
+Expr end_inside(const Expr& lo, Expr hi) {
+  for (;;) {
+    const auto* most = hi.as<Binary>();
+    if (!most || most->op != BinaryOp::max) return hi;
+    if (equal(most->left, lo)) hi = most->right;
+    else if (equal(most->right, lo)) hi = most->left;
+    else return hi;
+  }
+}
+
+}  // namespace
+
+void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& end) {
   add(less_equal(lo, var(symbol)));
+  const Expr hi = end_inside(lo, end);
   const Select* once = hi.as<Select>();
   // `lo .. if c then hi else lo` runs only where c holds.
   if (once && same(once->no, lo)) {

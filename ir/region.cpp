@@ -245,24 +245,8 @@ TouchedBox touched_box(const Program& program, BufferId buffer, const Body& body
   return box_where(program, buffer, body, at, [](const Access&) { return true; });
 }
 
-namespace {
-
-// Where the iterations of a loop end, for one that there is: below `lo .. max(lo, e)` it stands before e.
-Expr end_inside(const For& loop) {
-  Expr hi = loop.hi;
-  for (;;) {
-    const auto* most = hi.as<Binary>();
-    if (!most || most->op != BinaryOp::max) return hi;
-    if (equal(most->left, loop.lo)) hi = most->right;
-    else if (equal(most->right, loop.lo)) hi = most->left;
-    else return hi;
-  }
-}
-
-}  // namespace
-
 void add_facts_inside(Facts& facts, const Program& program, const StmtRef& stmt) {
-  if (const For* l = std::get_if<For>(&stmt->form)) facts.add_range(l->loop, l->lo, end_inside(*l));
+  if (const For* l = std::get_if<For>(&stmt->form)) facts.add_range(l->loop, l->lo, l->hi);
   const Leaf* leaf = std::get_if<Leaf>(&stmt->form);
   if (!leaf) return;
   facts.add(leaf->predicate);
