@@ -116,8 +116,11 @@ void add_values(const ir::Term& where, const std::string& name, bool applies,
   if (!integers_of(where, name, near) && !applies) return;
   for (int64_t n : std::set<int64_t>(near))
     for (int64_t beside : {n - 1, n + 1}) near.insert(beside);
+  std::vector<int64_t> values(near.begin(), near.end());
+  // Sizes and strides are mostly positive.
+  std::stable_partition(values.begin(), values.end(), [](int64_t value) { return value > 0; });
   const size_t before = choices.size();
-  for (int64_t value : near)
+  for (int64_t value : values)
     for (size_t i = 0; i < before && choices.size() < most; ++i) {
       choices.push_back(choices[i]);
       choices.back()[name] = value;
