@@ -34,12 +34,36 @@ void Emitter::stmt(const ir::Call& call, const ir::StmtRef& s) {
   else fail(codes::unsupported_on_host, s->place, "the instruction `" + call.instr + "` has no machine code");
 }
 
+// Whether a window's cells along its last dim lie behind each other: in an array with steps between elements they do not.
+bool Emitter::neighbours(const ir::Window& w) {
+  const Storage& s = storage(w.buffer);
+  return s.layout || ir::is_constant(s.strides[ir::operand_dims(w).back()], 1);
+}
+
+// `count` of them, as the bytes of one word.
+Value* Emitter::gathered(const ir::Window& w, int count) {
+  const int bits = 8 * ir::scalar_bytes(p_.buffer(w.buffer).type);
+  llvm::Type* piece = b_.getIntNTy(static_cast<unsigned>(bits));
+  const size_t dim = ir::operand_dims(w).back();
+  Value* word = b_.getInt32(0);
+  for (int i = 0; i < count; ++i) {
+    std::vector<Expr> subs = corner(w);
+    subs[dim] = ir::simplify(subs[dim] + i);
+    const Spot at = spot(w.buffer, subs);
+    Value* cell =
+        tagged(b_.CreateAlignedLoad(piece, at.pointer, llvm::Align(static_cast<uint64_t>(bits / 8))), *at.storage);
+    word = b_.CreateOr(word, b_.CreateShl(b_.CreateZExt(cell, b_.getInt32Ty()), static_cast<uint64_t>(i * bits)));
+  }
+  return word;
+}
+
 // Windows are whole (fit_calls); the result is a stack slot that becomes a register. Of a sum, the group is 128 in each byte.
 void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   auto read = [&](size_t operand, llvm::Type* type, int& bytes, Spot& at) {
     const ir::Window& w = call.windows[operand];
     bytes = ir::scalar_bytes(p_.buffer(w.buffer).type);
     at = spot(w.buffer, corner(w));
+    if (type->isVectorTy()) prefetch(at, w.buffer, corner(w), static_cast<int64_t>(type->getPrimitiveSizeInBits()) / 8);
     return tagged(b_.CreateAlignedLoad(type, at.pointer, llvm::Align(static_cast<uint64_t>(bytes))), *at.storage);
   };
   const auto id = llvm::Intrinsic::lookupIntrinsicID(row.intrinsic);
@@ -49,7 +73,9 @@ void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   Spot at;
   const bool product = row.kind == InstrRow::Kind::dot;
   Value* group = b_.getInt32(0x80808080);
-  if (product) group = read(1, b_.getInt32Ty(), bytes, at);
+  if (product)
+    group =
+        neighbours(call.windows[1]) ? read(1, b_.getInt32Ty(), bytes, at) : gathered(call.windows[1], group_of(row));
   const auto lanes = static_cast<unsigned>(product ? lanes_of(row) : row.extents[0][0]);
   Value* all = b_.CreateVectorSplat(lanes, group);
   Value* columns = read(product ? 2 : 1, type->getParamType(2), bytes, at);
@@ -82,6 +108,7 @@ void Emitter::interleave(const ir::Call& call, const InstrRow& row) {
       Value* here = b_.CreateVectorSplat(static_cast<unsigned>(lanes_of(row)),
                                          b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(p)), rows));
       mask_ = b_.CreateAnd(inside, here);
+      if (!ahead_.empty()) prefetch_ahead(from.buffer, subs);
       const Spot at = spot(from.buffer, subs);
       llvm::Type* lanes = arith_.with_lanes(element, true);
       Value* zero = llvm::Constant::getNullValue(lanes);

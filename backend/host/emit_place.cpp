@@ -266,7 +266,7 @@ Value* Emitter::readable(Value* pointer, ir::BufferId buffer, const std::vector<
 
 // What stands in `l2` is read from there as a stream: each line is asked for some iterations ahead, so that it waits in L1. Without
 // that a matmul over a panel of 128 KiB loses some 3 %.
-void Emitter::prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs) {
+void Emitter::prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs, int64_t read_bytes) {
   constexpr int64_t ahead_bytes = 1024;
   if (p_.buffer(buffer).memory != ir::Memory::l2 || !at.step_bytes || at.storage->elements) return;
   // A schedule that says what to ask for knows better.
@@ -274,8 +274,7 @@ void Emitter::prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Ex
     if (a.what.buffer == buffer) return;
   if (!first_time(buffer, subs)) return;
   const int64_t bytes = at.step_bytes * std::max<int64_t>(1, ahead_bytes / at.step_bytes);
-  fetch_lines(b_.CreateConstGEP1_64(b_.getInt8Ty(), at.pointer, static_cast<uint64_t>(bytes)),
-              arith_.width * ir::scalar_bytes(p_.buffer(buffer).type));
+  fetch_lines(b_.CreateConstGEP1_64(b_.getInt8Ty(), at.pointer, static_cast<uint64_t>(bytes)), read_bytes);
 }
 
 // Where loops around ask for the buffer: the place that is read here some iterations later. It may lie past the buffer, where
@@ -336,7 +335,7 @@ Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
     Value* pointers = b_.CreateGEP(element, at.pointer, at.offsets);
     read = tagged(b_.CreateMaskedGather(lanes, pointers, align, all_lanes(), zero), *at.storage);
   } else if (!mask_ || at.inside_slot) {
-    prefetch(at, buffer, subs);
+    prefetch(at, buffer, subs, arith_.width * ir::scalar_bytes(type));
     read = tagged(b_.CreateAlignedLoad(lanes, at.pointer, align), *at.storage);
   } else {
     read = masked_load(element, at.pointer, align, *at.storage);

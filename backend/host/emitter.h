@@ -149,6 +149,8 @@ class Emitter {
   void enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi);
 
   // emit_call.cpp
+  bool neighbours(const ir::Window& w);
+  llvm::Value* gathered(const ir::Window& w, int count);
   void dot(const ir::Call& call, const InstrRow& row);
   void interleave(const ir::Call& call, const InstrRow& row);
   void tile_call(const ir::Call& call, const InstrRow& row);
@@ -193,7 +195,7 @@ class Emitter {
   int depth(ir::AffineContext& context, ir::Monomial m) const;
   Val load(ir::BufferId buffer, const std::vector<Expr>& subs);
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
-  void prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs);
+  void prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs, int64_t read_bytes);
   void prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs);
   bool first_time(ir::BufferId buffer, const std::vector<Expr>& subs);
   void fetch_lines(Value* from, int64_t bytes);

@@ -1,7 +1,8 @@
 // See passes.h. A ragged window ends at E where a whole one would go on: `lo .. min(lo + 16, E)`. What the machine computes beyond
 // must not be seen, and must not change what is:
 //   dims of the result   the cells from E on lie in the temporary's box, and nothing else reads them
-//   dims of the sum      the operands hold zeros from E on, in cells that their boxes get for it
+//   dims of the sum      the operands hold zeros from E on, in cells that their boxes get for it, or that their layout has
+// An array that is read as it lies has no room: of its rows beyond the end the last one is read again.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -81,7 +82,7 @@ class FitCalls {
     for (size_t o = 0; o < row->operands(); ++o) {
       ir::Window& w = whole.windows[o];
       const ir::Buffer& buffer = p_.buffer(w.buffer);
-      if (buffer.role != ir::Role::temporary) return;
+      if (buffer.role != ir::Role::temporary && (buffer.role != ir::Role::in || o == 0)) return;
       const std::vector<size_t> dims = ir::operand_dims(w);
       for (size_t k = 0; k < dims.size(); ++k) {
         ir::Range& r = w.ranges[dims[k]];
@@ -125,12 +126,24 @@ class FitCalls {
     return false;
   }
 
+  bool pads_with_zero(BufferId buffer) const {
+    const Expr& pad = p_.buffer(buffer).pad;
+    const auto* value = pad.known() ? pad.as<ir::Constant>() : nullptr;
+    return value && value->integer == 0 && value->real == 0;
+  }
+
   // The box in whole groups of n, of which the last is the window's, or as it is where that has room; zeros from `end` on.
   bool grow(const ir::Facts& facts, BufferId buffer, size_t d, const Expr& wide, int64_t n, const Expr& end,
             std::map<BufferId, std::map<size_t, Room>>& growth) const {
     const ir::BoxDim& box = p_.buffer(buffer).box[d];
     if (tried(buffer)) return false;
     Room room;
+    if (p_.buffer(buffer).role != ir::Role::temporary) {  // packed before the call, with its padding
+      const std::optional<Expr> hi = padded_end(p_.buffer(buffer), d);
+      if (!hi || !ir::prove(facts, ir::less_equal(wide, *hi)) || (end.known() && !pads_with_zero(buffer))) return false;
+      growth[buffer][d] = {*hi, {}};
+      return true;
+    }
     if (ir::prove(facts, ir::less_equal(wide, box.hi))) room.hi = box.hi;
     // In whole groups, or in groups of groups where loops go by those.
     for (int64_t step = n; step <= 64 * n && !room.hi.known(); step *= 2) {

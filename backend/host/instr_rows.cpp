@@ -159,7 +159,9 @@ bool is_machine_code(const ir::Program& program, const ir::Call& call, const ir:
     const ir::Buffer& b = program.buffer(w.buffer);
     // Of the rows that are interleaved, only the last dim's neighbours matter, and even they may lie apart.
     if (row->kind == interleave && o == 1) return !(w.buffer == call.windows[0].buffer);
-    if (b.role != ir::Role::temporary || !ir::lies_as(program, w, instr, o)) return false;
+    // Arrays: as they were packed before the call; and the group that each lane multiplies by from anywhere.
+    const bool array = b.role == ir::Role::in && o > 0 && (b.layout || (row->kind == dot && o == 1));
+    if ((b.role != ir::Role::temporary && !array) || !ir::lies_as(program, w, instr, o)) return false;
     if (row->kind == interleave) continue;
     if (!whole(w, row->extents[o])) return false;
     // The rows of a tile are equally far apart in memory.

@@ -283,6 +283,14 @@ std::set<ir::BufferId> boxes_with_meaning(const ir::Program& p) {
 
 }  // namespace
 
+std::optional<Expr> padded_end(const ir::Buffer& buffer, size_t d) {
+  if (!buffer.layout) return {};
+  const int64_t block = block_of(*buffer.layout, buffer.layout->from[d]);
+  const ir::BoxDim& dim = buffer.box[d];
+  if (block <= 1) return {};
+  return ir::simplify(dim.lo + ir::ceildiv(dim.hi - dim.lo, ir::index_constant(block)) * block);
+}
+
 ir::Program explicit_padding(ir::Program program) {
   const std::set<ir::BufferId> fixed = boxes_with_meaning(program);
   for (uint32_t id = 0; id < program.buffers.size(); ++id) {
@@ -290,11 +298,8 @@ ir::Program explicit_padding(ir::Program program) {
     if (!buffer.layout || ir::folds(buffer) || (buffer.role != ir::Role::temporary && buffer.role != ir::Role::in) ||
         fixed.count(ir::BufferId{id}))
       continue;
-    for (size_t i = 0; i < buffer.box.size(); ++i) {
-      const int64_t block = block_of(*buffer.layout, buffer.layout->from[i]);
-      ir::BoxDim& dim = buffer.box[i];
-      if (block > 1) dim.hi = ir::simplify(dim.lo + ir::ceildiv(dim.hi - dim.lo, ir::index_constant(block)) * block);
-    }
+    for (size_t d = 0; d < buffer.box.size(); ++d)
+      if (const std::optional<Expr> hi = padded_end(buffer, d)) buffer.box[d].hi = *hi;
   }
   return program;
 }

@@ -61,6 +61,9 @@ ir::Program tile_guards_to_bounds(ir::Program program);
 /// The cells that a layout adds become cells like others: guards that kept out of them may go.
 ir::Program explicit_padding(ir::Program program);
 
+/// Where dim `d` of a buffer ends with the cells that its layout adds; none where that adds none.
+std::optional<ir::Expr> padded_end(const ir::Buffer& buffer, size_t d);
+
 /// before: alloc t: f32[r in r .. r + 4]   reduce t[r .. min(r + 4, rows)] by sum { .. }
 /// after:  alloc t: f32[r in r .. r + 4]   reduce t[r .. r + 4] by sum { .. }
 /// A window that ends with its buffer's box or with the domain ends with the box: the cells between belong to no point.

@@ -93,6 +93,74 @@ def test_strided_arrays(rng):
         check(row, a, b, m.mm(a, np.asfortranarray(b), schedule="s"))
 
 
+# The left operand as it lies in its array; the right one packed before the call, or in it.
+ARRAYS = """
+op mm(a: {a}[m, k], b: {b}[k, n]) -> c: {c}[m, n] {{
+  acc[i, j] = sum[p] {c}(a[i, p]) * {c}(b[p, j])
+  c[i, j] = acc[i, j]
+}}
+step blocks(c: stage, acc: stage, jo: name) {{
+  split c.j by 32 into jo, jj
+  split c.i by 3 into io, ii
+  reorder jo, io, ii, jj
+  compute_at acc at io in registers
+}}
+step dots(acc: stage) {{
+  split acc.p by {k} into po, pi with exact
+  split acc.j by {lanes} into jv, ji
+  reorder acc.po, acc.i, acc.jv, acc.ji, acc.pi
+  replace acc.ji by {dot}
+  unroll acc.i, acc.jv
+}}
+schedule mm.before on cpu allow reassociate, flush_denormals where k % {k} == 0 {{
+  layout b[p, j] to (j/32, p/{k}, j%32, p%{k}) with 0
+  blocks c, acc, jo
+  dots acc
+  parallel c.jo
+}}
+schedule mm.inside on cpu allow reassociate, flush_denormals where k % {k} == 0 {{
+  blocks c, acc, jo
+  cache b in l2 at c.jo as panel
+  layout panel[p, j] to (j/32, p/{k}, j%32, p%{k}) with 0
+  split panel.p by {k} into po, pi
+  split panel.j by 16 into jo, ji
+  reorder panel.po, panel.jo, panel.pi, panel.ji
+  prefetch b at panel.po by 4
+  replace panel.pi by {pack}
+  dots acc
+  parallel c.jo
+}}
+"""
+
+
+def host_has(dot):
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        flags = next((line.split() for line in file if line.startswith("flags")), [])
+    return ("avx512_bf16" if "bf16" in dot else "avx512_vnni") in flags
+
+
+@pytest.mark.parametrize("schedule", ["before", "inside"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r[0])
+def test_arrays_as_operands(rng, row, schedule):
+    dot, a, b, c, k, lanes, pack = row
+    module = hd.parse(ARRAYS.format(a=a, b=b, c=c, k=k, lanes=lanes, pack=pack, dot=dot))
+    x, y = arrays(rng, row, 7, 4 * k, 37)
+    kernel = module.mm.compile(x, y, schedule=schedule)
+    if host_has(dot):
+        assert ("vdpbf16ps" if "bf16" in dot else "vpdpbusd") in kernel.asm
+        assert schedule == "before" or "prefetcht0" in kernel.asm
+    for rows, groups, columns in [(1, 0, 5), (0, 4, 3), (1, 1, 1), (2, 2, 31), (3, 3, 32), (4, 4, 33), (100, 17, 65)]:
+        x, y = arrays(rng, row, rows, groups * k, columns)
+        apart = np.zeros((2 * rows, 3 * x.shape[1]), x.dtype)
+        apart[::2, ::3] = x
+        backwards = np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
+        for view in (x, apart[::2, ::3], np.asfortranarray(x), backwards):
+            check(row, x, y, kernel(view, y))
+        check(row, x, y, kernel(x, np.asfortranarray(y)))
+        if schedule == "before":
+            check(row, x, y, kernel(x, kernel.pack(b=y)))
+
+
 @pytest.mark.parametrize("target", hd.targets())
 def test_every_target_has_the_meaning(rng, target):
     for row in ROWS:
@@ -178,9 +246,10 @@ def test_a_schedule_for_types():
 PRODUCTS = [(1, 1, 1), (0, 5, 3), (5, 0, 3), (5, 3, 0), (7, 33, 129), (13, 64, 31), (12, 31, 257), (100, 1537, 257), (97, 1600, 300)]
 
 
-@pytest.mark.parametrize("schedule", [None, "bf16", "amx"])
+@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_odd", "bf16_packed", "amx"])
 def test_products_of_bf16(rng, schedule):
     for m, k, n in PRODUCTS:
+        k += k % 2 if schedule in ("bf16", "bf16_packed") else 0
         a, b = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((m, k), (k, n)))
         c = hd.std.linalg.matmul(a, b, schedule=schedule).astype(np.float64)
         wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
