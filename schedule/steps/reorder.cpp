@@ -9,8 +9,8 @@
 //
 // Refused: a loop is the condition of a case; the loops are not one nest, or another statement stands between them; a loop would come inside a vector
 // loop; a bound depends on a loop that would come inside; two loops of one reduction trade order and the reducer does
-// not commute, or is inexact without `allow reassociate`; a widened region would reset cells of other iterations; one
-// iteration reads what another writes.
+// not commute, or is inexact without `allow reassociate`; a widened region would reset cells of other iterations, or pass a loop that is
+// not over its cells and may have no iteration; one iteration reads what another writes.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -183,6 +183,40 @@ size_t place_of(const Program& p, const Chain& chain, const Chain::Region& regio
   return place;
 }
 
+// Whether the loop moves among the cells of the region.
+bool moves_among_cells(const Program& p, const Chain& chain, const Reduce& region, SymbolId loop) {
+  for (const LeafSite& site : leaves(chain.inner)) {
+    const Substitution point = point_of(p, site.leaf());
+    for (const Assign& a : site.leaf().assigns)
+      for (const Window& w : region.windows)
+        for (const Expr& sub : a.subs)
+          if (a.buffer == w.buffer && mentions(substitute(sub, point), loop)) return true;
+  }
+  return false;
+}
+
+// A region that changes places with a loop begins the same cells as before: with a loop over its cells it has none where the loop has no
+// iteration, another loop has one.
+Result<Done> regions_begin_alike(const Step& step, const Chain& chain, const std::vector<size_t>& order) {
+  const Facts at = facts_at(step.program, chain.outer);
+  for (const Chain::Region& r : chain.regions) {
+    const size_t place = place_of(step.program, chain, r, order);
+    for (size_t i = 0; i < order.size(); ++i) {
+      const For& l = std::get<For>(chain.loops[order[i]]->form);
+      const bool was_inside = order[i] >= r.at, is_inside = i >= place;
+      const Reduce& region = std::get<Reduce>(r.stmt->form);
+      if (was_inside == is_inside || moves_among_cells(step.program, chain, region, l.loop) ||
+          prove(at, less(l.lo, l.hi)))
+        continue;
+      return step.refusal(codes::not_shown, "cannot show that " + quoted_loop(step, chain.loops[order[i]]) +
+                                                " has an iteration, without which cells of `" +
+                                                buffer_name(step.program, region.windows.front().buffer) +
+                                                "` would begin anew, or not at all");
+    }
+  }
+  return Done{};
+}
+
 // Windows of the regions above the loop, from depth `from` on, fitted to the loops that now stand inside them.
 Result<Done> fit_regions(Step& step, SymbolId innermost, size_t from, const std::vector<BufferId>& reassociated) {
   size_t depth = path_to_loop(step.program, innermost).size();
@@ -234,8 +268,9 @@ Result<Done> reorder_step(Step& step) {
   if (std::is_sorted(order.begin(), order.end())) return Done{};
 
   std::vector<BufferId> reassociated;
-  for (Result<Done> check : {bounds_hold(step, chain, order), vectors_stay(step, chain, order),
-                             iterations_apart(step, chain, order), order_is_free(step, chain, order, reassociated)})
+  for (Result<Done> check :
+       {bounds_hold(step, chain, order), vectors_stay(step, chain, order), iterations_apart(step, chain, order),
+        order_is_free(step, chain, order, reassociated), regions_begin_alike(step, chain, order)})
     if (!check) return check;
 
   // Inside out: the innermost body, then loops and regions in their new order.
