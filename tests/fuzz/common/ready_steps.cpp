@@ -43,7 +43,7 @@ class Ready {
         &Ready::whole_range,  &Ready::whole_range,  &Ready::accumulate,  &Ready::partial,     &Ready::write_back,
         &Ready::write_back,   &Ready::fission,      &Ready::fission,     &Ready::pipeline,    &Ready::pipeline,
         &Ready::whole_range,  &Ready::whole_range,  &Ready::whole_range, &Ready::store_at,    &Ready::fold_storage,
-        &Ready::fission};
+        &Ready::fission,      &Ready::state_back,   &Ready::state_back,  &Ready::state_back,  &Ready::state_back};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -329,6 +329,23 @@ class Ready {
     if (pairs.empty()) return false;
     const auto& [stage, at] = r_.pick(pairs);
     StepCall c = step("cache", stage);
+    memory(c, 100);
+    c.with["at"] = {path(at)};
+    return give(c);
+  }
+
+  // A state of several fields that a loop makes, all of it in a copy.
+  bool state_back() {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const Place& l : loops_)
+      ir::walk(l.loop->body, [&](const ir::StmtRef& s) {
+        const auto* region = std::get_if<ir::Reduce>(&s->form);
+        if (region && region->windows.size() > 1) pairs.emplace_back(p_.buffer(region->windows[0].buffer).name, l.name);
+        return true;
+      });
+    if (pairs.empty()) return false;
+    const auto& [state, at] = r_.pick(pairs);
+    StepCall c = step("cache", state);
     memory(c, 100);
     c.with["at"] = {path(at)};
     return give(c);
