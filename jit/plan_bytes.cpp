@@ -10,48 +10,6 @@ static_assert(sizeof(CallPlan::ArrayRow) == 32 + 8 + 3 * 24 + sizeof(std::option
               "write and read the new field of ArrayRow");
 static_assert(sizeof(CallPlan::ScalarRow) == 32 + 16 + 16, "write and read the new field of ScalarRow");
 
-void IndexCode::write(ByteWriter& out) const {
-  out.list(steps_, [&](const Step& s) {
-    out.put(s.kind);
-    out.put(s.op);
-    out.put(s.type);
-    out.put(s.value);
-  });
-}
-
-bool IndexCode::read(ByteReader& in, int symbols) {
-  steps_.clear();
-  int depth = 0;
-  bool good = true;
-  in.list([&] {
-    Step s{in.get<Step::Kind>(), in.get<uint8_t>(), in.get<ir::ScalarType>(), in.get<int64_t>()};
-    good &= s.type <= ir::ScalarType::index;
-    switch (s.kind) {
-      case Step::push_constant: ++depth; break;
-      case Step::push_symbol:
-        ++depth;
-        good &= s.value >= 0 && s.value < symbols;
-        break;
-      case Step::unary: good &= depth >= 1; break;
-      case Step::convert:
-        good &= depth >= 1 && s.value >= 0 && (s.value & 255) <= int64_t(ir::ScalarType::index);
-        break;
-      case Step::binary:
-        good &= depth >= 2;
-        --depth;
-        break;
-      case Step::select:
-        good &= depth >= 3;
-        depth -= 2;
-        break;
-      default: good = false;
-    }
-    good &= depth <= max_stack;
-    if (good) steps_.push_back(s);
-  });
-  return good && !in.broken() && (steps_.empty() || depth == 1);
-}
-
 void CallPlan::write(ByteWriter& out) const {
   out.list(symbols_, [&](const ir::SymbolId& s) { out.put(s); });
   out.list(dim_names_, [&](const std::string& s) { out.text(s); });
