@@ -8,6 +8,7 @@
 #include "ir/array_axes.h"
 #include "ir/float_format.h"
 #include "ir/in_place.h"
+#include "ir/integer.h"
 #include "ir/magnitude.h"
 #include "ir/print.h"
 #include "jit/codes.h"

@@ -15,8 +15,9 @@ from . import _heddle, lang, module, std
 from ._heddle import Kernel, Packed
 from .build import schedule, step
 from .errors import Error
-from .module import Module, Op, Schedule, Spec, State, States, load, parse, spec
+from .module import Module, Op, Spec, load, parse, spec
 from .numerics import Numerics, numerics
+from .states import Schedule, State, States
 from .tune import Trial, TuneResult, tune
 
 __version__ = _heddle.version()

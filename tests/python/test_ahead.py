@@ -1,7 +1,6 @@
 """Code made ahead of time: objects linked into C programs and shared libraries, with nothing of Heddle in the process that runs them."""
 
 import ctypes
-import pathlib
 import shutil
 import subprocess
 

@@ -1,6 +1,5 @@
 """Operands with a layout: packed once by `k.pack`, or in each call; both give what NumPy gives."""
 
-import itertools
 import threading
 
 import numpy as np
