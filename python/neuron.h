@@ -1,3 +1,4 @@
+// NKI text of an op, for Python.
 #pragma once
 
 #include "python/arrays.h"

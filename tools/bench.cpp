@@ -1,3 +1,4 @@
+// heddle bench: the schedules of an op beside each other, in turns, on random arrays.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -81,16 +82,11 @@ std::string title(const Contender& c) { return c.schedule.empty() ? "(no schedul
 }  // namespace
 
 int bench(const Options& o) {
-  Result<Module> module = open_module(o.file);
-  if (!module) return refuse(module.errors());
-  Result<Op> op = choose_op(*module, o);
+  Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
-  std::vector<Array> inputs;
-  for (const std::string& path : o.in) {
-    Result<Array> a = read_npy(path);
-    if (!a) return refuse(a.errors());
-    inputs.push_back(std::move(*a));
-  }
+  Result<std::vector<Array>> read = read_arrays(o);
+  if (!read) return refuse(read.errors());
+  std::vector<Array>& inputs = *read;
   Result<CompileOptions> request = request_of(*op, o, inputs);
   if (!request) return refuse(request.errors());
   std::mt19937 random(1);

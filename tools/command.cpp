@@ -132,14 +132,26 @@ int emit_nki(const Op& op, CompileOptions request, const Options& o) {
 
 Diagnostic wrong(const std::string& text) { return Diagnostic(codes::wrong_option, {}, text); }
 
-Result<Op> choose_op(const Module& module, const Options& o) {
-  std::vector<std::string> known = module.ops();
-  if (!o.op.empty()) return module.op(o.op);
-  if (known.size() == 1) return module.op(known.front());
+Result<Op> open_op(const Options& o) {
+  Result<Module> module = open_module(o.file);
+  if (!module) return module.errors();
+  std::vector<std::string> known = module->ops();
+  if (!o.op.empty()) return module->op(o.op);
+  if (known.size() == 1) return module->op(known.front());
   std::string list;
   for (const std::string& name : known) list += (list.empty() ? "`" : ", `") + name + "`";
   return wrong("the text has " + std::to_string(known.size()) + " ops: choose one by --op")
       .with_help("its ops: " + list);
+}
+
+Result<std::vector<Array>> read_arrays(const Options& o) {
+  std::vector<Array> out;
+  for (const std::string& path : o.in) {
+    Result<Array> a = read_npy(path);
+    if (!a) return a.errors();
+    out.push_back(std::move(*a));
+  }
+  return out;
 }
 
 // An integer keeps its 64 bits, a seed among them.
@@ -281,16 +293,11 @@ int check(const Options& o) {
 }
 
 int run(const Options& o, bool interpret) {
-  Result<Module> module = open_module(o.file);
-  if (!module) return refuse(module.errors());
-  Result<Op> op = choose_op(*module, o);
+  Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
-  std::vector<Array> arrays;
-  for (const std::string& path : o.in) {
-    Result<Array> a = read_npy(path);
-    if (!a) return refuse(a.errors());
-    arrays.push_back(std::move(*a));
-  }
+  Result<std::vector<Array>> read = read_arrays(o);
+  if (!read) return refuse(read.errors());
+  std::vector<Array>& arrays = *read;
   Result<CompileOptions> request = request_of(*op, o, arrays);
   if (!request) return refuse(request.errors());
   Result<std::vector<Scalar>> scalars = scalars_of(*op, o);
@@ -321,9 +328,7 @@ int run(const Options& o, bool interpret) {
 }
 
 int lower(const Options& o) {
-  Result<Module> module = open_module(o.file);
-  if (!module) return refuse(module.errors());
-  Result<Op> op = choose_op(*module, o);
+  Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
   Result<CompileOptions> request = request_of(*op, o, {});
   if (!request) return refuse(request.errors());
@@ -366,9 +371,7 @@ int emit_object(const Kernel& kernel, const Options& o) {
 }  // namespace
 
 int emit(const Options& o) {
-  Result<Module> module = open_module(o.file);
-  if (!module) return refuse(module.errors());
-  Result<Op> op = choose_op(*module, o);
+  Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
   Result<CompileOptions> request = request_of(*op, o, {});
   if (!request) return refuse(request.errors());

@@ -44,8 +44,10 @@ Result<CompileOptions> request_of(const Op& op, const Options& options, const st
 /// NAME=VALUE pairs as integers.
 Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& pairs, const char* option);
 
-/// The op that `--op` names, or the only one.
-Result<Op> choose_op(const Module& module, const Options& options);
+/// The op of the file that `--op` names, or the only one.
+Result<Op> open_op(const Options& options);
+/// The arrays of `--in`.
+Result<std::vector<Array>> read_arrays(const Options& options);
 /// Run-time scalars in the order of declaration: `--scalar`, then defaults.
 Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& options);
 /// Zeroed arrays of the shapes that the kernel gives for these inputs.

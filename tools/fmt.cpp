@@ -1,3 +1,4 @@
+// heddle fmt: texts in the one layout.
 #include <fstream>
 #include <iostream>
 #include <iterator>

@@ -1,3 +1,4 @@
+// What the command does in Python (tune, doctor), and where it finds the package and the standard library.
 #include <unistd.h>
 
 #include <filesystem>

@@ -71,16 +71,6 @@ struct Run {
       extents;  ///< of an op's outputs, whose scalars are arrays of one element in the text
 };
 
-Result<std::vector<Array>> read_arrays(const Options& o) {
-  std::vector<Array> out;
-  for (const std::string& path : o.in) {
-    Result<Array> a = read_npy(path);
-    if (!a) return a.errors();
-    out.push_back(std::move(*a));
-  }
-  return out;
-}
-
 Result<Run> run_of_text(const Options& o) {
   Run run{.name = o.file == "-" ? "<stdin>" : o.file};
   if (o.file == "-") {
@@ -103,9 +93,7 @@ Result<Run> run_of_text(const Options& o) {
 
 // The text of an op takes its inputs, its run-time scalars and then its tables.
 Result<Run> run_of_op(const Options& o) {
-  Result<Module> module = open_module(o.file);
-  if (!module) return module.errors();
-  Result<Op> op = choose_op(*module, o);
+  Result<Op> op = open_op(o);
   if (!op) return op.errors();
   Result<std::vector<Array>> arrays = read_arrays(o);
   if (!arrays) return arrays.errors();

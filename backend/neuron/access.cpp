@@ -1,4 +1,4 @@
-// Where elements lie, and how they come to a tile and leave it.
+// Where elements lie, and how they come to a tile and leave it. One file: loads and stores are each other's mirror.
 #include "backend/neuron/lowering.h"
 #include "ir/array_axes.h"
 

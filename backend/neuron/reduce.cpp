@@ -1,4 +1,5 @@
 // Reductions: on the free axis by tensor_reduce, over loops of the text by an accumulator, over partitions by the PE array.
+// Over 500 lines: which of the three a region takes is one decision, and each begins, goes on and ends with its region.
 #include <cmath>
 
 #include "backend/neuron/lowering.h"

@@ -1,3 +1,4 @@
+// Which instructions wait for which: those that touch the same elements, where one of them writes.
 #include <algorithm>
 #include <map>
 

@@ -1,3 +1,4 @@
+// Where tiles on chip lie (plan.h), and whose memory each takes over.
 #include <algorithm>
 #include <map>
 
