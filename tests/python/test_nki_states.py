@@ -222,3 +222,44 @@ def test_integers_that_f32_would_round_are_refused(m, op):
     with pytest.raises(hd.Error) as e:
         getattr(m, op).compile(*[hd.spec(*s) for s in shapes], target="neuron/trn2")
     assert e.value.code == "HD0604"
+
+
+def test_a_tile_of_a_list_takes_what_another_one_holds():
+    op = hd.parse("""op hold(x: f32[b, n, r, c]) -> y: f32[b, n, r, c] {
+  scan t { h[q in 0 .. b, t in 0 .. n, i in 0 .. r, j in 0 .. c] = if t < 2 then x[q, t, i, j] else h[q, t - 1, i, j] }
+  y[q, t, i, j] = 2*h[q, t, i, j]
+}
+schedule hold.lists on neuron {
+  reorder h.q, h.t
+  fuse h.q, y.q into q
+  store_at h at h.q in sbuf
+  bind h.i, y.i to partition
+  bind h.j, y.j to free
+}""").hold
+    x = np.random.default_rng(3).standard_normal((2, 5, 8, 16), dtype=np.float32)
+    held = x.copy()
+    held[:, 2:] = x[:, 1:2]
+    k = agrees(op, x, exact=2 * held, tolerance=1e-7)
+    assert "tensor_copy(dst=h[t][0:8, 0:16], src=h[t - 1][0:8, 0:16])" in k.nki
+
+
+def test_tiles_of_a_list_are_named_by_it():
+    from heddle import neuron
+
+    text = """
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+@nki.jit
+def first(x):
+    y = nl.ndarray((8, 16), dtype=nl.float32, buffer=nl.shared_hbm)
+    tiles = []
+    for _ in range(2):
+        tiles.append(nl.ndarray((8, 16), dtype=nl.float32, buffer=nl.sbuf))
+    nisa.dma_copy(dst=tiles[0], src=x)
+    nisa.dma_copy(dst=y, src=tiles[1])
+    return y
+"""
+    with pytest.raises(hd.Error, match=r"`tiles` is read at \[0, 0\], which nothing has written"):
+        neuron.simulate(text, np.ones((8, 16), np.float32))

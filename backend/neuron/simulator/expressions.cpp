@@ -354,6 +354,10 @@ Value Evaluator::call_value(const Expr& e, const Value& callee, Arguments& argum
     if (arguments.values[0].as<Sequence>() && arguments.values[0].as<Sequence>()->list)
       wrong(e, "a list in a list is not followed; append tuples");
     if (list.items->size() >= 1'000'000) refuse(codes::nki_limit, at(e), "this list is too long");
+    // Tiles of a list bear its name.
+    const Expr* of = e.kids[0].kind == Expr::Kind::attribute ? &e.kids[0].kids[0] : nullptr;
+    if (const View* v = arguments.values[0].as<View>(); v && of && of->kind == Expr::Kind::name)
+      if (Tensor& t = trace_.tensors[v->tensor]; t.name.empty()) t.name = of->text;
     list.items->push_back(arguments.values[0]);
     return {};
   }
