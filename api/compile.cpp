@@ -1,20 +1,14 @@
 // The story of a compile, top to bottom: request -> op -> canonical program -> fixed dims -> schedule -> machine code -> kernel.
-#include <algorithm>
 #include <chrono>
 
-#include "api/codes.h"
 #include "api/impl.h"
 #include "api/machine.h"
-#include "backend/host/instr_rows.h"
 #include "backend/host/target.h"
 #include "backend/neuron/codes.h"
 #include "backend/neuron/target.h"
 #include "ir/op.h"
 #include "ir/print.h"
-#include "ir/prove.h"
 #include "ir/safety.h"
-#include "ir/visit.h"
-#include "jit/codes.h"
 #include "jit/plan.h"
 
 namespace heddle::api {
@@ -32,96 +26,6 @@ class Clock {
  private:
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-// Members of the cpu family, each able to run what stands before it.
-int member_rank(const std::string& name) {
-  static const char* members[] = {"cpu", "cpu/x86-64-v2", "cpu/avx2", "cpu/avx512", "cpu/amx"};
-  for (int i = 0; i < 5; ++i)
-    if (name == members[i]) return i;
-  return -1;
-}
-
-bool runs_on(const std::string& schedule_target, const ir::Target& target) {
-  if (target.family() == "neuron") return schedule_target == "neuron" || schedule_target == target.name;
-  int wanted = member_rank(schedule_target);
-  return wanted >= 0 && wanted <= member_rank(target.name);
-}
-
-std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module) {
-  std::vector<ir::DerivedStep> out;
-  for (const auto& step : module.steps) out.push_back(*step);
-  return out;
-}
-
-// Whether a schedule replaces nests by an instruction that the target has no machine code for: right, but slow.
-bool lacks_instrs(const std::vector<ir::ScheduleLine>& lines, const ir::Target& target) {
-  for (const ir::ScheduleLine& line : lines) {
-    if (lacks_instrs(line.then, target) || lacks_instrs(line.otherwise, target)) return true;
-    if (line.kind != ir::ScheduleLine::Kind::step || line.step.name != "replace") continue;
-    auto by = line.step.with.find("by");
-    if (by != line.step.with.end() && !by->second.empty() && host::lacks_instr(by->second[0].text, target)) return true;
-  }
-  return false;
-}
-
-std::string names_of(const OpImpl& op) {
-  std::string list;
-  for (const std::string& name : op.outline().schedules) list += (list.empty() ? "`" : ", `") + name + "`";
-  return list.empty() ? "none" : list;
-}
-
-// `y.r`, or a bare `r`.
-bool names_loop(const ir::Term& t, const std::string& loop) {
-  if (t.kind == ir::Term::Kind::path && (t.text == loop || t.text.ends_with("." + loop))) return true;
-  return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_loop(a, loop); });
-}
-
-bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& loop) {
-  for (const ir::ScheduleLine& line : lines) {
-    if (names_loop(line.then, loop) || names_loop(line.otherwise, loop)) return true;
-    std::vector<ir::Term> terms = line.step.operands;
-    for (const auto& [preposition, more] : line.step.with) terms.insert(terms.end(), more.begin(), more.end());
-    if (std::any_of(terms.begin(), terms.end(), [&](const ir::Term& t) { return names_loop(t, loop); })) return true;
-  }
-  return false;
-}
-
-// `r_2`, where the pack `r` has fewer than three dims.
-bool names_missing_dim(const ir::Term& t, const std::string& pack, size_t rank) {
-  const bool own = t.kind == ir::Term::Kind::path && t.text.size() > pack.size() + 1 && t.text.starts_with(pack + "_");
-  const std::string number = own ? t.text.substr(pack.size() + 1) : "";
-  const bool plain = own && number.size() < 3 && number.find_first_not_of("0123456789") == std::string::npos;
-  if (plain && std::stoul(number) >= rank) return true;
-  return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_missing_dim(a, pack, rank); });
-}
-
-// A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
-bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
-  if (!where.known()) return true;
-  // Fixed dims may decide it, whatever else is open.
-  ir::Substitution fixed;
-  for (const ir::DimDefinition& d : canonical.dims)
-    if (d.value.known() && ir::constant_value(d.value)) fixed.push_back({d.dim, d.value});
-  if (const int64_t* holds = ir::constant_value(ir::simplify(ir::substitute(where, fixed)))) return *holds;
-  if (ir::is_constant(where, 0)) return false;
-  Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
-  jit::IndexCode code;
-  if (!plan || !code.compile(where, plan->dim_symbols())) return false;
-  std::vector<jit::ArrayArg> args(plan->array_count());
-  size_t next = 0;
-  for (int i = 0; i < plan->array_count(); ++i) {
-    if (plan->arrays()[i].role == ir::Role::out) continue;
-    if (next >= options.arrays.size()) return false;
-    const Spec& spec = options.arrays[next++];
-    for (int64_t extent : spec.extents)
-      if (extent < 0) return false;
-    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
-  }
-  std::vector<int64_t> dims(plan->dim_count());
-  if (plan->bind_dims(args.data(), dims.data()).kind) return false;
-  int64_t holds = 0;
-  return code.run(dims.data(), holds) && holds;
-}
 
 }  // namespace
 
@@ -159,92 +63,12 @@ Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& op
   return program;
 }
 
-std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
-                                                const ir::Target& target) {
-  std::vector<const ir::ScheduleText*> fitting;
-  // Where a pack has no axis, the loops named after it do not exist; where it has few, nor do dims past them. Schedules that need none
-  // of those serve.
-  std::vector<std::pair<std::string, size_t>> packs;
-  if (Result<frontend::Instance> instance = instance_for(op, options))
-    for (const auto& [name, rank] : instance->packs) packs.emplace_back(name, static_cast<size_t>(rank));
-  for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name)) {
-    const bool fits = std::none_of(packs.begin(), packs.end(), [&](const auto& pack) {
-      return (pack.second == 0 && names_loop(s->lines, pack.first)) ||
-             (s->has_where && names_missing_dim(s->where, pack.first, pack.second));
-    });
-    if (fits && runs_on(s->target, target) && !lacks_instrs(s->lines, target)) fitting.push_back(s);
-  }
-  return fitting;
-}
-
-schedule::ParameterOf parameters_of_types(const OpImpl& op) {
-  return [module = op.module](const std::string& name, const std::string& generic) -> std::string {
-    const frontend::ModuleOp* found = module->module().op(name);
-    if (!found) return "";
-    for (const auto* list : {&found->signature.params, &found->signature.results})
-      for (const frontend::SignatureParam& p : *list)
-        if (p.type_text == generic) return p.name;
-    return "";
-  };
-}
-
-// Whether it may serve some sizes only: by its `where`, by what it or a derived step of the module fixes, or by that of a schedule that it
-// applies.
-bool is_conditional(const OpImpl& op, const ir::ScheduleText& text) {
-  const auto& derived = op.module->module().steps;
-  return text.has_where || has_step(text.lines, "fix") || has_step(text.lines, "apply") ||
-         std::any_of(derived.begin(), derived.end(), [](const auto& d) { return has_step(d->lines, "fix"); });
-}
-
-Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
-                          const ir::Target& target) {
-  if (!is_conditional(op, text)) return ir::Expr();
-  Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module()),
-                                                 op.module->module().schedules, parameters_of_types(op));
-  // Types alone may decide it.
-  if (where && where->known() && ir::is_constant(*where, 1)) return ir::Expr();
-  return where;
-}
-
-Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir::Program& canonical,
-                                                     const ir::ScheduleText& text, const ir::Target& target) {
-  return schedule::tuned_names(canonical, text, target, derived_steps(op.module->module()),
-                               op.module->module().schedules, parameters_of_types(op));
-}
-
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
                                  const ir::Target& target, std::vector<schedule::State>* states) {
   Lowered out;
-  const ir::ScheduleText* chosen = nullptr;
-  if (options.schedule && !options.schedule->empty()) {
-    for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name))
-      if (s->name == *options.schedule) chosen = s;
-    if (!chosen)
-      return Diagnostic(codes::unknown_schedule, {}, "`" + op.name + "` has no schedule `" + *options.schedule + "`")
-          .with_help("its schedules: " + names_of(op));
-    // Asked for by name, a schedule for a machine with more instructions runs what they mean.
-    if (!runs_on(chosen->target, target) && !(member_rank(chosen->target) > 0 && lacks_instrs(chosen->lines, target)))
-      return Diagnostic(codes::schedule_target, chosen->place,
-                        "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target +
-                            "`, not for `" + target.name + "`");
-    Result<ir::Expr> where = where_of(op, canonical, *chosen, target);
-    if (where && ir::is_constant(*where, 0)) {
-      const auto& params = op.module->module().op(op.name)->signature.params;
-      const bool consts = std::any_of(params.begin(), params.end(),
-                                      [](const auto& p) { return p.kind == frontend::SignatureParam::Kind::constant; });
-      return Diagnostic(jit::codes::requirement_fails, chosen->has_where ? chosen->where.place : chosen->place,
-                        "the schedule `" + op.name + "." + chosen->name + "` is not for these types" +
-                            (consts ? " and consts" : "") + ": its `where` never holds");
-    }
-  } else if (!options.schedule) {
-    for (const ir::ScheduleText* s : candidates(op, options, target)) {
-      Result<ir::Expr> where = where_of(op, canonical, *s, target);
-      if (!where) return where.errors();
-      if (!where_holds(canonical, *where, options)) continue;
-      chosen = s;
-      break;
-    }
-  }
+  Result<const ir::ScheduleText*> found = find_schedule(op, canonical, options, target);
+  if (!found) return found.errors();
+  const ir::ScheduleText* chosen = *found;
   if (!chosen) {
     out.scheduled.program = canonical;
     out.canonical = std::move(canonical);

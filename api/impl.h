@@ -118,6 +118,13 @@ Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const 
 /// The tuned names of a schedule for a canonical program of its op.
 Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir::Program& canonical,
                                                      const ir::ScheduleText& schedule, const ir::Target& target);
+/// The schedule that the request names, or the first that fits; null for none.
+Result<const ir::ScheduleText*> find_schedule(const OpImpl& op, const ir::Program& canonical,
+                                              const CompileOptions& options, const ir::Target& target);
+/// The derived steps of a module's text.
+std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module);
+/// Of the ops of a module, for schedules that apply those of the ops they call.
+schedule::ParameterOf parameters_of_types(const OpImpl& op);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.
 Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const CompileOptions& options,
                                  const ir::Target& target, std::vector<schedule::State>* states = nullptr);
