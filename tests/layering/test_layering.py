@@ -1,4 +1,4 @@
-"""The house of docs/design.md: an include points down only, and foreign types stay behind their borders.
+"""The house of docs/architecture.md: an include points down only, and foreign types stay behind their borders.
 
 The rules are checked over the tree, and the checker over small faulty trees: a rule that finds nothing there is no rule.
 """
