@@ -51,6 +51,12 @@ def spec(type, *dims):
     return Spec(type, *dims)
 
 
+def _default(parameter):
+    """What a scalar or const is where a call does not say: a whole number where its type has only those."""
+    value = parameter["default"]
+    return int(value) if value is not None and (parameter["kind"] == "const" or parameter["type"][0] in "iu") else value
+
+
 def _seconds(limit):
     """A time limit for the handle, where 0 is none."""
     if limit is not None and not limit > 0:
@@ -94,7 +100,8 @@ class Op:
             if p["kind"] == "const":
                 text = "const " + text
             if p["default"] is not None:
-                text += f" = {p['default']:g}"
+                value = _default(p)
+                text += f" = {value}" if isinstance(value, int) else f" = {value:g}"
             return ("inout " if p["inout"] else "") + text
 
         inputs = ", ".join(one(p) for p in self._inputs)
@@ -105,9 +112,10 @@ class Op:
     def __signature__(self):
         kinds = inspect.Parameter
         parameters = [
-            kinds(p["name"], kinds.POSITIONAL_OR_KEYWORD, default=kinds.empty if p["default"] is None else p["default"]) for p in self._inputs
+            kinds(p["name"], kinds.POSITIONAL_OR_KEYWORD, default=kinds.empty if p["default"] is None else _default(p)) for p in self._inputs
         ]
-        extra = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "schedule", "target", "threads")]
+        own = {p["name"] for p in self._inputs}  # the op's own words come first
+        extra = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "schedule", "target", "threads") if n not in own]
         return inspect.Signature(parameters + extra)
 
     @property
