@@ -39,7 +39,8 @@ ParameterInfo parameter(const frontend::SignatureParam& p, bool output) {
   info.output = output;
   info.inout = p.kind == Kind::inout;
   if (p.default_const) info.default_value = static_cast<double>(*p.default_const);
-  else if (!p.default_text.empty()) info.default_value = std::strtod(p.default_text.c_str(), nullptr);
+  else if (!p.default_text.empty())
+    info.default_value = p.default_text == "true" ? 1 : std::strtod(p.default_text.c_str(), nullptr);
   return info;
 }
 

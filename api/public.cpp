@@ -59,7 +59,7 @@ Result<std::vector<jit::ScalarArg>> scalar_args(const jit::CallPlan& plan, const
   std::vector<jit::ScalarArg> out;
   for (size_t i = 0; i < plan.scalars().size(); ++i) {
     const auto& row = plan.scalars()[i];
-    if (i < given.size()) out.push_back({given[i].real, given[i].integer});
+    if (i < given.size() && !given[i].left_out) out.push_back({given[i].real, given[i].integer});
     else if (row.has_default) out.push_back(row.default_value);
     else
       return Diagnostic(api::codes::wrong_arguments, {},

@@ -135,12 +135,15 @@ struct Buffers {
   }
 };
 
-// Integers by their bits: a seed has 64 of them.
+// Integers by their bits: a seed has 64 of them. None takes its default.
 std::vector<Scalar> scalars_of(const py::list& values) {
   std::vector<Scalar> out;
-  for (py::handle v : values)
-    out.push_back(PyLong_Check(v.ptr()) ? Scalar::of(static_cast<int64_t>(PyLong_AsUnsignedLongLongMask(v.ptr())))
-                                        : Scalar::of(v.cast<double>()));
+  for (py::handle v : values) {
+    if (v.is_none()) out.push_back({.left_out = true});
+    else if (PyLong_Check(v.ptr()))
+      out.push_back(Scalar::of(static_cast<int64_t>(PyLong_AsUnsignedLongLongMask(v.ptr()))));
+    else out.push_back(Scalar::of(v.cast<double>()));
+  }
   return out;
 }
 

@@ -181,7 +181,7 @@ Result<std::vector<Scalar>> scalars_of(const Op& op, const Options& o) {
     if (p.kind != ParameterInfo::Kind::scalar) continue;
     auto at = given.find(p.name);
     if (at != given.end()) out.push_back(at->second);
-    else if (p.default_value) out.push_back(Scalar::of(*p.default_value));
+    else if (p.default_value) out.push_back({.left_out = true});
     else return wrong("the scalar `" + p.name + "` is not given: --scalar " + p.name + "=VALUE");
     given.erase(p.name);
   }

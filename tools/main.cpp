@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "support/diagnostic.h"
 #include "tools/command.h"
 
 namespace {
@@ -27,6 +28,16 @@ void arrays(CLI::App* app, Options& o, bool outputs = true) {
   if (outputs)
     app->add_option("--out", o.out, "files for the outputs in order, then for the arrays that the op updates");
   app->add_option("--scalar", o.scalars, "NAME=VALUE: a run-time scalar");
+}
+
+int no_command(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> known;
+  for (const CLI::App* one : app.get_subcommands([](const CLI::App*) { return true; }))
+    known.push_back(one->get_name());
+  const std::string near = heddle::nearest(word, known);
+  std::cerr << "heddle: there is no command `" << word << "`"
+            << (near.empty() ? "; `heddle --help` lists them" : "; did you mean `" + near + "`?") << "\n";
+  return heddle::tools::exit_usage;
 }
 
 int dispatch(int argc, char** argv) {
@@ -88,6 +99,7 @@ int dispatch(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    if (app.get_subcommands().empty() && argc > 1 && *argv[1] != '-') return no_command(app, argv[1]);
     return app.exit(e) == 0 ? heddle::tools::exit_done : heddle::tools::exit_usage;
   }
   if (*check) return heddle::tools::check(o);

@@ -105,6 +105,7 @@ struct Scalar {
     return {value, fits ? static_cast<int64_t>(value) : 0};
   }
   static Scalar of(int64_t value) { return {static_cast<double>(value), value}; }
+  bool left_out = false;  ///< takes its default, one before others that are given
 };
 
 struct CompileOptions {
@@ -164,7 +165,7 @@ struct ParameterInfo {
   std::string type;  ///< "f32", or a generic's name
   std::vector<std::string> dims;
   bool output = false, inout = false;
-  std::optional<double> default_value;
+  std::optional<double> default_value;  ///< to be shown: a call takes what is left out as the text has it
 };
 
 /// A state of a schedule: the program after one step.

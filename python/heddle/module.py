@@ -52,9 +52,11 @@ def spec(type, *dims):
 
 
 def _default(parameter):
-    """What a scalar or const is where a call does not say: a whole number where its type has only those."""
+    """A default as it is shown: of a whole type a whole number."""
     value = parameter["default"]
-    return int(value) if value is not None and (parameter["kind"] == "const" or parameter["type"][0] in "iu") else value
+    if parameter["type"] == "bool":
+        return bool(value)
+    return int(value) if parameter["kind"] == "const" or parameter["type"][0] in "iu" else value
 
 
 def _seconds(limit):
@@ -101,7 +103,7 @@ class Op:
                 text = "const " + text
             if p["default"] is not None:
                 value = _default(p)
-                text += f" = {value}" if isinstance(value, int) else f" = {value:g}"
+                text += f" = {str(value).lower() if isinstance(value, int) else format(value, 'g')}"
             return ("inout " if p["inout"] else "") + text
 
         inputs = ", ".join(one(p) for p in self._inputs)
@@ -111,9 +113,12 @@ class Op:
     @property
     def __signature__(self):
         kinds = inspect.Parameter
-        parameters = [
-            kinds(p["name"], kinds.POSITIONAL_OR_KEYWORD, default=kinds.empty if p["default"] is None else _default(p)) for p in self._inputs
-        ]
+        parameters, kind = [], kinds.POSITIONAL_OR_KEYWORD
+        for p in self._inputs:
+            needed = p["default"] is None
+            if needed and parameters and parameters[-1].default is not kinds.empty:
+                kind = kinds.KEYWORD_ONLY  # Python has no argument that is needed after one that is not
+            parameters.append(kinds(p["name"], kind, default=kinds.empty if needed else _default(p)))
         own = {p["name"] for p in self._inputs}  # the op's own words come first
         extra = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "schedule", "target", "threads") if n not in own]
         return inspect.Signature(parameters + extra)
@@ -338,7 +343,7 @@ class Op:
         described = [_describe(n, a) for n, a in arrays.items()]
         request = _heddle.request(described, consts, schedule, self._wholes(tune, "tuned to an integer"), self._wholes(fix, "fixed to an integer"), target, 0)
         outs = list(out) if isinstance(out, tuple) else [out]
-        self._handle.interpret(request, list(arrays.values()) + outs, self._scalar_list(scalars), seed)
+        self._handle.interpret(request, list(arrays.values()) + outs, self._scalar_list(scalars, shown=False), seed)
         return out
 
     def reference(self, *args, out, schedule="", **named):
@@ -348,17 +353,17 @@ class Op:
         described = [_describe(n, a) for n, a in arrays.items()]
         request = _heddle.request(described, consts, schedule, {}, {}, "auto", 0)
         outs = list(out) if isinstance(out, tuple) else [out]
-        results = self._handle.reference(request, list(arrays.values()) + outs, self._scalar_list(scalars))
+        results = self._handle.reference(request, list(arrays.values()) + outs, self._scalar_list(scalars, shown=False))
         written = [arrays[p["name"]] for p in self._inputs if p["inout"]] + outs
         return [(v.reshape(o.shape), b.reshape(o.shape)) for (v, b), o in zip(results, written)]
 
-    def _scalar_list(self, scalars):
-        """Values in declaration order up to the last one given; defaults fill the gaps."""
+    def _scalar_list(self, scalars, shown=True):
+        """Values in declaration order. For those left out the default as it is shown, or None: the kernel knows it to the last bit."""
         out = []
         for p in self._inputs:
             if p["kind"] == "scalar":
-                value = scalars.get(p["name"], p["default"])
-                out.append(int(value) if str(p["type"])[0] in "iu" else float(value))
+                value = scalars.get(p["name"], p["default"] if shown else None)
+                out.append(value if value is None else int(value) if p["type"][0] in "iu" else float(value))
         return out
 
 

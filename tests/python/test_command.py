@@ -79,6 +79,11 @@ def test_invalid_utf8(tmp_path):
     assert done.stderr.startswith(f"{file}:2:18: error[HD0002]".encode())
 
 
+def test_a_word_that_is_no_command():
+    done = subprocess.run([COMMAND, "chekc", "f.hd"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "heddle: there is no command `chekc`; did you mean `check`?\n"
+
+
 # --- fmt -------------------------------------------------------------------------------------------------------------
 
 UGLY = """
