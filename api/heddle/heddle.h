@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "ir/numerics.h"
@@ -28,39 +29,17 @@ namespace heddle {
 using ir::Numerics;
 using ir::ScalarType;
 
+/// The element type of a C++ number: floats and integers of either sign by their size, and bool.
 template <class T>
-constexpr ScalarType scalar_type_of();
-template <>
-constexpr ScalarType scalar_type_of<float>() {
-  return ScalarType::f32;
-}
-template <>
-constexpr ScalarType scalar_type_of<double>() {
-  return ScalarType::f64;
-}
-template <>
-constexpr ScalarType scalar_type_of<int8_t>() {
-  return ScalarType::i8;
-}
-template <>
-constexpr ScalarType scalar_type_of<int16_t>() {
-  return ScalarType::i16;
-}
-template <>
-constexpr ScalarType scalar_type_of<int32_t>() {
-  return ScalarType::i32;
-}
-template <>
-constexpr ScalarType scalar_type_of<int64_t>() {
-  return ScalarType::i64;
-}
-template <>
-constexpr ScalarType scalar_type_of<uint8_t>() {
-  return ScalarType::u8;
-}
-template <>
-constexpr ScalarType scalar_type_of<bool>() {
-  return ScalarType::boolean;
+constexpr ScalarType scalar_type_of() {
+  constexpr bool whole = std::is_integral_v<T>, sign = std::is_signed_v<T>;
+  static_assert((whole || std::is_same_v<T, float> || std::is_same_v<T, double>) && sizeof(T) <= 8, "no element type");
+  if constexpr (std::is_same_v<T, bool>) return ScalarType::boolean;
+  else if constexpr (!whole) return sizeof(T) == 4 ? ScalarType::f32 : ScalarType::f64;
+  else if constexpr (sizeof(T) == 1) return sign ? ScalarType::i8 : ScalarType::u8;
+  else if constexpr (sizeof(T) == 2) return sign ? ScalarType::i16 : ScalarType::u16;
+  else if constexpr (sizeof(T) == 4) return sign ? ScalarType::i32 : ScalarType::u32;
+  else return sign ? ScalarType::i64 : ScalarType::u64;
 }
 
 namespace api {

@@ -6,6 +6,10 @@
 namespace heddle {
 namespace {
 
+static_assert(scalar_type_of<unsigned long long>() == ScalarType::u64 && scalar_type_of<uint16_t>() == ScalarType::u16);
+static_assert(scalar_type_of<long>() == ScalarType::i64 && scalar_type_of<bool>() == ScalarType::boolean);
+static_assert(scalar_type_of<int8_t>() == ScalarType::i8 && scalar_type_of<double>() == ScalarType::f64);
+
 TEST(Calls, specs_and_buffers_without_braces) {
   Result<Module> module = Module::parse("op add(a: f32[n], b: f32[n]) -> y: f32[n] { y[i] = a[i] + b[i] }");
   Result<Op> op = module->op("add");
