@@ -80,8 +80,8 @@ def test_invalid_utf8(tmp_path):
 
 
 def test_a_word_that_is_no_command():
-    done = subprocess.run([COMMAND, "chekc", "f.hd"], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "heddle: there is no command `chekc`; did you mean `check`?\n"
+    done = subprocess.run([COMMAND, "chek", "f.hd"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "heddle: there is no command `chek`; did you mean `check`?\n"
 
 
 # --- fmt -------------------------------------------------------------------------------------------------------------
