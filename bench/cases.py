@@ -137,13 +137,27 @@ class Maker:
                             numpy=lambda out, a, b: np.matmul(a, b, out=out), torch=into_matmul, jax=lambda j, a, b: a @ b,
                             halide=functools.partial(halide_matmul, self.threads) if min(m, k, n) >= 256 else None,
                             expected=lambda a, b: a.astype(np.float64) @ b, flops=2.0 * m * k * n, moved=4.0 * (m * k + k * n + m * n))
-        for m, k, n in [(512, 512, 512), (1024, 1024, 1024), (333, 777, 555), (64, 4096, 4096)]:
+        for m, k, n in [(512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (333, 777, 555), (64, 4096, 4096)]:
             yield self.case("matmul bf16", "linalg.matmul", f"{m}x{k}x{n}",
                             lambda m=m, k=k, n=n: (self.normal(m, k, dtype="bf16"), self.normal(k, n, dtype="bf16")), dtype="bf16",
                             torch=into_matmul, jax=lambda j, a, b: a @ b, tolerance=2e-2,
                             expected=lambda a, b: a.astype(np.float32) @ b.astype(np.float32), flops=2.0 * m * k * n,
                             moved=2.0 * (m * k + k * n + m * n))
-        for m, k, n in [(512, 512, 512), (1024, 1024, 1024), (64, 4096, 4096)]:
+        for name, m, k, n in [("matmul_nt", 512, 512, 512), ("matmul_tn", 512, 512, 512), ("linear", 512, 1024, 1024), ("linear", 64, 1024, 4096)]:
+            ta, tb = name == "matmul_tn", name != "matmul_tn"
+            arrays = lambda name=name, m=m, k=k, n=n, ta=ta, tb=tb: tuple(
+                self.normal(*s, dtype="bf16") for s in ((k, m) if ta else (m, k), (n, k) if tb else (k, n)) + (((n,),) if name == "linear" else ()))
+            turn = lambda a, b, ta=ta, tb=tb: (a.T if ta else a, b.T if tb else b)
+            torch = (lambda t, x, w, b: lambda: t.nn.functional.linear(x, w, b)) if name == "linear" else (
+                lambda t, a, b, turn=turn: into_matmul(t, *turn(a, b)))
+            exact = lambda a, b, *bias, turn=turn: np.matmul(*turn(a.astype(np.float32), b.astype(np.float32))) + (bias[0].astype(np.float32) if bias else 0)
+            yield self.case("matmul bf16", f"linalg.{name}", f"{m}x{k}x{n}", arrays, dtype="bf16", torch=torch, tolerance=2e-2, expected=exact,
+                            flops=2.0 * m * k * n, moved=2.0 * (m * k + k * n + m * n))
+        yield self.case("matmul bf16", "linalg.bmm", "12x512x64x512", lambda: (self.normal(12, 512, 64, dtype="bf16"), self.normal(12, 64, 512, dtype="bf16")),
+                        dtype="bf16", torch=lambda t, x, y: into(t.bmm, t.bmm(x, y), x, y), tolerance=2e-2,
+                        expected=lambda x, y: x.astype(np.float32) @ y.astype(np.float32), flops=2.0 * 12 * 512 * 64 * 512,
+                        moved=2.0 * 12 * (2 * 512 * 64 + 512 * 512))
+        for m, k, n in [(512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (64, 4096, 4096)]:
             yield self.case("matmul int8", "quant.matmul_i8", f"{m}x{k}x{n}",
                             lambda m=m, k=k, n=n: tuple(self.rng.integers(-128, 128, s, dtype=np.int8) for s in ((m, k), (k, n))), dtype="i8",
                             torch=lambda t, a, b: lambda: t._int_mm(a, b), tolerance=0,

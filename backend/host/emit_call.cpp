@@ -19,17 +19,16 @@ std::vector<ir::Expr> corner(const ir::Window& w) {
   return subs;
 }
 
-// Of a dot product or an interleaving: lanes of 16 or 8 columns, groups of neighbours in each.
-int lanes_of(const InstrRow& row) { return row.extents[row.kind == InstrRow::Kind::dot ? 2 : 0][1]; }
-int group_of(const InstrRow& row) { return row.extents[row.kind == InstrRow::Kind::dot ? 2 : 0][0]; }
-
 }  // namespace
 
 void Emitter::stmt(const ir::Call& call, const ir::StmtRef& s) {
   // expand_calls has left those that are machine code as they stand.
   const InstrRow* row = spelled(p_, *p_.instr(call.instr), target_);
   if (row && (row->kind == InstrRow::Kind::dot || row->kind == InstrRow::Kind::sum)) dot(call, *row);
-  else if (row && row->kind == InstrRow::Kind::interleave) interleave(call, *row);
+  else if (row && row->kind == InstrRow::Kind::interleave) {
+    const std::vector<size_t> dims = ir::operand_dims(call.windows[1]);
+    interleave(call.windows[0], call.windows[1], {dims[0], dims[1], row->group(), row->lanes()});
+  } else if (row && row->kind == InstrRow::Kind::turn) turn(call.windows[0], call.windows[1]);
   else if (row) tile_call(call, *row);
   else fail(codes::unsupported_on_host, s->place, "the instruction `" + call.instr + "` has no machine code");
 }
@@ -74,9 +73,8 @@ void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   const bool product = row.kind == InstrRow::Kind::dot;
   Value* group = b_.getInt32(0x80808080);
   if (product)
-    group =
-        neighbours(call.windows[1]) ? read(1, b_.getInt32Ty(), bytes, at) : gathered(call.windows[1], group_of(row));
-  const auto lanes = static_cast<unsigned>(product ? lanes_of(row) : row.extents[0][0]);
+    group = neighbours(call.windows[1]) ? read(1, b_.getInt32Ty(), bytes, at) : gathered(call.windows[1], row.group());
+  const auto lanes = static_cast<unsigned>(row.lanes());
   Value* all = b_.CreateVectorSplat(lanes, group);
   Value* columns = read(product ? 2 : 1, type->getParamType(2), bytes, at);
   Value* before = read(0, type->getParamType(0), bytes, at);
@@ -84,43 +82,41 @@ void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   tagged(b_.CreateAlignedStore(after, at.pointer, llvm::Align(static_cast<uint64_t>(bytes))), *at.storage);
 }
 
-// Rows beyond the window are read as zero; a whole window is written at once, of another only its cells.
-void Emitter::interleave(const ir::Call& call, const InstrRow& row) {
-  const ir::Window &to = call.windows[0], &from = call.windows[1];
-  const std::vector<size_t> dims = ir::operand_dims(from);
-  const ir::ScalarType type = p_.buffer(from.buffer).type;
-  llvm::Type* element = arith_.memory_type(type);
-  const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
-  auto extent = [&](size_t k) { return value(ir::simplify(from.ranges[dims[k]].hi - from.ranges[dims[k]].lo)).v; };
-  Value *rows = extent(0), *columns = extent(1);
+// Rows beyond the window are read as zero; a whole window is written at once, of another only its cells. What one lane gets is one word
+// where it lies as neighbours.
+void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Packing& how) {
+  const auto [along, across, group, lanes] = how;
+  llvm::Type* element = arith_.memory_type(p_.buffer(from.buffer).type);
+  const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(p_.buffer(from.buffer).type)));
+  const auto width = static_cast<unsigned>(lanes);
+  auto extent = [&](size_t d) { return value(ir::simplify(from.ranges[d].hi - from.ranges[d].lo)).v; };
+  Value *rows = extent(along), *columns = extent(across);
+  Value* full = b_.CreateICmpSGE(rows, b_.getInt64(static_cast<uint64_t>(group)));
   const ir::SymbolId lane = p_.add(ir::Symbol{"lane", ir::SymbolKind::loop});
-  llvm::SmallVector<Value*> read;
-  Value* inside = nullptr;
-  with_lanes(lane, 0, lanes_of(row), [&] {
-    Value* count = b_.getInt64(static_cast<uint64_t>(lanes_of(row)));
-    inside = b_.CreateICmpSLT(arith_.iota(b_.getInt64Ty(), 0),
-                              b_.CreateVectorSplat(static_cast<unsigned>(lanes_of(row)), columns));
-    if (columns == count) inside = llvm::Constant::getAllOnesValue(inside->getType());
-    for (int p = 0; p < group_of(row); ++p) {
-      std::vector<Expr> subs = corner(from);
-      subs[dims[0]] = ir::simplify(subs[dims[0]] + p);
-      subs[dims[1]] = subs[dims[1]] + ir::var(lane);
-      Value* here = b_.CreateVectorSplat(static_cast<unsigned>(lanes_of(row)),
-                                         b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(p)), rows));
-      mask_ = b_.CreateAnd(inside, here);
-      if (!ahead_.empty()) prefetch_ahead(from.buffer, subs);
-      const Spot at = spot(from.buffer, subs);
-      llvm::Type* lanes = arith_.with_lanes(element, true);
-      Value* zero = llvm::Constant::getNullValue(lanes);
-      if (at.shape == Spot::contiguous) {
-        read.push_back(masked_load(element, at.pointer, align, *at.storage));
-      } else {
-        Value* pointers = at.offsets ? b_.CreateGEP(element, at.pointer, at.offsets) : arith_.spread({at.pointer});
-        read.push_back(tagged(b_.CreateMaskedGather(lanes, pointers, align, mask_, zero), *at.storage));
-      }
-      mask_ = nullptr;
+
+  // One vector of `type` a lane, from row p of the group.
+  auto read = [&, along = along, across = across](llvm::Type* type, int p, Value* on) {
+    std::vector<Expr> subs = corner(from);
+    subs[along] = ir::simplify(subs[along] + p);
+    subs[across] = subs[across] + ir::var(lane);
+    Value* inside = columns == b_.getInt64(width)
+                        ? llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), width))
+                        : b_.CreateICmpSLT(arith_.iota(b_.getInt64Ty(), 0), b_.CreateVectorSplat(width, columns));
+    mask_ = b_.CreateAnd(inside, b_.CreateVectorSplat(width, on));
+    if (!ahead_.empty()) prefetch_ahead(from.buffer, subs);
+    const Spot at = spot(from.buffer, subs);
+    Value* out = nullptr;
+    if (at.shape == Spot::contiguous && type == element) {
+      out = masked_load(element, at.pointer, align, *at.storage);
+    } else {
+      llvm::Type* lanes = arith_.with_lanes(type, true);
+      Value* pointers = at.offsets ? b_.CreateGEP(element, at.pointer, at.offsets) : arith_.spread({at.pointer});
+      out = tagged(b_.CreateMaskedGather(lanes, pointers, align, mask_, llvm::Constant::getNullValue(lanes)),
+                   *at.storage);
     }
-  });
+    mask_ = nullptr;
+    return out;
+  };
   // Pairs, then pairs of pairs: rows 0, 2 with 1, 3.
   auto zip = [&](Value* a, Value* b, int each, int count) {
     llvm::SmallVector<int> order;
@@ -130,28 +126,86 @@ void Emitter::interleave(const ir::Call& call, const InstrRow& row) {
     }
     return b_.CreateShuffleVector(a, b, order);
   };
-  Value* packed = nullptr;
-  if (group_of(row) == 2) packed = zip(read[0], read[1], 1, lanes_of(row));
-  else
-    packed =
-        zip(zip(read[0], read[1], 1, lanes_of(row)), zip(read[2], read[3], 1, lanes_of(row)), 2, 2 * lanes_of(row));
-
-  const Spot at = spot(to.buffer, corner(to));
-  Value* whole = b_.CreateAnd(b_.CreateICmpSGE(rows, b_.getInt64(static_cast<uint64_t>(group_of(row)))),
-                              b_.CreateICmpSGE(columns, b_.getInt64(static_cast<uint64_t>(lanes_of(row)))));
-  branch(whole, [&] { tagged(b_.CreateAlignedStore(packed, at.pointer, align), *at.storage); });
-  branch(b_.CreateNot(whole), [&] {
-    const int width = lanes_of(row) * group_of(row);
-    with_lanes(lane, 0, width, [&] {
-      Value* cell = arith_.iota(b_.getInt64Ty(), 0);
-      auto all = [&](Value* v) { return b_.CreateVectorSplat(static_cast<unsigned>(width), v); };
-      auto constant = [&](int n) { return all(b_.getInt64(static_cast<uint64_t>(n))); };
-      mask_ = b_.CreateAnd(b_.CreateICmpSLT(b_.CreateUDiv(cell, constant(group_of(row))), all(columns)),
-                           b_.CreateICmpSLT(b_.CreateURem(cell, constant(group_of(row))), all(rows)));
-      masked_store(packed, element, at.pointer, align, *at.storage);
-      mask_ = nullptr;
+  auto by_elements = [&] {
+    llvm::SmallVector<Value*> of;
+    with_lanes(lane, 0, how.lanes, [&] {
+      for (int p = 0; p < how.group; ++p)
+        of.push_back(read(element, p, b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(p)), rows)));
     });
+    if (how.group == 2) return zip(of[0], of[1], 1, how.lanes);
+    return zip(zip(of[0], of[1], 1, how.lanes), zip(of[2], of[3], 1, how.lanes), 2, 2 * how.lanes);
+  };
+  auto write = [&](Value* packed) {
+    const Spot at = spot(to.buffer, corner(to));
+    Value* whole = b_.CreateAnd(full, b_.CreateICmpSGE(columns, b_.getInt64(width)));
+    branch(whole, [&] { tagged(b_.CreateAlignedStore(packed, at.pointer, align), *at.storage); });
+    branch(b_.CreateNot(whole), [&] {
+      const int cells = how.lanes * how.group;
+      with_lanes(lane, 0, cells, [&] {
+        Value* cell = arith_.iota(b_.getInt64Ty(), 0);
+        auto all = [&](Value* v) { return b_.CreateVectorSplat(static_cast<unsigned>(cells), v); };
+        auto constant = [&](int n) { return all(b_.getInt64(static_cast<uint64_t>(n))); };
+        mask_ = b_.CreateAnd(b_.CreateICmpSLT(b_.CreateUDiv(cell, constant(how.group)), all(columns)),
+                             b_.CreateICmpSLT(b_.CreateURem(cell, constant(how.group)), all(rows)));
+        masked_store(packed, element, at.pointer, align, *at.storage);
+        mask_ = nullptr;
+      });
+    });
+  };
+  if (along + 1 != from.ranges.size() || !neighbours(from)) return write(by_elements());
+  branch(full, [&] {
+    Value* words = nullptr;
+    with_lanes(lane, 0, how.lanes, [&] { words = read(b_.getInt32Ty(), 0, b_.getTrue()); });
+    write(b_.CreateBitCast(words, llvm::FixedVectorType::get(element, width * static_cast<unsigned>(how.group))));
   });
+  branch(b_.CreateNot(full), [&] { write(by_elements()); });
+}
+
+// Whole blocks of 16 rows by 64 bytes are exchanged in registers, others word by word.
+void Emitter::turn(const ir::Window& to, const ir::Window& from) {
+  constexpr int n = 16;
+  const std::vector<size_t> dims = ir::operand_dims(from), into = ir::operand_dims(to);
+  const int group = 4 / ir::scalar_bytes(p_.buffer(from.buffer).type);
+  auto extent = [&](size_t d) { return ir::simplify(from.ranges[d].hi - from.ranges[d].lo); };
+  const Expr rows = extent(dims[0]), elements = extent(dims[1]);
+  auto in_registers = [&] {
+    auto* words = llvm::FixedVectorType::get(b_.getInt32Ty(), n);
+    const llvm::Align align(static_cast<uint64_t>(4 / group));
+    std::vector<Value*> block;
+    for (int i = 0; i < n; ++i) {
+      std::vector<Expr> subs = corner(from);
+      subs[dims[0]] = ir::simplify(subs[dims[0]] + i);
+      if (!ahead_.empty()) prefetch_ahead(from.buffer, subs);
+      const Spot at = spot(from.buffer, subs);
+      block.push_back(tagged(b_.CreateAlignedLoad(words, at.pointer, align), *at.storage));
+    }
+    exchange(block);
+    for (int i = 0; i < n; ++i) {
+      std::vector<Expr> subs = corner(to);
+      subs[into[1]] = ir::simplify(subs[into[1]] + i * group);
+      const Spot at = spot(to.buffer, subs);
+      tagged(b_.CreateAlignedStore(block[static_cast<size_t>(i)], at.pointer, align), *at.storage);
+    }
+  };
+  auto by_words = [&] {
+    const ir::SymbolId word = p_.add(ir::Symbol{"word", ir::SymbolKind::loop});
+    Value* count = value(ir::ceildiv(elements, ir::index_constant(group))).v;
+    counted(word, b_.getInt64(0), count, nullptr, false,
+            [&] {
+              auto part = [&](ir::Window w, size_t d) {
+                const Expr lo = w.ranges[d].lo + ir::var(word) * group;
+                w.ranges[d] = {lo, ir::min(lo + group, w.ranges[d].hi), 0, false};
+                return w;
+              };
+              interleave(part(to, into[1]), part(from, dims[1]), {dims[1], dims[0], group, n});
+            },
+            {});
+  };
+  if (!neighbours(from)) return by_words();
+  Value* whole = b_.CreateAnd(b_.CreateICmpEQ(value(rows).v, b_.getInt64(n)),
+                              b_.CreateICmpEQ(value(elements).v, b_.getInt64(static_cast<uint64_t>(n * group))));
+  branch(whole, in_registers);
+  branch(b_.CreateNot(whole), by_words);
 }
 
 // Tiles

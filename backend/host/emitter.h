@@ -152,7 +152,12 @@ class Emitter {
   bool neighbours(const ir::Window& w);
   llvm::Value* gathered(const ir::Window& w, int count);
   void dot(const ir::Call& call, const InstrRow& row);
-  void interleave(const ir::Call& call, const InstrRow& row);
+  struct Packing {
+    size_t along, across;  ///< dims of what is packed: of a group's elements, and of the lanes
+    int group, lanes;
+  };
+  void interleave(const ir::Window& to, const ir::Window& from, const Packing& how);
+  void turn(const ir::Window& to, const ir::Window& from);
   void tile_call(const ir::Call& call, const InstrRow& row);
   Value* tile_number(const ir::Window& window);
   void configure_tiles();

@@ -74,7 +74,7 @@ class FitCalls {
   void fit(const ir::Call& call, const StmtRef& s, const std::vector<StmtRef>& path) {
     const ir::Instr& instr = *p_.instr(call.instr);
     const InstrRow* row = spelled(p_, instr, target_);
-    if (!row || row->kind == InstrRow::Kind::interleave) return;
+    if (!row || row->packs()) return;
     const ir::Facts facts = ir::facts_at(p_, path);
     ir::Call whole = call;
     std::map<BufferId, std::map<size_t, Room>> growth;

@@ -41,6 +41,30 @@ constexpr InstrRow rows[] = {
      dot,
      {{1, 8}, {1, 2}, {2, 8}},
      "llvm.x86.avx512bf16.dpbf16ps.256"},
+    {"bf16_dot_nt_512",
+     "instr bf16_dot_nt_512(inout c: f32[m <= 1, n <= 16] in registers, a: bf16[m, k <= 2] in dram, b: bf16[n, k] in "
+     "dram layout(j, k) -> (j, k)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= f32(a[i, p]) * f32(b[j, "
+     "p])\n}\n",
+     &ir::Target::has_bf16,
+     dot,
+     {{1, 16}, {1, 2}, {16, 2}},
+     "llvm.x86.avx512bf16.dpbf16ps.512"},
+    {"bf16_dot_tn_512",
+     "instr bf16_dot_tn_512(inout c: f32[m <= 1, n <= 16] in registers, a: bf16[k <= 2, m] in dram layout(k, i) -> (i, "
+     "k), b: bf16[k, n] in dram layout(k, j) -> (j, k)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= "
+     "f32(a[p, i]) * f32(b[p, j])\n}\n",
+     &ir::Target::has_bf16,
+     dot,
+     {{1, 16}, {2, 1}, {2, 16}},
+     "llvm.x86.avx512bf16.dpbf16ps.512"},
+    {"bf16_dot_tt_512",
+     "instr bf16_dot_tt_512(inout c: f32[m <= 1, n <= 16] in registers, a: bf16[k <= 2, m] in dram layout(k, i) -> (i, "
+     "k), b: bf16[n, k] in dram layout(j, k) -> (j, k)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= "
+     "f32(a[p, i]) * f32(b[j, p])\n}\n",
+     &ir::Target::has_bf16,
+     dot,
+     {{1, 16}, {2, 1}, {16, 2}},
+     "llvm.x86.avx512bf16.dpbf16ps.512"},
     {"vnni_sum_512",
      "instr vnni_sum_512(inout c: i32[n <= 16] in registers, b: i8[k <= 4, n] in dram layout(k, j) -> (j, k)) "
      "numerics exact {\n  c[j] sum= 128 * i32(b[p, j])\n}\n",
@@ -60,6 +84,13 @@ constexpr InstrRow rows[] = {
      &ir::Target::has_masks,
      interleave,
      {{2, 16}, {2, 16}}},
+    {"turn_2",
+     "instr turn_2(inout y: bf16[n <= 16, k <= 32] in dram layout(j, k) -> (k/2, j, k%2), x: bf16[n, k] in dram) "
+     "numerics "
+     "exact {\n  y[j, p] = x[j, p]\n}\n",
+     &ir::Target::has_masks,
+     turn,
+     {{16, 32}, {16, 32}}},
     {"amx_dot_bf16",
      "instr amx_dot_bf16(inout c: f32[m <= 16, n <= 16] in tile, a: bf16[m, k <= 32] in tile, b: bf16[k, n] in tile "
      "layout(k, j) -> (k/2, j, k%2)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= f32(a[i, p]) * "
@@ -157,12 +188,12 @@ bool is_machine_code(const ir::Program& program, const ir::Call& call, const ir:
   for (size_t o = 0; o < call.windows.size(); ++o) {
     const ir::Window& w = call.windows[o];
     const ir::Buffer& b = program.buffer(w.buffer);
-    // Of the rows that are interleaved, only the last dim's neighbours matter, and even they may lie apart.
-    if (row->kind == interleave && o == 1) return !(w.buffer == call.windows[0].buffer);
+    // What is packed may lie in any way.
+    if (row->packs() && o == 1) return !(w.buffer == call.windows[0].buffer);
     // Arrays: as they were packed before the call; and the group that each lane multiplies by from anywhere.
     const bool array = b.role == ir::Role::in && o > 0 && (b.layout || (row->kind == dot && o == 1));
     if ((b.role != ir::Role::temporary && !array) || !ir::lies_as(program, w, instr, o)) return false;
-    if (row->kind == interleave) continue;
+    if (row->packs()) continue;
     if (!whole(w, row->extents[o])) return false;
     // The rows of a tile are equally far apart in memory.
     const bool memory = row->in_tiles() && instr.operands[o].memory != ir::Memory::tile;

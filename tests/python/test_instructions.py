@@ -258,9 +258,33 @@ def test_products_of_bf16(rng, schedule):
         assert (np.abs(c - exact) <= bound).all(), (m, k, n)
 
 
-@pytest.mark.parametrize("schedule", [None, "vnni", "amx", "blocked"])
+FORMS = [(1, 2, 1), (0, 4, 3), (5, 0, 3), (5, 4, 0), (7, 32, 129), (13, 66, 31), (17, 34, 16), (100, 1538, 257), (97, 64, 300), (9, 33, 40)]
+
+
+@pytest.mark.parametrize("op", ["matmul_nt", "matmul_tn", "matmul_tt", "linear", "bmm"])
+def test_forms_of_products_of_bf16(rng, op):
+    """Panels of transposed operands are turned in registers, block by block, and word by word where blocks are ragged."""
+    f = getattr(hd.std.linalg, op)
+    for m, k, n in FORMS:
+        shapes = {"matmul_nt": [(m, k), (n, k)], "matmul_tn": [(k, m), (k, n)], "matmul_tt": [(k, m), (n, k)],
+                  "linear": [(m, k), (n, k), (n,)], "bmm": [(3, m, k), (3, k, n)]}[op]
+        arrays = [rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in shapes]
+        wide = [a.astype(np.float64) for a in arrays]
+        left = wide[0].T if op in ("matmul_tn", "matmul_tt") else wide[0]
+        right = wide[1].T if op in ("matmul_nt", "matmul_tt", "linear") else wide[1]
+        exact = left @ right + (wide[2] if op == "linear" else 0)
+        bound = (k + 3) * 2.0**-23 * (np.abs(left) @ np.abs(right) + 8) + np.abs(exact) * 2.0**-8
+        kernel = f.compile(*arrays)
+        if k % 2 == 0 and host_has("bf16"):
+            assert kernel.schedule in ("bf16", "few_rows")
+        for view in (arrays[1], np.asfortranarray(arrays[1])):
+            given = [arrays[0], view] + arrays[2:]
+            assert (np.abs(kernel(*given).astype(np.float64) - exact) <= bound).all(), (m, k, n)
+
+
+@pytest.mark.parametrize("schedule", [None, "vnni", "vnni_wide", "amx", "blocked"])
 def test_products_of_i8(rng, schedule):
-    for m, k, n in PRODUCTS:
+    for m, k, n in [(9, 2051, 2053)] if schedule == "vnni_wide" else PRODUCTS:
         a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
         np.testing.assert_array_equal(hd.std.quant.matmul_i8(a, b, schedule=schedule), a.astype(np.int32) @ b.astype(np.int32))
 
