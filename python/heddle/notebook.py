@@ -1,7 +1,7 @@
 """The cell magic `%%heddle`: a cell of Heddle text becomes a module, and its ops names of the notebook."""
 
 from .errors import Error
-from .module import parse
+from .module import Module, parse
 
 
 def register(shell):
@@ -20,7 +20,9 @@ def cell_magic(shell, line, cell):
         at = words.index("--extend")
         if at + 1 == len(words):
             raise ValueError("%%heddle --extend needs the name of a module")
-        base = shell.user_ns[words[at + 1]]
+        base = shell.user_ns.get(words[at + 1])
+        if not isinstance(base, Module):
+            raise ValueError(f"%%heddle --extend: `{words[at + 1]}` is no module of this notebook; `%%heddle {words[at + 1]}` makes one")
         del words[at : at + 2]
     if len(words) > 1 or any(not w.isidentifier() for w in words):
         raise ValueError(f"%%heddle takes one name, not `{' '.join(words)}`")

@@ -193,7 +193,7 @@ def test_cell_magic(m):
     assert shell.user_ns["mine"].ops == ["softmax", "count"] and "softmax" not in shell.user_ns
     run("more --extend mine", "schedule softmax.threads on cpu { parallel y.r }")
     assert shell.user_ns["more"].softmax.schedules == ["rows", "strict", "threads"]
-    for line in ("two names", "3x", "--extend"):
+    for line in ("two names", "3x", "--extend", "more --extend nothing"):
         with pytest.raises(ValueError):
             run(line, TEXT)
     with pytest.raises(hd.Error) as e:
