@@ -37,9 +37,9 @@ Result<Done> bind_rank(const frontend::SignatureParam& p, const Spec& spec, fron
     fits = fresh || at->second == rest;
   }
   if (fits) return Done{};
-  return Diagnostic(
-      jit::codes::wrong_rank, p.place,
-      "the argument `" + p.name + "` has " + std::to_string(rank) + " axes; it is declared [" + dims + "]");
+  return Diagnostic(jit::codes::wrong_rank, p.place,
+                    "the argument `" + p.name + "` has " + std::to_string(rank) + (rank == 1 ? " axis" : " axes") +
+                        "; it is declared [" + dims + "]");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Over 500 lines, as it is one list: a handle is a few lines, and none of them decides anything.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -145,6 +146,9 @@ Result<Module> Module::parse(std::string text, std::string name) {
 }
 
 Result<Module> Module::load(const std::string& path) {
+  std::error_code none;
+  if (std::filesystem::is_directory(path, none))
+    return Diagnostic(api::codes::unreadable_file, {}, "`" + path + "` is a folder, not a file");
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {

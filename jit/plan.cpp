@@ -364,8 +364,9 @@ Diagnostic CallPlan::explain(const CallError& e, const ArrayArg* arrays) const {
   switch (e.kind) {
     case CallError::rank:
       return Diagnostic(codes::wrong_rank, {},
-                        "the argument " + name(e.argument) + " has " + number(e.seen) + " axes, shape " +
-                            shape(e.argument) + "; its type has " + number(e.expected) + ": " + dims_of(e.argument));
+                        "the argument " + name(e.argument) + " has " + number(e.seen) +
+                            (e.seen == 1 ? " axis" : " axes") + ", shape " + shape(e.argument) + "; its type has " +
+                            number(e.expected) + ": " + dims_of(e.argument));
     case CallError::type: {
       auto type = [](int64_t t) { return std::string(ir::scalar_type_name(static_cast<ir::ScalarType>(t))); };
       return Diagnostic(codes::wrong_type, {},

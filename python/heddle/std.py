@@ -1,5 +1,6 @@
 """The standard library: `hd.std.AREA.OP`, for example `hd.std.nn.softmax(x)`. Each op is one `.hd` file beside its schedules."""
 
+import difflib
 import os
 
 from .module import Module, load
@@ -35,7 +36,8 @@ class Area:
             if name in module.ops:
                 self._ops[name] = module.op(name)
                 return self._ops[name]
-        raise AttributeError(f"the standard library's area `{self.__name__}` has no op `{name}`")
+        near = difflib.get_close_matches(name, dir(self), 1)
+        raise AttributeError(f"the standard library's area `{self.__name__}` has no op `{name}`" + (f"; did you mean `{near[0]}`?" if near else ""))
 
 
 def _areas():

@@ -60,6 +60,10 @@ def tune(op, args, schedule=None, budget_s=60.0, target="auto", threads=1, name=
     progress: True or False; None reports on standard error once the search takes more than a second. Raises `Error` where the default
     itself is refused; Ctrl-C ends the search with what is known by then.
     """
+    if not isinstance(args, (list, tuple)):
+        raise TypeError("the arguments are a list: hd.tune(op, [x])")
+    if not budget_s >= 0:
+        raise ValueError(f"budget_s is a number of seconds, not {budget_s!r}")
     return _Search(op, args, named, schedule, float(budget_s), target or "auto", threads or 1, name, seed, progress).run()
 
 

@@ -84,6 +84,13 @@ def test_wrong_arrays(add, args, code, word):
         add(*args)
 
 
+def test_an_axis_is_one(add):
+    op = hd.parse("op f<T: float>(x: T[n, m]) -> y: T[n, m] { y[i, j] = x[i, j] }").f
+    for call in (lambda: op(np.ones(3)), lambda: op.compile(hd.spec("f32", "n", "m"))(np.ones(3, np.float32), out=np.ones((3, 1), np.float32))):
+        with pytest.raises(hd.Error, match="the argument `x` has 1 axis[,;]"):
+            call()
+
+
 def test_wrong_outputs(add):
     a = np.ones(8, np.float32)
     kernel = add.compile(a, a)

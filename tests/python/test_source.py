@@ -44,3 +44,9 @@ def test_refused_at_its_place(name, tmp_path):
         assert done.returncode == 1, done.stderr
         found = json.loads(done.stdout)["diagnostics"][0]
         assert (found["code"], found["line"], found["column"]) == (e.code, e.line, e.column)
+
+
+def test_a_folder_is_no_text(tmp_path):
+    with pytest.raises(hd.Error, match="is a folder, not a file") as e:
+        hd.load(tmp_path)
+    assert e.value.code == "HD0553"

@@ -29,6 +29,14 @@ def m():
     return hd.parse(TEXT)
 
 
+def test_words_that_no_search_takes(m):
+    with pytest.raises(TypeError, match="the arguments are a list"):
+        hd.tune(m.scale, np.ones((2, 2), np.float32))
+    for seconds in (-1, float("nan")):
+        with pytest.raises(ValueError, match="budget_s"):
+            hd.tune(m.scale, [np.ones((2, 2), np.float32)], budget_s=seconds)
+
+
 def test_all_candidates(m, rng):
     x = rng.standard_normal((33, 100), dtype=np.float32)
     r = hd.tune(m.scale, [x], schedule="wide", budget_s=30, progress=False)
