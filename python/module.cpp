@@ -30,6 +30,7 @@ py::object place_number(const Place& place, bool column, bool end = false) {
 py::dict as_dict(const Diagnostic& d) {
   py::dict out;
   out["code"] = d.code;
+  out["severity"] = d.severity == Severity::error ? "error" : d.severity == Severity::warning ? "warning" : "note";
   out["message"] = d.message;
   out["file"] = d.place.known() ? py::object(py::str(d.place.source->name())) : py::none();
   out["line"] = place_number(d.place, false);
@@ -39,6 +40,7 @@ py::dict as_dict(const Diagnostic& d) {
   py::list labels;
   for (const Label& l : d.labels) {
     py::dict label;
+    label["file"] = l.place.known() ? py::object(py::str(l.place.source->name())) : py::none();
     label["line"] = place_number(l.place, false);
     label["column"] = place_number(l.place, true);
     label["message"] = l.message;
@@ -216,7 +218,6 @@ void add_op(py::module_& m) {
   py::class_<Op>(m, "Op")
       .def_property_readonly("name", &Op::name)
       .def_property_readonly("doc", &Op::doc)
-      .def_property_readonly("is_read", [](const Module& self) { return self.impl()->times().parse > 0; })
       .def_property_readonly("text", &Op::text)
       .def_property_readonly("schedules", &Op::schedules)
       .def("schedule_lines", [](const Op& op, const std::string& name) { return op.schedule_lines(name); })
@@ -303,8 +304,8 @@ PYBIND11_MODULE(_heddle, m) {
   add_known_calls(m);
   add_neuron(m);
   py::class_<Program>(m, "Program", "A printed program read back.")
+      .def("__repr__", [](const Program& p) { return "<heddle.Program " + p.name() + ">"; })
       .def_property_readonly("name", &Program::name)
-      .def_property_readonly("is_read", [](const Module& self) { return self.impl()->times().parse > 0; })
       .def_property_readonly("text", &Program::text)
       .def("_repr_html_",
            [](const Program& p) { return py::module_::import("heddle.display").attr("program_html")(p.text()); })

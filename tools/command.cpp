@@ -34,7 +34,8 @@ nlohmann::json as_json(const Diagnostic& d) {
   j["labels"] = nlohmann::json::array();
   for (const Label& l : d.labels) {
     nlohmann::json at = place_json(l.place);
-    j["labels"].push_back({{"line", at["line"]}, {"column", at["column"]}, {"message", l.message}});
+    j["labels"].push_back(
+        {{"file", at["file"]}, {"line", at["line"]}, {"column", at["column"]}, {"message", l.message}});
   }
   j["help"] = d.help.empty() ? nlohmann::json(nullptr) : nlohmann::json(d.help);
   return j;

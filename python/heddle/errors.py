@@ -2,15 +2,15 @@
 
 
 class Label:
-    """A second place that takes part in the cause of an error."""
+    """A second place that takes part in the cause of an error, often in another text."""
 
-    __slots__ = ("line", "column", "message")
+    __slots__ = ("file", "line", "column", "message")
 
-    def __init__(self, line, column, message):
-        self.line, self.column, self.message = line, column, message
+    def __init__(self, line, column, message, file=None):
+        self.file, self.line, self.column, self.message = file, line, column, message
 
     def __repr__(self):
-        return f"Label(line={self.line}, column={self.column}, message={self.message!r})"
+        return f"Label(file={self.file!r}, line={self.line}, column={self.column}, message={self.message!r})"
 
 
 class Error(Exception):

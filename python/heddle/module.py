@@ -375,7 +375,7 @@ class Module:
         self._ops = {}
 
     def __repr__(self):
-        return f"<heddle.Module {', '.join(self._handle.ops)}>"
+        return f"<heddle.Module {', '.join([*self._handle.ops, *self._handle.programs])}>"
 
     def __dir__(self):
         return sorted(set(super().__dir__()) | set(self._handle.ops))

@@ -71,6 +71,18 @@ def test_refused_at_the_right_place(name, tmp_path):
     assert (row["line"], row["column"]) == (line, column)
 
 
+def test_labels_name_their_texts(tmp_path):
+    (tmp_path / "low.hd").write_text("op twice(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }\n")
+    file = tmp_path / "f.hd"
+    file.write_text('import "low.hd"\nop f(x: f32[n]) -> y: f32[n] { y = low.twice(x) }\nschedule f.a on cpu { vectorize y.j }\n')
+    row, = json.loads(heddle("check", file, "--json", code=1).stdout)["diagnostics"]
+    assert row["file"] == str(file) and row["severity"] == "error"
+    with pytest.raises(hd.Error) as e:
+        hd.parse("op f(x: f32[n]) -> y: f32[n] { t[i] = sum[j] x[j]*x[i]; y[i] = t[i] }", "low").extend("schedule f.a on cpu { vectorize t.j }", "high").check()
+    label, = e.value.labels
+    assert (e.value.file, label.file, label.line, e.value.diagnostics[0]["severity"]) == ("high", "low", 1, "error")
+
+
 def test_invalid_utf8(tmp_path):
     file = tmp_path / "f.hd"
     file.write_bytes(b"op f(x: f32[n]) -> y: f32[n] {\n  y[i] = x[i] // \xff\n}\n")

@@ -182,6 +182,12 @@ class Shell:
         self.magics[kind, name] = function
 
 
+def test_programs_have_names():
+    text = hd.parse("op twice(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }").twice.compile(hd.spec("f32", "n")).program
+    m = hd.parse(text)
+    assert repr(m) == "<heddle.Module twice>" and repr(m.program("twice")) == "<heddle.Program twice>"
+
+
 def test_cell_magic(m):
     shell = Shell()
     hd.load_ipython_extension(shell)
