@@ -48,6 +48,14 @@ struct PackedImpl {
   ~PackedImpl();
 };
 
+/// How arrays and scalars of the op become those of an NKI text.
+struct NeuronCall {
+  jit::CallPlan plan;
+  std::string name;  ///< of the op, for messages
+};
+Result<NeuronReport> simulate(const NeuronText& text, const std::vector<jit::ArrayArg>& arrays,
+                              const std::vector<jit::ScalarArg>& scalars, const SimulateOptions& options);
+
 struct KernelImpl {
   std::string name;
   std::string program_text;  ///< after all steps

@@ -160,6 +160,9 @@ Result<NeuronText> neuron_text(const OpImpl& op, const CompileOptions& request, 
   out.instructions = emission->instructions;
   out.sbuf_bytes = emission->sbuf_bytes;
   out.psum_banks = emission->psum_banks;
+  Result<jit::CallPlan> plan = jit::CallPlan::make(program);
+  if (!plan) return plan.errors();
+  out.call = std::make_shared<NeuronCall>(NeuronCall{std::move(*plan), program.name.substr(0, program.name.find('.'))});
   return out;
 }
 

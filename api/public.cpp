@@ -81,12 +81,12 @@ std::vector<jit::ArrayArg> array_args(const std::vector<Buffer>& buffers) {
   return out;
 }
 
-// The interpreter takes arrays by their indices.
+// Interpreter and simulator take arrays by their indices.
 Result<Done> none_packed(const std::vector<Buffer>& buffers) {
   for (size_t i = 0; i < buffers.size(); ++i)
     if (buffers[i].packed)
       return Diagnostic(jit::codes::wrong_packing, {},
-                        "array " + std::to_string(i) + " is packed; the interpreter takes arrays as they are");
+                        "array " + std::to_string(i) + " is packed; here arrays are taken as they are");
   return Done{};
 }
 
@@ -372,6 +372,17 @@ Result<Done> Kernel::operator()(const std::vector<Buffer>& arrays, const std::ve
   jit::CallError error = impl_->run(args.data(), values->data(), report, 0);
   if (error.kind) return impl_->explain(error, args.data(), report);
   return Done{};
+}
+
+Result<NeuronReport> NeuronText::simulate(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars,
+                                          const SimulateOptions& options) const {
+  if (!call) return Diagnostic(api::codes::wrong_arguments, {}, "this text comes from no op");
+  if (Result<Done> plain = none_packed(arrays); !plain) return plain.errors();
+  if (static_cast<int>(arrays.size()) != call->plan.array_count())
+    return wrong_count(arrays.size(), call->plan.array_count());
+  Result<std::vector<jit::ScalarArg>> values = scalar_args(call->plan, scalars);
+  if (!values) return values.errors();
+  return api::simulate(*this, array_args(arrays), *values, options);
 }
 
 Result<std::vector<std::vector<int64_t>>> Kernel::output_extents(const std::vector<Buffer>& inputs) const {

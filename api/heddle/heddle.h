@@ -45,6 +45,7 @@ constexpr ScalarType scalar_type_of() {
 namespace api {
 struct KernelImpl;
 struct ModuleImpl;
+struct NeuronCall;
 struct OpImpl;
 struct PackedImpl;
 struct ProgramImpl;
@@ -105,6 +106,27 @@ struct NeuronOptions {
   int64_t instructions = 50000;  ///< budget of unrolled instructions
 };
 
+struct SimulateOptions {
+  uint64_t seed = 1;  ///< of the random order of the engines
+  bool timeline = false;
+};
+
+/// What the simulator says of a run. Every time is modelled: docs/neuron-model.md.
+struct NeuronReport {
+  double modelled_us = 0;
+  double utilisation = 0;                       ///< of the Tensor engine's peak, by the products computed
+  std::string critical;                         ///< the engine that is busy longest
+  std::map<std::string, double> engines;        ///< busy fractions
+  std::map<std::string, int64_t> instructions;  ///< of each engine
+  int64_t dma_bytes = 0, hbm_read_bytes = 0, hbm_written_bytes = 0;
+  double flops = 0;
+  int64_t sbuf_peak_bytes = 0;  ///< of a partition
+  int psum_peak_banks = 0;
+  int64_t static_instructions = 0;
+  std::string text;               ///< lines that a person reads
+  std::string timeline, picture;  ///< with `timeline`: a Chrome trace, and the same as SVG
+};
+
 /// A kernel for a NeuronCore as NKI text. It is a function of the op's inputs, its run-time scalars and then the tables.
 struct NeuronText {
   struct Table {
@@ -128,6 +150,12 @@ struct NeuronText {
   int64_t instructions = 0;  ///< once its loops are unrolled
   int64_t sbuf_bytes = 0;    ///< of a partition, at the worst moment
   int psum_banks = 0;
+  std::shared_ptr<const api::NeuronCall> call;
+
+  /// Runs the text on the simulator. Arrays and scalars are those of a call of `Kernel`: inputs and then outputs, in the op's own types and
+  /// order; outputs and `inout` arrays are written.
+  Result<NeuronReport> simulate(const std::vector<Buffer>& arrays, const std::vector<Scalar>& scalars = {},
+                                const SimulateOptions& options = {}) const;
 };
 
 /// Milliseconds of each stage of one compile.
