@@ -509,6 +509,16 @@ class Isa(types.ModuleType):
         variance = (spread + n * (mean - centre[:, None]) ** 2).sum(axis=1) / total
         write(dst, np.stack([centre, variance], axis=1).astype(np.float32))
 
+    def nc_n_gather(self, dst, data, indices, name=None):
+        if "psum" in (dst.buffer, data.buffer, indices.buffer) or dst.array.dtype != data.array.dtype or indices.array.dtype != np.uint32:
+            raise NkiError("nc_n_gather picks in SBUF by uint32 indices, and keeps the dtype")
+        rows, which = data.array.reshape(data.shape[0], -1), read(indices).reshape(indices.shape[0], -1).astype(np.int64)
+        if which.max(initial=0) >= rows.shape[1]:
+            raise NkiError(f"an index of {which.max()} into {rows.shape[1]} elements")
+        if not np.take_along_axis(data.state.reshape(rows.shape), which, axis=1).all():
+            raise NkiError("an element is read before it is written")
+        write(dst, np.take_along_axis(rows, which, axis=1))
+
     def max8(self, dst, src, name=None):
         write(dst, -np.sort(-lanes(src), axis=1)[:, :8])
 

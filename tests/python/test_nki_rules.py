@@ -76,6 +76,7 @@ BREAKS = {
     "gpsimd_sbuf": body(P, "nisa.iota(dst=p, pattern=[[1, 256]])"),
     "on_chip": body("nisa.tensor_copy(dst=t, src=x)"),
     "predicate": body("nisa.tensor_copy_predicated(dst=t, src=t, predicate=t)"),
+    "gather": body(sbuf("i", "(128, 2)", "nl.uint32"), "nisa.memset(dst=i, value=256)", "nisa.nc_n_gather(dst=t[:, 0:2], data=t, indices=i)"),
     "memset_type": body(sbuf("u", dtype="nl.int32"), "nisa.memset(dst=u, value=0.5)"),
     "newer_core": (body("nisa.dma_copy(dst=t, src=x, dge_mode=nisa.dge_mode.hwdge)"), "neuron/trn1"),
     "dma_memory": body(P, "nisa.nc_matmul(dst=p, stationary=t[:, 0:128], moving=t)", after=("nisa.dma_copy(dst=y, src=p)\nreturn y",)),

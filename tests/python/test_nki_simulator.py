@@ -175,6 +175,9 @@ REST = {
                    ["copy", "sigmoid"]),
     "predicated": ("m = nl.ndarray((100, 37), dtype=nl.uint8, buffer=nl.sbuf)\nnisa.tensor_scalar(dst=m, data=a, op0=nl.greater, operand0=0.0)\n"
                    "nisa.memset(dst=o, value=-1.0)\nnisa.tensor_copy_predicated(dst=o, src={op}, predicate=m)", ["b", "3.5"]),
+    "gather": ("nisa.tensor_copy(dst=o, src=b)\nw = nl.ndarray((100, 37), dtype=nl.uint32, buffer=nl.sbuf)\n"
+               "nisa.iota(dst=w, pattern=[[1, 37]], offset=0, channel_multiplier=0)\nnisa.tensor_scalar(dst=w, data=w, op0=nl.bitwise_xor, operand0=1)\n"
+               "nisa.memset(dst=w[:, 36:37], value=5)\nnisa.nc_n_gather(dst=o[:, 0:37:2], data={op}, indices=w[:, 18:37])", ["a", "b"]),
     "partitions": ("nisa.tensor_copy(dst=o, src=b)\nnisa.tensor_partition_reduce(dst=o[0:1, :], op=nl.{op}, data=a)", ["add", "maximum"]),
     "shuffle": ("nisa.tensor_copy(dst=o, src=b)\nm = (3, 1, 255, 0) * 8\nnisa.nc_stream_shuffle(dst=o{op}, src=a, shuffle_mask=m)", ["", "[0:32, :]"]),
     "scalar_reduce": ("nisa.tensor_copy(dst=o, src=b)\nr = nl.ndarray((100, 1), dtype=nl.float32, buffer=nl.sbuf)\n"

@@ -53,6 +53,8 @@ double instruction_cycles(const Trace& trace, const Instruction& i) {
     case Opcode::bn_aggr: return std::max(64.0, 13 * n / 3);
     case Opcode::tensor_copy_predicated: return std::max(64.0, i.operand0.tile ? 2 * n : n);
     case Opcode::max8: return n;
+    // Of each index (inferred: as local_gather's row begins).
+    case Opcode::nc_n_gather: return 150 + static_cast<double>(i.out[0].free_elements());
     // Across partitions (inferred: the partitions one after the other, 16 lanes to a GpSimd core).
     case Opcode::tensor_partition_reduce:
       return 150 + n * std::max<double>(1, static_cast<double>(i.in[0].size[0]) / 8);

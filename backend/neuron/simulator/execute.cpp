@@ -99,6 +99,7 @@ void Machinery::dispatch(const Instruction& i) {
       return store(i.out[0], top);
     }
     case Opcode::tensor_copy_predicated: return predicated(i);
+    case Opcode::nc_n_gather: return gather(i);
     case Opcode::nc_stream_shuffle: {
       for (int64_t r = 0; r < p; ++r) {
         if (i.mask[r % 32] == 255) continue;
@@ -334,6 +335,36 @@ void Machinery::predicated(const Instruction& i) {
       }
       mark(d, at + e * stride, 1, 1, 1);
     }
+  });
+}
+
+// Elements with their own bits; what no index names need not be written.
+void Machinery::gather(const Instruction& i) {
+  const View &dst = i.out[0], &data = i.in[0];
+  const int64_t columns = data.free_elements();
+  const std::vector<int64_t> which = load_integers(i.in[1]);
+  std::vector<int64_t> from;
+  runs(data, [&](int64_t at, int64_t stride, int64_t count) {
+    for (int64_t e = 0; e < count; ++e) from.push_back(at + e * stride);
+  });
+  const Store& s = *stores_[data.tensor];
+  const int width = dtype_bytes(data.dtype);
+  std::vector<unsigned char> held(which.size() * width);
+  const auto each = static_cast<size_t>(dst.free_elements());
+  for (size_t n = 0; n < which.size(); ++n) {
+    if (which[n] < 0 || which[n] >= columns)
+      refuse_rule(RuleId::gather, trace_.place(*now_),
+                  "index " + std::to_string(which[n]) + " of " + std::to_string(columns) + " elements of a partition");
+    const int64_t at = from[static_cast<int64_t>(n / each) * columns + which[n]];
+    if (!s.written.empty() && !s.written[at]) unwritten(data.tensor, at);
+    std::memcpy(held.data() + n * width, s.bytes.data() + at * width, width);
+  }
+  const unsigned char* next = held.data();
+  Store& d = *stores_[dst.tensor];
+  runs(dst, [&](int64_t at, int64_t stride, int64_t count) {
+    for (int64_t e = 0; e < count; ++e, next += width)
+      std::memcpy(d.bytes.data() + (at + e * stride) * width, next, width);
+    mark(d, at, stride, count, 1);
   });
 }
 

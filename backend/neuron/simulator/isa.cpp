@@ -37,6 +37,7 @@ constexpr IsaRow rows[] = {
     {"bn_stats", "dst data", make_bn_stats},
     {"bn_aggr", "dst data", make_bn_aggr},
     {"max8", "dst src", make_max8},
+    {"nc_n_gather", "dst data indices", make_nc_n_gather},
     {"nc_stream_shuffle", "dst src shuffle_mask", make_nc_stream_shuffle},
 };
 

@@ -91,5 +91,6 @@ void make_affine_select(IsaCall& c);
 void make_bn_stats(IsaCall& c);
 void make_bn_aggr(IsaCall& c);
 void make_max8(IsaCall& c);
+void make_nc_n_gather(IsaCall& c);
 
 }  // namespace heddle::neuron::sim

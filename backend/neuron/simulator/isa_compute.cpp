@@ -283,6 +283,23 @@ void make_bn_aggr(IsaCall& c) {
   c.output(dst);
 }
 
+void make_nc_n_gather(IsaCall& c) {
+  View dst = c.tile("dst"), data = c.tile("data"), indices = c.tile("indices");
+  for (const View& v : {dst, data, indices})
+    if (c.in_psum(v)) c.broken(RuleId::gather, v, c.named(v) + " lies in PSUM");
+  c.same_elements(dst, indices);
+  if (data.size[0] != dst.size[0])
+    c.broken(RuleId::gather, data,
+             "data has " + std::to_string(data.size[0]) + " partitions, dst " + std::to_string(dst.size[0]));
+  if (indices.dtype != Dtype::u32) c.broken(RuleId::gather, indices, "the indices are no uint32");
+  if (data.dtype != dst.dtype) c.broken(RuleId::gather, dst, c.named(dst) + " has another dtype than the data");
+  c.instruction.op = Opcode::nc_n_gather;
+  c.instruction.engine = Engine::gpsimd;
+  c.input(data);
+  c.input(indices);
+  c.output(dst);
+}
+
 void make_max8(IsaCall& c) {
   View dst = c.tile("dst"), src = c.tile("src");
   if (src.free_elements() < 8 || src.free_elements() > 16'384 || dst.free_elements() != 8 || dst.size[0] != src.size[0])

@@ -75,7 +75,6 @@ const std::set<std::string_view>& documented_instructions() {
                                                    "nc_match_replace8",
                                                    "topk",
                                                    "local_gather",
-                                                   "nc_n_gather",
                                                    "nonzero_with_count",
                                                    "dropout",
                                                    "rng",

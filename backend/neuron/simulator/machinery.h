@@ -253,6 +253,7 @@ class Machinery {
   void bn_stats(const Instruction& i);
   void bn_aggr(const Instruction& i);
   void predicated(const Instruction& i);
+  void gather(const Instruction& i);
   void dma_transpose(const Instruction& i);
 
   const Trace& trace_;

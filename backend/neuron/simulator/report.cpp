@@ -47,6 +47,7 @@ std::string_view opcode_name(Opcode op) {
                                         "bn_stats",
                                         "bn_aggr",
                                         "max8",
+                                        "nc_n_gather",
                                         "nc_stream_shuffle"};
   return names[static_cast<size_t>(op)];
 }

@@ -88,6 +88,7 @@ enum class Opcode : uint8_t {
   bn_stats,
   bn_aggr,
   max8,
+  nc_n_gather,
   nc_stream_shuffle
 };
 std::string_view opcode_name(Opcode op);
