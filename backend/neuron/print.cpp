@@ -9,19 +9,22 @@ namespace heddle::neuron {
 
 using namespace ir;
 
+const std::set<std::string>& words_of_python() {
+  static const std::set<std::string> words = {
+      "nki",    "nl",    "nisa",     "min",  "max",   "range",  "and",      "as",     "assert",  "async", "await",
+      "break",  "class", "continue", "def",  "del",   "elif",   "else",     "except", "finally", "for",   "from",
+      "global", "if",    "import",   "in",   "is",    "lambda", "nonlocal", "not",    "or",      "pass",  "raise",
+      "return", "try",   "while",    "with", "yield", "None",   "True",     "False"};
+  return words;
+}
+
 namespace {
 
 class Printer {
  public:
-  explicit Printer(const NkiKernel& k) : k_(k) {
+  explicit Printer(const NkiKernel& k) : k_(k), taken_(words_of_python()) {
     for (const Tile& t : k.tiles) taken_.insert(t.name);
     for (const std::string& s : k.scalars) taken_.insert(s);
-    for (const char* word :
-         {"nki",    "nl",    "nisa",     "min",  "max",   "range",  "and",      "as",     "assert",  "async", "await",
-          "break",  "class", "continue", "def",  "del",   "elif",   "else",     "except", "finally", "for",   "from",
-          "global", "if",    "import",   "in",   "is",    "lambda", "nonlocal", "not",    "or",      "pass",  "raise",
-          "return", "try",   "while",    "with", "yield", "None",   "True",     "False"})
-      taken_.insert(word);
   }
 
   std::string run() {

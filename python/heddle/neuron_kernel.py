@@ -157,7 +157,6 @@ class NeuronKernel:
             self.nki,
             *self._arguments(args, named),
             target=self.target,
-            kernel=self._op.name,
             seed=seed,
             timeline=timeline,
             max_instructions=self.instructions + 1,
