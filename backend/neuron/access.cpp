@@ -29,6 +29,7 @@ Lowering::Reach Lowering::reach(BufferId buffer, const std::vector<Expr>& subs, 
   }
   // A bound loop stays within a block of 128 partitions and within a tile, so its first iteration names them.
   auto first_of = [&](Expr first) {
+    if (part_) first = substitute(first, {{part_->loop, part_->lo}});
     for (const For* f : bound_) first = substitute(first, {{f->loop, f->lo}});
     for (const std::optional<BoundLoop>* l : {&axes.partition, &axes.free})
       if (*l) first = substitute(first, {{(*l)->loop, (*l)->lo}});
@@ -226,6 +227,27 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
     v.temporary = !into;
     return v;
   }
+  if (is_rounded(tile.type)) {  // as it is, from HBM for each partition
+    if (basic()) {
+      fail(codes::no_integers,
+           "`" + tile.name + "` would come to all partitions through f32, which is inexact above 2^24",
+           "the profile `full` loads it for each of them");
+      return number(0);
+    }
+    Pattern all{place.tile, 1, {{0, np}, {1, nf}}, index_constant(0)};
+    int64_t stride = 1;
+    for (size_t d = rank; d-- > 0; stride *= tile.shape[d]) {
+      all.offset = all.offset + source.axes[d].start * stride;
+      if (static_cast<int>(d) == fa) all.dims[1].first = source.axes[d].step * stride;
+    }
+    all.offset = simple(all.offset);
+    const Expr lanes = counted(p->count());
+    all.dims[0].second = lanes;
+    v.view = fresh("in", lanes, nf);
+    v.over_partition = v.temporary = true;
+    emit("dma_copy", {{"dst", v.view}, {"src", all}});
+    return v;
+  }
   bool constant = tile.space == Space::input;
   for (size_t i = 0; i < rank; ++i)
     if (static_cast<int>(i) != fa && !constant_value(source.axes[i].start)) constant = false;
@@ -269,9 +291,10 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
 }
 
 // Whether the PE array would round what it turns: then it is moved element by element, which `basic` cannot say.
-bool Lowering::turned_inexactly(const Tile& t) const {
-  return !basic() && !picking_ && !is_float(t.type) && scalar_bytes(t.type) == 4;
-}
+bool Lowering::turned_inexactly(const Tile& t) const { return !basic() && is_rounded(t.type); }
+
+// Whether numbers of a type would lose bits on their way through f32, and it matters.
+bool Lowering::is_rounded(ScalarType type) const { return !picking_ && !is_float(type) && scalar_bytes(type) == 4; }
 
 // Elements along one axis of an array in HBM, one for each partition.
 Pattern Lowering::column_in_place(const View& at, TileId tile, int axis, const Expr& count) {
@@ -298,7 +321,7 @@ Value Lowering::transposed(const View& from, ScalarType type, const Expr& rows, 
   View source = from;
   if (!is_float(type) || scalar_bytes(type) == 1 || k_.tiles[from.tile].space == Space::psum) {
     // The PE array moves floats, from SBUF.
-    if (scalar_bytes(type) == 4 && !is_float(type) && !picking_)
+    if (is_rounded(type))
       fail(codes::no_integers,
            "`" + k_.tiles[from.tile].name + "` would be turned through f32, which is inexact above 2^24");
     ScalarType wide = ScalarType::f32;
@@ -416,6 +439,9 @@ Value Lowering::row_everywhere(const Value& row, const Axes& axes) {
   v.over_partition = true;
   v.over_free = row.over_free;
   v.temporary = true;
+  if (is_rounded(row))
+    fail(codes::no_integers, "`" + k_.tiles[row.view.tile].name +
+                                 "` would come to all partitions through f32, which is inexact above 2^24");
   Value wide = row;
   if (row.type != ScalarType::f32 || k_.tiles[row.view.tile].space == Space::psum) {
     wide.view = whole(temporary("wide", ScalarType::f32, Space::sbuf, 1, bound_of(nf)), index_constant(1), nf);

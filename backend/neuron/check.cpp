@@ -234,6 +234,22 @@ class Checker {
       return;
     }
     auto& d = views["dst"].second;
+    if (i.name == "bn_stats" || i.name == "bn_aggr") {
+      auto& data = views["data"].second;
+      if (data[0].count != d[0].count ||
+          (i.name == "bn_stats" ? d[1].count != 6 || data[1].count > 512 : d[1].count != 2 || data[1].count % 3 != 0))
+        bug("`" + i.name + "` of tiles that do not fit");
+      return;
+    }
+    if (i.name == "nc_n_gather") {
+      auto &data = views["data"].second, &indices = views["indices"].second;
+      if (data[0].count != d[0].count || indices[0].count != d[0].count || indices[1].count != d[1].count ||
+          tile("data").type != tile("dst").type || tile("indices").type != ScalarType::u32)
+        bug("`" + i.name + "` of tiles that do not fit");
+      for (const char* name : {"dst", "data", "indices"})
+        if (space(name) != Space::sbuf) bug("`" + i.name + "` beyond SBUF");
+      return;
+    }
     for (auto& [name, view] : views) {
       bool column = (name.starts_with("operand") && !(i.name == "scalar_tensor_tensor" && name == "operand1")) ||
                     name == "bias" || name == "scale" || name == "reduce_res" ||

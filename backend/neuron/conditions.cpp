@@ -84,7 +84,22 @@ Value Lowering::truth(const Expr& e, const Axes& axes) {
         }
         return compare(b->op, v, number(0), axes, true);
       }
-      return compare(b->op, eval(b->left, axes), eval(b->right, axes), axes, !is_float(b->left.type()));
+      if (is_float(b->left.type())) return compare(b->op, eval(b->left, axes), eval(b->right, axes), axes, false);
+      // In f32, which keeps an order against numbers below 2^24.
+      auto small = [&](const Expr& x) {
+        const Constant* c = x.as<Constant>();
+        return c ? c->integer > -(1 << 24) && c->integer < (1 << 24) : exact_integer(x);
+      };
+      if (!small(b->left) && !small(b->right))
+        fail(codes::no_integers,
+             "`" + ir::print(k_.program, e) + "` compares integers that the engines would round above 2^24",
+             "convert to a float first where the numbers stay below 2^24");
+      const bool before = picking_;
+      picking_ = true;
+      Value left = eval(b->left, axes), right = eval(b->right, axes);
+      picking_ = before;
+      left.small = right.small = true;
+      return compare(b->op, left, right, axes, true);
     }
   }
   if (const Unary* u = e.as<Unary>(); u && u->op == UnaryOp::logical_not) {

@@ -9,6 +9,8 @@ using namespace ir;
 
 namespace {
 
+constexpr int64_t longest_row = 4096;  // that an element is picked from at once
+
 // The part of a subscript that is data: an integer of an array made an index.
 Expr data_of(const Expr& sub) {
   Expr found;
@@ -35,16 +37,29 @@ std::optional<Value> Lowering::column_of_integers(const Expr& e, const Axes& axe
 
 // A subscript with data in it as a number: the data, and beside it what loops add.
 Value Lowering::index_of_data(const Expr& sub, const Axes& axes, int64_t extent) {
+  if (!mentions_load(sub)) return eval_index(sub, axes);
   Expr data = data_of(sub), rest = data.known() ? simplify(sub - data) : sub;
+  if (const Binary* b = sub.as<Binary>();
+      b && mentions_load(rest) && (b->op == BinaryOp::min || b->op == BinaryOp::max || b->op == BinaryOp::add)) {
+    Value left = index_of_data(b->left, axes, extent), right = index_of_data(b->right, axes, extent);
+    for (Value* v : {&left, &right})
+      if (!v->scalar) *v = converted(*v, ScalarType::f32, axes);
+    return arith(b->op == BinaryOp::min   ? "minimum"
+                 : b->op == BinaryOp::max ? "maximum"
+                                          : "add",
+                 left, right, axes, nullptr);
+  }
   if (!data.known() || mentions_load(rest)) {
     fail(codes::no_form, "`" + ir::print(k_.program, sub) + "` as a subscript has no NKI text yet",
          "one integer of an array, and loops added to it");
     return number(0);
   }
   std::optional<Value> column = column_of_integers(data.as<Convert>()->value, axes);
+  const bool before = picking_;
   picking_ = true;
   Value which = column ? *column : eval(data.as<Convert>()->value, axes);
-  picking_ = false;
+  picking_ = before;
+  which.small = true;
   if (is_constant(rest, 0) || !failure_.empty()) return which;
   if (extent > (int64_t{1} << 24))
     fail(codes::no_integers, "`" + ir::print(k_.program, sub) + "` is added up in f32, which is inexact above 2^24");
@@ -103,15 +118,29 @@ std::optional<Pattern> Lowering::rows_by_data(BufferId buffer, const std::vector
   return p;
 }
 
+// A read by data that gives another value where it is outside: one inside is read there, and not taken.
+Value Lowering::picked_or(const Load& l, const Axes& axes, const Destination* to) {
+  const Buffer& b = p_.buffer(l.buffer);
+  Expr inside;
+  std::vector<Expr> subs = l.subs;
+  for (size_t d = 0; d < subs.size(); ++d) {
+    const Expr lo = b.box[d].lo, hi = b.box[d].hi;
+    if (placed_[l.buffer.value].extents[d] > (int64_t{1} << 24) && mentions_load(subs[d]))
+      fail(codes::no_integers,
+           "`" + ir::print(k_.program, subs[d]) + "` is compared in f32, which is inexact above 2^24");
+    for (const Expr& e : {less_equal(lo, subs[d]), less(subs[d], hi)})
+      if (!prove(facts_, e)) inside = inside.known() ? binary(BinaryOp::logical_and, inside, e) : e;
+    if (mentions_load(subs[d])) subs[d] = max(lo, min(subs[d], hi - 1));
+  }
+  const Expr read = ir::load(b.type, l.buffer, subs);
+  return inside.known() ? choose(inside, read, l.otherwise, axes, to, held(b.type)) : eval(read, axes, to);
+}
+
 // A subscript that is data. A row for each partition is one transfer; of a row that lies along the partition the whole dim is loaded and the element
 // picked where positions agree.
 Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes, const Destination* to) {
   const Buffer& b = p_.buffer(l.buffer);
-  if (axes.free && (mentions(l.subs[dim], axes.free->loop))) {
-    fail(codes::no_form,
-         "`" + ir::print(k_.program, l.subs[dim]) + "` picks along the free axis, which has no NKI text yet");
-    return number(0);
-  }
+  if (axes.free && mentions(l.subs[dim], axes.free->loop)) return picked_along(l, dim, axes, to);
   for (size_t d = 0; d < l.subs.size(); ++d)
     if (d != dim && axes.free && mentions(l.subs[d], axes.free->loop)) return rows_picked(l, dim, axes, to);
   const bool large = !is_float(b.type) && scalar_bytes(b.type) > 2;
@@ -126,14 +155,39 @@ Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes, const D
     return number(0);
   }
   Value which = index_of_data(l.subs[dim], column, placed_[l.buffer.value].extents[dim]);
+  which.temporary = false;
+  const Expr lo = b.box[dim].lo, hi = b.box[dim].hi, step = index_constant(longest_row);
+  if (bound_of(simple(hi - lo)) <= longest_row) return picked_in_row(l, dim, which, lo, hi, axes);
+  // A long row in pieces: of those that do not hold the element comes what changes nothing.
+  Value first = picked_in_row(l, dim, which, lo, lo + step, axes);
+  if (!failure_.empty()) return number(0);
+  SymbolId t = new_symbol("t");
+  push_loop(t, index_constant(1), simple(ceildiv(hi - lo, step)), [&] {
+    const Expr from = lo + var(t) * longest_row;
+    Value next = picked_in_row(l, dim, which, from, min(hi, from + step), axes);
+    if (!failure_.empty()) return;
+    const Destination there{first.view, ScalarType::f32};
+    arith(basic() ? "maximum" : "add", first, next, column, &there);
+  });
+  return first;
+}
+
+// An element of a row from `lo` to `hi`, as a column; where it is none of them, 0, and in `basic` minus infinity.
+Value Lowering::picked_in_row(const Load& l, size_t dim, const Value& which_place, const Expr& lo, const Expr& hi,
+                              const Axes& axes) {
   SymbolId position = new_symbol("position");
-  Axes row = axes;
-  row.free = BoundLoop{position, b.box[dim].lo, b.box[dim].hi};
+  Axes row = axes, column = axes;
+  column.free.reset();
+  row.free = BoundLoop{position, simple(lo), simple(hi)};
+  counted(row.free->count());
+  facts_.add_range(position, row.free->lo, row.free->hi);
   std::vector<Expr> subs = l.subs;
   subs[dim] = var(position);
   Value all = load_inside(l.buffer, subs, row, nullptr);
-  Value at = eval_index(var(position), row);
+  Value at = eval_index(var(position) - row.free->lo, row);
   if (!failure_.empty()) return number(0);
+  Value which = which_place;
+  if (!is_constant(row.free->lo, 0)) which = arith("subtract", which, eval_index(row.free->lo, {}), column, nullptr);
   if (!basic()) {  // copied over zeros where the positions agree: what stands elsewhere is not computed with
     Value hit = spread(arith("equal", at, which, row, nullptr, ScalarType::u8), row, all.over_partition, true);
     if (hit.type != ScalarType::u8) hit = converted(hit, ScalarType::u8, row);
@@ -153,6 +207,101 @@ Value Lowering::load_picked(const Load& l, size_t dim, const Axes& axes, const D
   limit = scaled(limit, "add", number_text(std::ldexp(1.0, 126)), row);
   limit = scaled(limit, "multiply", "4.0", row);
   return reduced_over_free(arith("minimum", all, limit, row, nullptr), "maximum", row);
+}
+
+// Elements that data picks along the free axis. In `full` GpSimd gathers them from rows on chip; in `basic` they are rows of what is turned, where the
+// index is the same on all partitions, else one column after the other.
+Value Lowering::picked_along(const Load& l, size_t dim, const Axes& axes, const Destination* to) {
+  const Buffer& b = p_.buffer(l.buffer);
+  const BoundLoop& free = *axes.free;
+  bool elsewhere = false;  // whether the row itself is another one in each column
+  for (size_t d = 0; d < l.subs.size(); ++d) elsewhere |= d != dim && mentions(l.subs[d], free.loop);
+  const Expr np = counted(axes.partitions()), nf = counted(axes.frees());
+  const ScalarType type = held(b.type);
+  auto result = [&](ScalarType of, bool direct) {
+    Value v;
+    v.type = of;
+    v.over_partition = axes.partition.has_value();
+    v.over_free = true;
+    direct = direct && to && to->type == of && k_.tiles[to->view.tile].space == Space::sbuf;
+    v.view = space_for(axes, v.over_partition, true, of, direct ? to : nullptr, {});
+    v.temporary = !direct;
+    return v;
+  };
+  if (!basic() && !elsewhere && engine_.empty()) {
+    constexpr int64_t most = 512;  // of one group of instructions
+    SymbolId position = new_symbol("position");
+    Axes row = axes;
+    row.free = BoundLoop{position, b.box[dim].lo, b.box[dim].hi};
+    std::vector<Expr> subs = l.subs;
+    subs[dim] = var(position);
+    Value data = in_sbuf(load_inside(l.buffer, subs, row, nullptr), row);
+    Value which = index_of_data(l.subs[dim] - b.box[dim].lo, axes, placed_[l.buffer.value].extents[dim]);
+    if (!failure_.empty()) return number(0);
+    data = in_sbuf(spread(data, row, axes.partition.has_value(), true), row);
+    which = spread(which, axes, axes.partition.has_value(), true);
+    if (which.type != ScalarType::u32) which = converted(which, ScalarType::u32, axes);
+    which = in_sbuf(which, axes);
+    if (!failure_.empty()) return number(0);
+    Value out = result(data.type, true);
+    auto piece = [&](const Expr& at, const Expr& count) {
+      View there = out.view, index = which.view;
+      there.axes[1] = {simple(there.axes[1].start + at * there.axes[1].step), count, there.axes[1].step};
+      index.axes[1] = {simple(index.axes[1].start + at), count};
+      emit("nc_n_gather", {{"dst", there}, {"data", data.view}, {"indices", index}});
+    };
+    if (bound_of(nf) <= most) {
+      piece(index_constant(0), nf);
+    } else {
+      SymbolId t = new_symbol("t");
+      push_loop(t, index_constant(0), simple(ceildiv(nf, index_constant(most))),
+                [&] { piece(var(t) * most, counted(min(index_constant(most), nf - var(t) * most))); });
+    }
+    return out;
+  }
+  if (!elsewhere && axes.partition && !mentions(l.subs[dim], axes.partition->loop) && is_float(b.type)) {
+    Value out;
+    auto piece = [&](const Expr& at, const Expr& count) {
+      part_ = BoundLoop{free.loop, simple(free.lo + at), simple(free.lo + at + count)};
+      const Axes turned{*part_, axes.partition};
+      Value rows = in_sbuf(spread(load_picked(l, dim, turned, nullptr), turned, true, true), turned);
+      part_.reset();
+      if (!failure_.empty()) return;
+      if (!out.over_free) out = result(rows.type, true);
+      View there = out.view;
+      there.axes[1] = {simple(there.axes[1].start + at * there.axes[1].step), count, there.axes[1].step};
+      transposed(rows.view, rows.type, count, np, true, true, &there);
+    };
+    if (bound_of(nf) <= core_.partitions) {
+      piece(index_constant(0), nf);
+    } else {
+      SymbolId t = new_symbol("t");
+      out = result(type == ScalarType::f32 || basic() ? ScalarType::f32 : type, true);
+      push_loop(t, index_constant(0), simple(ceildiv(nf, index_constant(core_.partitions))), [&] {
+        piece(var(t) * core_.partitions,
+              counted(min(index_constant(core_.partitions), nf - var(t) * core_.partitions)));
+      });
+    }
+    return out;
+  }
+  const bool narrow = is_float(b.type) ? type == ScalarType::f32 : scalar_bytes(type) > 2;
+  Value out = result(narrow ? type : ScalarType::f32, true);
+  SymbolId t = new_symbol("t");
+  push_loop(t, index_constant(0), nf, [&] {
+    std::vector<Expr> subs;
+    for (const Expr& e : l.subs) subs.push_back(substitute(e, {{free.loop, free.lo + var(t)}}));
+    const Expr one = ir::load(b.type, l.buffer, subs);
+    Axes column = axes;
+    column.free.reset();
+    std::vector<Loaded> kept = std::move(loaded_);
+    loaded_.clear();
+    Value v = eval(one, column);
+    loaded_ = std::move(kept);
+    View there = out.view;
+    there.axes[1] = {simple(there.axes[1].start + var(t) * there.axes[1].step), index_constant(1)};
+    copy_into(there, out.type, v, column);
+  });
+  return out;
 }
 
 Value Lowering::gathered(const Pattern& from, const Axes& axes, const Destination* to) {
@@ -207,6 +356,7 @@ Value Lowering::rows_picked(const Load& l, size_t dim, const Axes& axes, const D
     std::vector<Expr> subs = l.subs;
     subs[dim] = b.box[dim].lo + begin + var(row);
     Value values = spread(in_sbuf(load_inside(l.buffer, subs, table, nullptr), table), table, true, true);
+    if (!failure_.empty()) return;
     // What is not picked counts 0 times: it is cut to what is finite, in f32, so that no number of the table's own type is.
     if (values.type != ScalarType::f32) values = converted(values, ScalarType::f32, table);
     values = finite(values, table);

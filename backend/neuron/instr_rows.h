@@ -10,14 +10,14 @@
 namespace heddle::neuron {
 
 struct InstrRow {
-  enum class Kind : uint8_t { plain, summed_exp };  ///< summed_exp: adds what the activation leaves to what was there
+  /// plain: one call of `nki`. The others are other words in `basic`, of which some are a few instructions in `full` too: calls.cpp, moments.cpp.
+  enum class Kind : uint8_t { plain, multiply_add, summed, summed_exp, summed_spread, turned };
   std::string_view name;
   std::string_view meaning;           ///< as ir::print_instr writes it: the name alone is not enough
   std::string_view nki;               ///< the entry point of nki.isa
   std::vector<const char*> keywords;  ///< of the operands, in order
   std::vector<std::pair<const char*, const char*>> more = {};
   Kind kind = Kind::plain;
-  bool basic = false;  ///< whether `basic` has it
 };
 
 std::span<const InstrRow> instr_rows();

@@ -137,7 +137,9 @@ void Lowering::leaf(const Leaf& l) {
     // The counts are named once, before the first instruction of the piece.
     for (BoundLoop* b : loops) counted(b->count());
     const Reducer* row = a.kind == AssignKind::combine ? p_.reducer(l.reducer) : nullptr;
-    if (row && row->builtin == BuiltinReducer::none) {
+    if (row && contracted && row->builtin != BuiltinReducer::sum) {
+      combine_over_partitions(l, a, axes, *contracted, mask);
+    } else if (row && row->builtin == BuiltinReducer::none) {
       combine_state(l, axes, mask);
     } else if (a.kind == AssignKind::combine) {
       combine(l, a, axes, contracted, mask);
@@ -158,6 +160,43 @@ void Lowering::leaf(const Leaf& l) {
     }
   });
   leaf_ = nullptr;
+}
+
+// The PE array sums over partitions; for all else what is reduced is turned, so that it lies along them. What the result has along the free axis comes
+// over partitions then, 128 at a time, and is turned back.
+void Lowering::combine_over_partitions(const Leaf& l, const Assign& a, const Axes& axes, const BoundLoop& over,
+                                       const std::vector<Expr>& mask) {
+  const bool states = p_.reducer(l.reducer)->builtin == BuiltinReducer::none;
+  const bool again = axes.free && is_reduce_loop(p_, l, axes.free->loop);
+  if (again || (axes.free && (axes.partition || states))) {
+    fail(codes::no_form,
+         "`" + p_.buffer(a.buffer).name + "` is reduced over partitions by `" + l.reducer + "` beside `" +
+             loop_name(axes.free->loop) + "` along them",
+         again || axes.partition ? "keep `" + loop_name(axes.free->loop) + "` a loop of the text"
+                                 : "bind `" + loop_name(axes.free->loop) + "` to `partition`, 128 at a time");
+    return;
+  }
+  Axes turned{axes.partition, over};
+  if (!axes.free) {
+    if (states) combine_state(l, turned, mask);
+    else combine(l, a, turned, std::nullopt, mask);
+    return;
+  }
+  const BoundLoop all = *axes.free;
+  const Expr step = index_constant(core_.partitions);
+  auto piece = [&](const Expr& lo, const Expr& hi) {
+    turned.partition = BoundLoop{all.loop, simple(lo), simple(hi)};
+    counted(turned.partition->count());
+    part_ = turned.partition;
+    combine(l, a, turned, std::nullopt, mask, true);
+    part_.reset();
+  };
+  if (bound_of(simple(all.count())) <= core_.partitions) return piece(all.lo, all.hi);
+  SymbolId t = new_symbol("t");
+  push_loop(t, index_constant(0), simple(ceildiv(all.count(), step)), [&] {
+    const Expr lo = all.lo + var(t) * core_.partitions;
+    piece(lo, min(all.hi, lo + step));
+  });
 }
 
 // Whether cells that a mask leaves out may be written as well: nobody reads them, as the buffer is a temporary, and what is read for them is
@@ -184,7 +223,7 @@ void Lowering::define(const Leaf& l, const Assign& a, const Axes& axes) {
   Expr value = substitute(a.value, map);
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " = " + ir::print(p_, a.value));
   const bool before = picking_;
-  picking_ |= !is_float(value.type()) && exact_integer(value);
+  picking_ = !is_float(value.type()) && exact_integer(value);
   if (std::optional<Destination> to = destination(a.buffer, subs, axes)) {
     Value v = eval(value, axes, &*to);
     copy_into(to->view, v, axes);

@@ -1,5 +1,7 @@
 #include "backend/neuron/lowering.h"
 
+#include "backend/neuron/print.h"
+
 #include <charconv>
 #include <cmath>
 
@@ -41,6 +43,7 @@ BlockScope::~BlockScope() {
 Lowering::Lowering(const Program& program, const Core& core, const EmitOptions& options)
     : p_(prepared(program)), core_(core), options_(options), index_texts_(k_.index_texts) {
   k_.program = p_;
+  names_ = words_of_python();
 }
 
 void Lowering::fail(const Code& code, std::string message, std::string help, Place at) {

@@ -7,6 +7,7 @@
 //   conditions.cpp  conditions, and what they      indirect.cpp  data as an index
 //                   choose between                 states.cpp    reducers of the text
 //   calls.cpp       instructions of `replace`      placement.cpp buffers as tiles and lists of tiles
+//   moments.cpp     counts, means, spreads
 //
 // A nest with a loop bound to `partition` and one bound to `free` is one piece: its leaf becomes a few instructions over a tile. The
 // other loops stay loops of the text. A bound loop that runs a reduction over partitions is a contraction on the PE array.
@@ -50,6 +51,7 @@ struct Value {
   bool over_partition = false, over_free = false;
   ir::ScalarType type = ir::ScalarType::f32;  ///< of the tile
   bool temporary = false;                     ///< nothing else reads the tile: it may be written over
+  bool small = false;                         ///< integers that f32 holds, whatever their type
 };
 
 /// Where a whole result may be written directly.
@@ -116,6 +118,8 @@ class Lowering {
 
   // leaves.cpp
   void leaf(const ir::Leaf& l);
+  void combine_over_partitions(const ir::Leaf& l, const ir::Assign& a, const Axes& axes, const BoundLoop& over,
+                               const std::vector<Expr>& mask);
   bool whole_tile_is_safe(const ir::Leaf& l);
   void define(const ir::Leaf& l, const ir::Assign& a, const Axes& axes);
   void define_in_parts(ir::BufferId buffer, const std::vector<Expr>& subs, const Expr& value, const Axes& axes);
@@ -132,16 +136,18 @@ class Lowering {
   void find_walked_dims();
   int64_t written(ir::BufferId id, size_t dim);
   std::vector<int64_t> shape_of(const ir::Buffer& b, const std::vector<int64_t>& extents, const Place& place);
+  bool ordered_for_an_instruction(const ir::Buffer& b);
   bool fold(const ir::Buffer& b, Placed& p, const Place& place);
   void arrange(const ir::Buffer& b, ir::BufferId id, Placed& p, const Place& place);
   void alloc(ir::BufferId id, const Place& place);
 
   // reduce.cpp
   void reduce(const ir::StmtRef& s, const ir::Reduce& r);
+  void reduce_region(const ir::StmtRef& s, const ir::Reduce& r);
   void survey(const ir::Body& body, ir::BufferId buffer, std::vector<ir::StmtRef>& path, Survey& out);
   void group(const ir::StmtRef& s, size_t region);
   void combine(const ir::Leaf& l, const ir::Assign& a, Axes axes, const std::optional<BoundLoop>& contracted,
-               const std::vector<Expr>& mask);
+               const std::vector<Expr>& mask, bool turn_back = false);
   void fill_window(const ir::Window& w, double value);
   Value reduced_over_free(const Value& v, const std::string& op, const Axes& axes);
 
@@ -154,16 +160,27 @@ class Lowering {
   bool exact_integer(const Expr& e);
   bool identities(const ir::Reducer& r, std::vector<double>& out);
   void reduce_state(const ir::Reduce& r);
+  bool all_at_once(const Survey::Site& site);
   void fill_state(const ir::Window& w, const ir::Leaf& l, double value);
   std::vector<Value> combined(const ir::Reducer& r, std::vector<Value> a, std::vector<Value> b, const Axes& axes,
                               const std::vector<Destination>& to);
   std::vector<Value> tree(const ir::Reducer& r, std::vector<Value> elements, const Axes& axes);
   void combine_state(const ir::Leaf& l, const Axes& axes, const std::vector<Expr>& mask);
 
+  // moments.cpp
+  View row_moments(const View& data, const Expr& np);
+  std::optional<std::vector<Value>> moments_of(const ir::Reducer& r, const ir::Leaf& l, const std::vector<Expr>& values,
+                                               const Axes& axes);
+  void summed_spread(const std::vector<View>& views);
+
   // calls.cpp
   void call(const ir::StmtRef& s, const ir::Call& c);
   View window_view(const ir::Window& w);
   void summed_exp(const std::vector<View>& views);
+  void summed(const std::vector<View>& views);
+  void turned(const std::vector<View>& views);
+  void multiply_add(const std::vector<View>& views);
+  View beside(const std::vector<View>& views, const char* hint, const Expr& columns);
 
   // scan.cpp
   bool scanned(const ir::For& f);
@@ -182,6 +199,8 @@ class Lowering {
   Reach reach(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes = {});
   Slice slice(const Expr& index, const BoundLoop* over);
   bool turned_inexactly(const Tile& t) const;
+  bool is_rounded(ir::ScalarType type) const;
+  bool is_rounded(const Value& v) const { return !v.small && is_rounded(v.type); }
   Pattern column_in_place(const View& at, TileId tile, int axis, const Expr& count);
   int axis_of(const Reach& r, const BoundLoop* loop);
   Value load(ir::BufferId buffer, const std::vector<Expr>& subs, const Axes& axes);
@@ -199,6 +218,10 @@ class Lowering {
   Value index_of_data(const Expr& sub, const Axes& axes, int64_t extent);
   std::optional<Pattern> rows_by_data(ir::BufferId buffer, const std::vector<Expr>& subs, size_t dim, const Axes& axes,
                                       bool over_free);
+  Value picked_in_row(const ir::Load& l, size_t dim, const Value& which_place, const Expr& lo, const Expr& hi,
+                      const Axes& axes);
+  Value picked_or(const ir::Load& l, const Axes& axes, const Destination* to);
+  Value picked_along(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
   Value gathered(const Pattern& from, const Axes& axes, const Destination* to);
   Value load_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
   Value rows_picked(const ir::Load& l, size_t dim, const Axes& axes, const Destination* to);
@@ -222,6 +245,7 @@ class Lowering {
                  std::initializer_list<Value*> reuse);
   void fill(const View& v, double value);
   void copy_into(const View& to, const Value& v, const Axes& axes);
+  void columns_of(const View& to, const View& column);
 
   // conditions.cpp
   Value compare(ir::BinaryOp op, Value a, Value b, const Axes& axes, bool whole_numbers);
@@ -285,6 +309,7 @@ class Lowering {
   std::vector<std::vector<Walk>> walked_;  // by buffer and dim
   ir::Facts facts_;
   std::vector<const ir::For*> bound_;  // bound loops around, outermost first
+  std::optional<BoundLoop> part_;      // of one of them, the part that is worked on
   std::vector<SymbolId> serial_;       // loops of the text around
   std::vector<Region> regions_;
   struct Loaded {

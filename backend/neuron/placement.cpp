@@ -189,11 +189,25 @@ std::vector<int64_t> Lowering::shape_of(const Buffer& b, const std::vector<int64
   return shape;
 }
 
-// On chip a layout keeps a few slices of a dim (`fold_storage`); which dim lies where is said by `bind`.
+bool Lowering::ordered_for_an_instruction(const Buffer& b) {
+  bool any = false;
+  walk(p_.body, [&](const StmtRef& s) {
+    const Call* c = std::get_if<Call>(&s->form);
+    const Instr* instr = c ? p_.instr(c->instr) : nullptr;
+    for (size_t i = 0; instr && i < c->windows.size(); ++i)
+      any |= &p_.buffer(c->windows[i].buffer) == &b && instr->operands[i].layout;
+    return !any;
+  });
+  return any;
+}
+
+// On chip a layout keeps a few slices of a dim (`fold_storage`); which dim lies where is said by `bind`. One that only orders blocks, `i/n` and `i%n`,
+// is for an instruction that asks for it and changes nothing here.
 bool Lowering::fold(const Buffer& b, Placed& p, const Place& place) {
   p.folds.assign(p.extents.size(), 0);
   if (!b.layout) return true;
   std::vector<int> seen(p.extents.size(), 0);
+  if (digits_of(*b.layout) && ordered_for_an_instruction(b)) return true;
   for (const Expr& e : b.layout->to) {
     std::optional<Digit> d = digit_of(e, b.layout->from);
     if (!d || d->low != 1 || seen[d->index]++) {

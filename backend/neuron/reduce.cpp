@@ -1,4 +1,5 @@
-// Reductions: on the free axis by tensor_reduce, over loops of the text by an accumulator, over partitions by the PE array.
+// Reductions: on the free axis by tensor_reduce, over loops of the text by an accumulator, over partitions by the PE array, which sums;
+// by another reducer over partitions as on the free axis, of what the PE array turns.
 // Over 500 lines: which of the three a region takes is one decision, and each begins, goes on and ends with its region.
 #include <cmath>
 
@@ -44,7 +45,14 @@ void Lowering::survey(const Body& body, BufferId buffer, std::vector<StmtRef>& p
   }
 }
 
-void Lowering::reduce(const StmtRef&, const Reduce& r) {
+void Lowering::reduce(const StmtRef& s, const Reduce& r) {
+  const bool before = picking_;  // integers that are reduced are small ones, else `combine` refuses them
+  picking_ = !is_float(p_.buffer(r.windows[0].buffer).type);
+  reduce_region(s, r);
+  picking_ = before;
+}
+
+void Lowering::reduce_region(const StmtRef&, const Reduce& r) {
   if (const Reducer* row = p_.reducer(r.reducer);
       r.windows.size() != 1 || (row && row->builtin == BuiltinReducer::none))
     return reduce_state(r);
@@ -95,11 +103,7 @@ void Lowering::reduce(const StmtRef&, const Reduce& r) {
       if (i + 1 < site.path.size()) below_maps = site.path[i + 1].get();
     }
   }
-  if (on_pe && std::string(op.op) != "add") {
-    fail(codes::no_form, "`" + b.name + "` is reduced over partitions by `" + r.reducer + "`; the PE array only adds",
-         "bind its loop to `free`");
-    return;
-  }
+  on_pe &= std::string(op.op) == "add";
 
   // The axes that its result has, as the region's own point sees them: conditions on loops inside do not count here.
   const Leaf* outer_leaf = leaf_;
@@ -318,8 +322,9 @@ Value Lowering::reduced_over_free(const Value& v, const std::string& op, const A
   return out;
 }
 
+// `turn_back`: the result's loop over partitions runs along them where it is kept.
 void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::optional<BoundLoop>& contracted,
-                       const std::vector<Expr>& mask) {
+                       const std::vector<Expr>& mask, bool turn_back) {
   Region* region = nullptr;
   for (Region& r : regions_)
     if (r.reduce->windows[0].buffer == a.buffer) region = &r;
@@ -331,6 +336,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   const Substitution map = point_of(p_, l);
   const std::vector<Expr> subs = substitute(a.subs, map);
   Expr value = substitute(a.value, map);
+  picking_ = !is_float(p_.buffer(a.buffer).type);  // a stage inside the region may have said otherwise
   remark(ir::print(p_, ir::load(p_.buffer(a.buffer).type, a.buffer, a.subs)) + " " + l.reducer + "= " +
          ir::print(p_, a.value));
   if (!is_float(p_.buffer(a.buffer).type) &&
@@ -364,6 +370,7 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);
   Axes result = axes;
   if (reduced) result.free.reset();
+  if (turn_back) std::swap(result.partition, result.free);
   // Columns that no partition takes part with are left out, all but one.
   for (const Expr& m : mask) {
     const Binary* c = m.as<Binary>();
@@ -391,14 +398,16 @@ void Lowering::combine(const Leaf& l, const Assign& a, Axes axes, const std::opt
   if (reduced) {
     Value v = eval(value, axes);
     v = spread(v, axes, axes.partition.has_value(), true);
-    partial.over_partition = result.partition.has_value();
+    partial.over_partition = axes.partition.has_value();
     partial.temporary = true;
-    bool into = direct && to;
-    partial.view = into ? to->view : space_for(result, partial.over_partition, false, ScalarType::f32, nullptr, {});
+    bool into = direct && to && !turn_back;
+    partial.view = into ? to->view : space_for(axes, partial.over_partition, false, ScalarType::f32, nullptr, {});
     partial.type = into ? to->type : ScalarType::f32;
     emit_engine("tensor_reduce",
                 {{"dst", partial.view}, {"op", std::string("nl.") + op.op}, {"data", v.view}, {"axis", "1"}});
     if (into) return;
+    if (turn_back)
+      partial = transposed(partial.view, ScalarType::f32, partial.view.axes[0].count, index_constant(1), false, true);
   } else {
     partial = eval(value, axes, direct && to ? &*to : nullptr);
   }

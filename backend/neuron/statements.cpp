@@ -82,8 +82,7 @@ Result<NkiKernel> Lowering::run() {
 
 void Lowering::parameters() {
   std::string dot = p_.name.substr(0, p_.name.find('.'));
-  k_.name = dot;
-  names_.insert(dot);
+  k_.name = unique(dot);
   for (const Parameter& parameter : p_.parameters) {
     if (parameter.scalar.known()) {
       k_.scalars.push_back(unique(p_.symbol(parameter.scalar).name));

@@ -1,7 +1,8 @@
 // Reductions by reducers of the text, whose states may have several fields: a tile for each field, the reducer's own block on whole tiles.
 //
 // A loop of the text takes in one value after the other. A loop bound to the free axis is a tree: neighbours are combined until one column is
-// left, in their order, so that the reducer need not commute. A field with an axis of its own, `o[e]`, lies along the partition.
+// left, in their order, so that the reducer need not commute; counts, means and spreads are bn_stats (moments.cpp). A loop bound to the partition is
+// turned to the free axis (statements.cpp). A field with an axis of its own, `o[e]`, lies along the partition.
 #include "backend/neuron/lowering.h"
 #include "ir/bound.h"
 
@@ -86,24 +87,39 @@ void Lowering::reduce_state(const Reduce& r) {
       return;
     }
   const Leaf& l = *found.sites[0].leaf;
-  std::vector<const For*> around = bound_;
-  for (const StmtRef& s : found.sites[0].path)
-    if (const For* f = std::get_if<For>(&s->form)) around.push_back(f);
-  for (const For* f : around)
-    if (f->kind == LoopKind::bound && f->axis == "partition" && is_reduce_loop(p_, l, f->loop)) {
-      fail(codes::no_form, name + " is reduced over partitions by `" + r.reducer + "`; the PE array only adds",
-           "bind its loop to `free`, or keep it a loop of the text");
-      return;
-    }
   std::vector<double> begin;
   if (!identities(*reducer, begin)) return;
-  for (size_t f = 0; f < r.windows.size(); ++f) fill_state(r.windows[f], l, begin[f]);
   Region region;
   region.reduce = &r;
-  region.mode = Region::Mode::accumulate;
+  region.mode =
+      found.sites.size() == 1 && all_at_once(found.sites[0]) ? Region::Mode::direct : Region::Mode::accumulate;
+  if (region.mode == Region::Mode::accumulate)
+    for (size_t f = 0; f < r.windows.size(); ++f) fill_state(r.windows[f], l, begin[f]);
   regions_.push_back(region);
   body(r.body);
   regions_.pop_back();
+}
+
+// Whether one statement takes in all terms of a cell, and there surely are some: what it gives is the result.
+bool Lowering::all_at_once(const Survey::Site& site) {
+  Facts here = facts_;
+  std::vector<SymbolId> reduced;
+  if (p_.stage(site.leaf->stage).where.known()) return false;
+  for (const For* f : bound_)
+    if (is_reduce_loop(p_, *site.leaf, f->loop)) return false;
+  for (const StmtRef& s : site.path) {
+    const For* f = std::get_if<For>(&s->form);
+    if (!f) continue;
+    if (is_reduce_loop(p_, *site.leaf, f->loop)) {
+      if (f->kind != LoopKind::bound || !is_tile_axis(f->axis) || !prove(here, less(f->lo, f->hi))) return false;
+      reduced.push_back(f->loop);
+    }
+    here.add_range(f->loop, f->lo, f->hi);
+  }
+  for (const Expr& e : conjuncts(site.leaf->predicate))
+    for (SymbolId loop : reduced)
+      if (mentions(e, loop) && !prove(here, e)) return false;
+  return !reduced.empty();
 }
 
 // A window of a field. Where partitions run around the region it is their columns, else all of its cells.
@@ -225,6 +241,7 @@ void Lowering::combine_state(const Leaf& l, const Axes& axes, const std::vector<
   const Reducer* r = p_.reducer(l.reducer);
   std::vector<double> begin;
   if (!r || !identities(*r, begin)) return;
+  picking_ = true;  // of integers the states have small ones alone
   const Substitution map = point_of(p_, l);
   const bool reduced = axes.free && is_reduce_loop(p_, l, axes.free->loop);
   Axes result = axes;
@@ -233,6 +250,17 @@ void Lowering::combine_state(const Leaf& l, const Axes& axes, const std::vector<
   for (const Assign& a : l.assigns)
     text += (text.empty() ? "" : ", ") + p_.buffer(a.buffer).field + " = " + ir::print(p_, a.value);
   remark(p_.buffer(l.assigns[0].buffer).name + " " + l.reducer + "= (" + text + ")");
+
+  bool direct = false;
+  for (const Region& known : regions_)
+    if (known.reduce->windows[0].buffer == l.assigns[0].buffer) direct = known.mode == Region::Mode::direct;
+  std::optional<std::vector<Value>> moments;
+  if (reduced && mask.empty()) {
+    std::vector<Expr> elements;
+    for (const Assign& a : l.assigns) elements.push_back(substitute(a.value, map));
+    moments = moments_of(*r, l, elements, axes);
+    if (!failure_.empty()) return;
+  }
 
   std::vector<Value> state, values;
   std::vector<Destination> places;
@@ -262,6 +290,10 @@ void Lowering::combine_state(const Leaf& l, const Axes& axes, const std::vector<
     before.type = to->type;
     before.over_partition = there.partition.has_value();
     before.over_free = there.free.has_value();
+    state.push_back(before);
+    places.push_back(*to);
+    own.push_back(there);
+    if (moments) continue;
     Expr value = substitute(a.value, map);
     for (const Expr& m : mask) {
       Expr none = is_float(value.type()) ? real_constant(value.type(), begin[f])
@@ -274,14 +306,12 @@ void Lowering::combine_state(const Leaf& l, const Axes& axes, const std::vector<
       if (v.type != ScalarType::f32) v = converted(v, ScalarType::f32, element);
     }
     v.temporary = false;
-    state.push_back(before);
     values.push_back(v);
-    places.push_back(*to);
-    own.push_back(there);
     if (!failure_.empty()) return;
   }
-  if (reduced) values = tree(*r, std::move(values), axes);
-  std::vector<Value> sums = combined(*r, state, values, result, {});
+  if (moments) values = std::move(*moments);
+  else if (reduced) values = tree(*r, std::move(values), axes);
+  std::vector<Value> sums = direct ? std::move(values) : combined(*r, state, values, result, {});
   if (!failure_.empty()) return;
   for (size_t f = 0; f < sums.size(); ++f) {  // what another field's old value is still read from
     Value& v = sums[f];

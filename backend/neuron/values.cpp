@@ -125,6 +125,11 @@ Value Lowering::spread(Value v, const Axes& axes, bool partition, bool free) {
     Value out = v;
     out.over_free = true;
     out.temporary = true;
+    if (is_rounded(v)) {
+      out.view = space_for(axes, v.over_partition, true, v.type, nullptr, {});
+      columns_of(out.view, v.view);
+      return out;
+    }
     out.type = ScalarType::f32;
     out.view = space_for(axes, v.over_partition, true, ScalarType::f32, nullptr, {});
     fill(out.view, 0);
@@ -133,6 +138,16 @@ Value Lowering::spread(Value v, const Axes& axes, bool partition, bool free) {
     return out;
   }
   return v;
+}
+
+// The same column again and again, of integers that f32 would round.
+void Lowering::columns_of(const View& to, const View& column) {
+  SymbolId t = new_symbol("t");
+  push_loop(t, index_constant(0), to.axes[1].count, [&] {
+    View there = to;
+    there.axes[1] = {simple(to.axes[1].start + var(t) * to.axes[1].step), index_constant(1)};
+    emit_engine("tensor_copy", {{"dst", there}, {"src", column}});
+  });
 }
 
 Value Lowering::converted(Value v, ScalarType type, const Axes& axes, const Destination* to) {
@@ -151,6 +166,7 @@ void Lowering::copy_into(const View& to, const Value& value, const Axes& axes) {
   if (!v.scalar && same(v.view, to)) return;
   if (v.scalar || v.over_partition != axes.partition.has_value() || v.over_free != axes.free.has_value()) {
     if (!v.scalar && v.over_partition == axes.partition.has_value() && !v.over_free) {
+      if (is_rounded(v)) return columns_of(to, v.view);
       // A column along the free axis, straight into its place.
       Value column = v.type == ScalarType::f32 ? in_sbuf(v, axes) : converted(v, ScalarType::f32, axes);
       fill(to, 0);
@@ -367,6 +383,7 @@ Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
         data |= part.as<Load>() != nullptr;
         return true;
       });
+      if (data && l->otherwise.known()) return picked_or(*l, axes, to);
       if (data) return load_picked(*l, d, axes, to);
     }
     // A read that the leaf makes again is kept.
@@ -392,6 +409,13 @@ Value Lowering::eval(const Expr& e, const Axes& axes, const Destination* to) {
       fail(codes::no_integers,
            "`" + ir::print(k_.program, e) + "` converts to an integer, which the engines round another way");
       return number(0);
+    }
+    if (is_float(e.type()) && !is_float(c->value.type()) && c->value.type() != ScalarType::index) {
+      const bool before = picking_;  // rounded as the conversion asks for
+      picking_ = true;
+      Value v = eval(c->value, axes, to);
+      picking_ = before;
+      return v;
     }
     bool narrows = is_float(e.type()) && is_float(c->value.type()) &&
                    scalar_row(e.type()).precision < scalar_row(c->value.type()).precision;

@@ -110,3 +110,22 @@ def test_what_is_read_again_stays():
         assert "nisa" in k.nki
         for h, a, b in zip(host, simulated, second):
             assert np.array_equal(h, np.asarray(a).reshape(h.shape)) and np.array_equal(h, np.asarray(b).reshape(h.shape))
+
+
+def test_names_that_are_words_of_python():
+    """Parameters, scalars and ops may be called as the text's own words are."""
+    m = hd.parse("""op range(from: f32[n, m], nl: f32[m], lambda: f32, nisa: f32) -> class: f32[n, m] {
+      pass[i, j] = from[i, j] * nl[j]
+      class[i, j] = pass[i, j] * lambda + nisa
+    }
+    schedule range.rows on neuron {
+      split class.i by 128 into io, ii
+      compute_at pass at class.io in sbuf
+      bind class.ii, pass.i to partition
+      bind class.j, pass.j to free
+    }""")
+    x, y = np.random.default_rng(1).standard_normal((130, 7), np.float32), np.arange(7, dtype=np.float32)
+    for profile in ("full", "basic"):
+        k = m.range.compile(x, y, target="neuron/trn2", profile=profile)
+        compile(k.nki, "kernel.py", "exec")  # Python reads it
+        np.testing.assert_allclose(k.simulate(x, y, **{"lambda": 2.0, "nisa": 0.5}), x * y * 2 + np.float32(0.5), rtol=1e-6)

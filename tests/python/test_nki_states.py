@@ -127,6 +127,66 @@ def test_states_of_several_fields(m, make, schedule, shape):  # noqa: F811
     agrees(m.layernorm, x, w, b, exact=exact, tolerance=make.tolerance, schedule=schedule)
 
 
+def moments(combine, commutes="commutes"):
+    return hd.parse(f"""reducer moments(m2: f32, count: f32, mean: f32) {commutes} {{
+      identity {{ m2 = 0; count = 0; mean = 0 }}
+      combine(a, b) {{ {combine} }}
+    }}
+    op variance<T: float>(x: T[r, c]) -> (v: f32[r], m: f32[r]) {{
+      st[i] = moments[j] (m2 = 0, count = 1, mean = widen(x[i, j]))
+      v[i] = st[i].m2 / st[i].count
+      m[i] = st[i].mean
+    }}
+    schedule variance.rows on neuron allow reassociate {{
+      split st.i by 128 into io, ii
+      split v.i by 128 into io, ii
+      split m.i by 128 into io, ii
+      fuse v.io, m.io into o
+      fuse st.io, v.o into o
+      store_at st at st.o in sbuf
+      bind st.ii, v.ii, m.ii to partition
+      bind st.j to free
+    }}
+    schedule variance.blocks on neuron allow reassociate {{
+      split st.i by 128 into io, ii
+      split st.j by 65 into jo, ji
+      split v.i by 128 into io, ii
+      split m.i by 128 into io, ii
+      reorder st.io, st.jo, st.ii, st.ji
+      fuse v.io, m.io into o
+      fuse st.io, v.o into o
+      store_at st at st.o in sbuf
+      bind st.ii, v.ii, m.ii to partition
+      bind st.ji to free
+    }}""").variance
+
+
+# The same states by other formulas; and what looks like them.
+CHAN = """count = a.count + b.count; d = b.mean - a.mean; w = if count > 0 then 1 / count else 0
+          mean = (a.mean*a.count + b.count*b.mean)*w; m2 = d*d*a.count*b.count*w + (a.m2 + b.m2)"""
+RIGHT = """count = b.count + a.count; d = a.mean - b.mean; f = if 0 != count then a.count / count else 0
+           mean = b.mean + d*f; m2 = b.m2 + a.m2 + (d*f)*(d*b.count)"""
+WRONG = [CHAN.replace("(a.m2 + b.m2)", "(a.m2 + b.m2)*1.0000001"), CHAN.replace("d*d*a", "d*d*d*a"), CHAN.replace("count > 0", "count > 1"), CHAN + "*1.5",
+         CHAN.replace("a.count*b.count*w", "max(a.count*b.count*w, 0.25)"), CHAN.replace("count > 0", "a.mean != 0")]
+
+
+@pytest.mark.parametrize("combine", [CHAN, RIGHT])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (130, 65), (129, 131), (5, 512), (7, 513), (2, 1025)])
+def test_counts_means_and_spreads(make, combine, shape):  # noqa: F811
+    """Whatever formula combines them is bn_stats and bn_aggr in `full`; a last piece of one element has none at an odd place."""
+    x, op = make(*shape), moments(combine)
+    y = wide(x)
+    for schedule in ("rows", "blocks"):
+        agrees(op, x, exact=(y.var(1), y.mean(1)), tolerance=make.tolerance, schedule=schedule)
+        text = op.compile(x, target="neuron/trn2", schedule=schedule).nki
+        assert "bn_stats" in text and "bn_aggr" in text
+
+
+def test_what_only_looks_like_counts_means_and_spreads():
+    for op in [*map(moments, WRONG), moments(CHAN.replace("count > 0", "count > 3"))]:
+        assert "bn_stats" not in op.compile(hd.spec("f32", 200, 300), target="neuron/trn2", schedule="rows").nki
+
+
 @pytest.mark.parametrize("nb,hk,g,n,t,d", [(1, 1, 2, 200, 200, 64), (1, 1, 1, 5, 150, 32), (1, 1, 1, 300, 280, 130), (1, 1, 1, 1, 1, 1)])
 def test_attention_with_a_running_maximum(m, make, nb, hk, g, n, t, d):  # noqa: F811
     q, k, v = make(nb, hk * g, n, d), make(nb, hk, t, d), make(nb, hk, t, d)
