@@ -299,7 +299,7 @@ Value Lowering::picked_along(const Load& l, size_t dim, const Axes& axes, const 
     loaded_ = std::move(kept);
     View there = out.view;
     there.axes[1] = {simple(there.axes[1].start + var(t) * there.axes[1].step), index_constant(1)};
-    copy_into(there, out.type, v, column);
+    copy_into(there, v, column);
   });
   return out;
 }
