@@ -24,9 +24,12 @@ struct Val {
 class Arith {
  public:
   Arith(llvm::IRBuilder<>& builder, const ir::Target& target, bool contract)
-      : b(builder), target_(target), contract_(contract) {}
+      : b(builder), target_(target), contract_(contract) {
+    for (const std::string& f : target.features) halves = halves || f == "+f16c";
+  }
 
-  int width = 1;  ///< lanes of the vector loop around; 1 outside of one
+  int width = 1;        ///< lanes of the vector loop around; 1 outside of one
+  bool halves = false;  ///< the machine converts f16
 
   llvm::Type* value_type(ir::ScalarType type) const;
   llvm::Type* memory_type(ir::ScalarType type) const;
@@ -84,6 +87,7 @@ class Arith {
   Val float_to_integer(ir::ScalarType to, Val x) const;
   llvm::Value* integer_to_float(ir::ScalarType to, ir::ScalarType from, llvm::Value* x) const;
   llvm::Value* encode_narrow(ir::ScalarType type, llvm::Value* f32) const;
+  llvm::Value* quiet(llvm::Value* x) const;
   llvm::Value* decode_narrow(ir::ScalarType type, llvm::Value* bits) const;
 
   llvm::IRBuilder<>& b;

@@ -40,6 +40,8 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   const ir::ScalarRow& row = ir::scalar_row(type);
   const bool lanes = x->getType()->isVectorTy();
   llvm::Type* bits_type = with_lanes(b.getInt32Ty(), lanes);
+  if (type == ScalarType::f16 && halves)
+    return quiet(b.CreateFPExt(b.CreateFPTrunc(x, with_lanes(b.getHalfTy(), lanes)), x->getType()));
   const unsigned drop = static_cast<unsigned>(24 - row.precision);
   Value* bits = b.CreateBitCast(x, bits_type);
   Value* sign = b.CreateAnd(bits, integer(bits_type, 0x80000000u));
@@ -64,6 +66,14 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   return b.CreateBitCast(b.CreateSelect(b.CreateFCmpUNO(x, x), quiet, kept), x->getType());
 }
 
+// F16C rounds and widens halves as ir/float_format.h does, but for the bits of what is not a number.
+Value* Arith::quiet(Value* x) const {
+  llvm::Type* bits_type = with_lanes(b.getInt32Ty(), x->getType()->isVectorTy());
+  Value* sign = b.CreateAnd(b.CreateBitCast(x, bits_type), integer(bits_type, 0x80000000u));
+  Value* none = b.CreateBitCast(b.CreateOr(sign, integer(bits_type, 0x7fc00000u)), x->getType());
+  return b.CreateSelect(b.CreateFCmpUNO(x, x), none, x);
+}
+
 // f32 that equals a value of the type -> the type's bits.
 Value* Arith::encode_narrow(ScalarType type, Value* x) const {
   const ir::ScalarRow& row = ir::scalar_row(type);
@@ -72,6 +82,8 @@ Value* Arith::encode_narrow(ScalarType type, Value* x) const {
   llvm::Type* out = with_lanes(memory_type(type), lanes);
   Value* bits = b.CreateBitCast(x, bits_type);
   if (type == ScalarType::bf16) return b.CreateTrunc(b.CreateLShr(bits, integer(bits_type, 16)), out);
+  if (type == ScalarType::f16 && halves)
+    return b.CreateBitCast(b.CreateFPTrunc(x, with_lanes(b.getHalfTy(), lanes)), out);
   const unsigned width = static_cast<unsigned>(8 * row.bytes), fraction = static_cast<unsigned>(row.precision - 1);
   Value* sign = b.CreateShl(b.CreateLShr(bits, integer(bits_type, 31)), integer(bits_type, width - 1));
   Value* magnitude = b.CreateAnd(bits, integer(bits_type, 0x7fffffffu));
@@ -96,6 +108,8 @@ Value* Arith::decode_narrow(ScalarType type, Value* stored) const {
   const bool lanes = stored->getType()->isVectorTy();
   llvm::Type* bits_type = with_lanes(b.getInt32Ty(), lanes);
   llvm::Type* f32 = with_lanes(b.getFloatTy(), lanes);
+  if (type == ScalarType::f16 && halves)
+    return quiet(b.CreateFPExt(b.CreateBitCast(stored, with_lanes(b.getHalfTy(), lanes)), f32));
   Value* bits = b.CreateZExt(stored, bits_type);
   if (type == ScalarType::bf16) return b.CreateBitCast(b.CreateShl(bits, integer(bits_type, 16)), f32);
   const unsigned width = static_cast<unsigned>(8 * row.bytes), fraction = static_cast<unsigned>(row.precision - 1);

@@ -233,6 +233,10 @@ Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) 
   out.shape = Spot::scattered;
   out.pointer = advance(at.base, buffer, context, same);
   out.offsets = affine_lanes(context, lanes);
+  if (simple && first.c == 2) {
+    same.add(2 * vector_lo_);
+    out.by_twos = advance(at.base, buffer, context, same);
+  }
   return out;
 }
 
@@ -318,6 +322,19 @@ void Emitter::fetch_lines(Value* from, int64_t bytes) {
   }
 }
 
+// Two vectors, of which the second ends with the last lane's element, and their even and odd elements.
+Value* Emitter::every_other(llvm::Type* lanes, const Spot& at, llvm::Align align) {
+  const int n = arith_.width;
+  auto vector = [&](int64_t from) {
+    Value* pointer = b_.CreateConstGEP1_64(lanes->getScalarType(), at.by_twos, static_cast<uint64_t>(from));
+    return tagged(b_.CreateAlignedLoad(lanes, pointer, align), *at.storage);
+  };
+  Value *first = vector(0), *second = vector(n - 1);
+  llvm::SmallVector<int> pick;
+  for (int i = 0; i < n; ++i) pick.push_back(2 * i < n ? 2 * i : n + 2 * i - (n - 1));
+  return b_.CreateShuffleVector(first, second, pick);
+}
+
 Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
   const ir::ScalarType type = p_.buffer(buffer).type;
   llvm::Type* element = arith_.memory_type(type);
@@ -331,7 +348,9 @@ Val Emitter::load(ir::BufferId buffer, const std::vector<Expr>& subs) {
   llvm::Type* lanes = arith_.with_lanes(element, true);
   Value* zero = llvm::Constant::getNullValue(lanes);
   Value* read = nullptr;
-  if (at.shape == Spot::scattered) {
+  if (at.by_twos && !mask_) {
+    read = every_other(lanes, at, align);
+  } else if (at.shape == Spot::scattered) {
     Value* pointers = b_.CreateGEP(element, at.pointer, at.offsets);
     read = tagged(b_.CreateMaskedGather(lanes, pointers, align, all_lanes(), zero), *at.storage);
   } else if (!mask_ || at.inside_slot) {

@@ -72,6 +72,7 @@ class Emitter {
     enum Shape { one, contiguous, scattered } shape = one;
     Value* pointer = nullptr;  ///< of the element, or of lane 0
     Value* offsets = nullptr;  ///< scattered: elements from `pointer`, <width x i64>
+    Value* by_twos = nullptr;  ///< scattered: of lane 0, where each lane lies two elements after the one before
     int64_t step_bytes = 0;    ///< from one iteration of the innermost loop to the next; 0: not constant
     bool inside_slot = false;  ///< all lanes lie in a stack slot: masked access may touch the rest
     const Storage* storage = nullptr;
@@ -202,6 +203,7 @@ class Emitter {
   void store(ir::BufferId buffer, const std::vector<Expr>& subs, Val value);
   void prefetch(const Spot& at, ir::BufferId buffer, const std::vector<Expr>& subs, int64_t read_bytes);
   void prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs);
+  llvm::Value* every_other(llvm::Type* lanes, const Spot& at, llvm::Align align);
   bool first_time(ir::BufferId buffer, const std::vector<Expr>& subs);
   void fetch_lines(Value* from, int64_t bytes);
   Value* readable(Value* pointer, ir::BufferId buffer, const std::vector<Expr>& subs);

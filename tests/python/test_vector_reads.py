@@ -1,0 +1,62 @@
+"""How vectors are read and converted: halves by the machine's own conversions, and every other element by two vectors."""
+
+import numpy as np
+import pytest
+
+import heddle as hd
+
+HALVES = """
+op widened(x: f16[n]) -> y: f32[n] { y[i] = f32(x[i]) }
+op narrowed(x: f32[n]) -> y: f16[n] { y[i] = f16(x[i]) }
+op from_f64(x: f64[n]) -> y: f16[n] { y[i] = f16(x[i]) }
+op copied(x: f16[n]) -> y: f16[n] { y[i] = x[i] }
+op halved(x: f16[n]) -> y: f16[n] { y[i] = x[i] * f16(0.5) }
+schedule widened.lanes on cpu { vectorize y.i by lanes(f32) }
+schedule narrowed.lanes on cpu { vectorize y.i by lanes(f32) }
+schedule from_f64.lanes on cpu { vectorize y.i by lanes(f32) }
+schedule copied.lanes on cpu { vectorize y.i by lanes(f32) }
+schedule halved.lanes on cpu { vectorize y.i by lanes(f32) }
+"""
+
+
+def one_nan(bits):
+    """Of what is not a number only the sign counts."""
+    return np.where((bits & 0x7FFF) > 0x7C00, (bits & 0x8000) | 0x7E00, bits)
+
+
+@pytest.mark.parametrize("target", [t for t in hd.targets() if t.startswith("cpu")])
+@pytest.mark.parametrize("schedule", ["lanes", ""])
+def test_halves(rng, target, schedule):
+    m = hd.parse(HALVES)
+
+    def run(name, x):
+        return getattr(m, name).compile(x, schedule=schedule, target=target)(x)
+
+    every = np.arange(65536, dtype=np.uint16).view(np.float16)
+    wide = every.astype(np.float32)
+    bits = wide.view(np.uint32)
+    assert np.array_equal(run("widened", every).view(np.uint32), np.where(np.isnan(every), bits & 0x80000000 | 0x7FC00000, bits))
+    assert np.array_equal(run("copied", every).view(np.uint16), one_nan(every.view(np.uint16)))
+    edges = np.float32([65504, 65519.99, 65520, -65520, np.inf, -np.inf, np.nan, 2**-24, 2**-25, 2**-25 * 1.0001, 1e-45])
+    finite = wide[np.isfinite(wide)]
+    x = np.concatenate([rng.integers(0, 2**32, 100003, dtype=np.uint32).view(np.float32), wide, edges, np.nextafter(finite, np.float32(9e9))])
+    with np.errstate(all="ignore"):
+        assert np.array_equal(run("narrowed", x).view(np.uint16), one_nan(x.astype(np.float16).view(np.uint16)))
+        near = x.astype(np.float64) * (1 + 1e-9)  # another rounding in between would be seen
+        assert np.array_equal(run("from_f64", near).view(np.uint16), one_nan(near.astype(np.float16).view(np.uint16)))
+        assert np.array_equal(run("halved", every).view(np.uint16), one_nan((every * np.float16(0.5)).view(np.uint16)))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("step", [2, 3])
+def test_every_other_element(rng, dtype, step):
+    """The last lane's element may be the last of the array: nothing is read past it."""
+    name = {np.int8: "i8", np.float16: "f16", np.float32: "f32", np.float64: "f64"}[dtype]
+    m = hd.parse(f"op every(x: {name}[n]) -> y: {name}[k] {{\n  let k = (n - 1)/{step} + 1\n  y[i in 0 .. k] = x[{step}*i]\n}}\n"
+                 f"schedule every.lanes on cpu {{ vectorize y.i by lanes({name}) }}")
+    if step == 2 and dtype != np.float64:
+        assert "gather" not in m.every.compile(np.zeros(100, dtype), schedule="lanes").asm
+    for n in (1, 2, 3, 31, 32, 33, 63, 64, 127, 128, 129, 1000):
+        x = (rng.standard_normal(n) * 50).astype(dtype)
+        assert np.array_equal(m.every(x, schedule="lanes"), x[::step])
+        assert np.array_equal(m.every(x[::-1], schedule="lanes"), x[::-1][::step])
