@@ -54,8 +54,6 @@ def test_every_other_element(rng, dtype, step):
     name = {np.int8: "i8", np.float16: "f16", np.float32: "f32", np.float64: "f64"}[dtype]
     m = hd.parse(f"op every(x: {name}[n]) -> y: {name}[k] {{\n  let k = (n - 1)/{step} + 1\n  y[i in 0 .. k] = x[{step}*i]\n}}\n"
                  f"schedule every.lanes on cpu {{ vectorize y.i by lanes({name}) }}")
-    if step == 2 and dtype != np.float64:
-        assert "gather" not in m.every.compile(np.zeros(100, dtype), schedule="lanes").asm
     for n in (1, 2, 3, 31, 32, 33, 63, 64, 127, 128, 129, 1000):
         x = (rng.standard_normal(n) * 50).astype(dtype)
         assert np.array_equal(m.every(x, schedule="lanes"), x[::step])
