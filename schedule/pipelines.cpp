@@ -99,10 +99,13 @@ Result<Done> can_overlap(const Step& step, const For& loop, const std::vector<in
 }
 
 int copies_needed(const Program& p, const For& loop, const std::vector<int>& stage_of, BufferId buffer) {
-  const int first = first_stage(p, loop, stage_of, buffer);
-  int last = first;
-  for (size_t i = 0; i < loop.body.size(); ++i)
+  int first = 0, last = 0;
+  for (size_t i = 0; i < loop.body.size(); ++i) {
+    const Alloc* a = as<Alloc>(loop.body[i]);
+    const bool held = a && std::find(a->buffers.begin(), a->buffers.end(), buffer) != a->buffers.end();
+    if (held) first = last = stage_of[i];
     if (touches(p, loop.body[i], buffer)) last = std::max(last, stage_of[i]);
+  }
   return last - first + 1;
 }
 

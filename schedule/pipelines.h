@@ -17,7 +17,7 @@ std::optional<std::vector<int>> pipeline_stages(const ir::Program& program, cons
 /// earlier than what it reads. `what`: how a refusal begins.
 Result<Done> can_overlap(const Step& step, const ir::For& loop, const std::vector<int>& stage_of);
 
-/// How many iterations hold what the body allocates: from the first stage that touches it to the last.
+/// How many iterations hold what the body allocates: from the stage of its alloc to the last that touches it.
 int copies_needed(const ir::Program& program, const ir::For& loop, const std::vector<int>& stage_of,
                   ir::BufferId buffer);
 
