@@ -289,6 +289,21 @@ def test_products_of_i8(rng, schedule):
         np.testing.assert_array_equal(hd.std.quant.matmul_i8(a, b, schedule=schedule), a.astype(np.int32) @ b.astype(np.int32))
 
 
+def test_weights_packed_before_the_call(rng):
+    for m, k, n in [(1, 2, 1), (0, 4, 3), (5, 4, 0), (5, 0, 3), (3, 66, 70), (33, 130, 257), (9, 31, 65)]:
+        a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
+        kernel = hd.std.quant.matmul_i8.compile(a, b, schedule="vnni_packed")
+        exact = a.astype(np.int32) @ b.astype(np.int32)
+        np.testing.assert_array_equal(kernel(a, kernel.pack(b=b)), exact)
+        np.testing.assert_array_equal(kernel(a, b), exact)
+        if k % 2:
+            continue
+        x, w, bias = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((m, k), (n, k), (n,)))
+        packed = hd.std.linalg.linear.compile(x, w, bias, schedule="bf16_packed")
+        plain = hd.std.linalg.linear.compile(x, w, bias, schedule="bf16")
+        assert packed(x, packed.pack(w=w), bias).tobytes() == plain(x, w, bias).tobytes()
+
+
 def test_a_fixed_dim_narrower_than_the_instruction():
     """The region of the sum grows with the box that gets room for whole windows."""
     row = ROWS[0]
