@@ -20,8 +20,19 @@ int member_rank(const std::string& name) {
   return -1;
 }
 
+// The same of the neuron family: later cores have all that earlier ones have, and more memory.
+int core_rank(const std::string& name) {
+  static const char* members[] = {"neuron", "neuron/trn1", "neuron/trn2", "neuron/trn3"};
+  for (int i = 0; i < 4; ++i)
+    if (name == members[i]) return i;
+  return -1;
+}
+
 bool runs_on(const std::string& schedule_target, const ir::Target& target) {
-  if (target.family() == "neuron") return schedule_target == "neuron" || schedule_target == target.name;
+  if (target.family() == "neuron") {
+    const int wanted = core_rank(schedule_target);
+    return wanted >= 0 && wanted <= core_rank(target.name);
+  }
   int wanted = member_rank(schedule_target);
   return wanted >= 0 && wanted <= member_rank(target.name);
 }

@@ -64,7 +64,8 @@ def cases():
     for op, schedule, what in [("matmul_tn", "neuron_strips", "blocks of 4 banks for all of K"), ("matmul_tn", "neuron", "blocks of 8 banks, operands stream by"),
                                ("matmul", "neuron_strips", "as std.matmul_tn/strips, lhs[m, k] turned on the PE array"),
                                ("matmul_tt", "neuron_panels", "rhs[n, k] turned once, panels of 512"),
-                               ("matmul_nt", "neuron_tall", "both turned once"), ("linear", "neuron_tall", "as std.matmul_nt/tall, with a bias"),
+                               ("matmul_nt", "neuron_bf16", "rhs[n, k] turned by DMA, lhs[m, k] once on the PE array"),
+                               ("linear", "neuron_bf16", "as std.matmul_nt/bf16, with a bias"),
                                ("bmm", "neuron_strips", "two products as std.matmul/strips")]:
         shapes = {"bmm": [("bf16", (2, 2048, 2048))] * 2, "linear": [*square(2048), ("bf16", (2048,))]}.get(op, square(2048))
         small = {"bmm": [("bf16", (2, 300, 500)), ("bf16", (2, 500, 700))], "linear": [*square(1024), ("bf16", (1024,))]}.get(op, square(1024))

@@ -66,6 +66,13 @@ const InstrRow rows[] = {
      {"dst", "src"},
      {},
      InstrRow::Kind::turned},
+    {"dma_transpose_wide_bf16",
+     "instr dma_transpose_wide_bf16(inout dst: bf16[m <= 512, n <= 128] in sbuf layout(m, n) -> (n, m), src: bf16[m, "
+     "n] in dram) numerics exact {\n  dst[i, j] = src[i, j]\n}\n",
+     "dma_transpose",
+     {"dst", "src"},
+     {},
+     InstrRow::Kind::turned},
     {"scalar_tensor_tensor_f32",
      "instr scalar_tensor_tensor_f32(inout dst: f32[m <= 128, n] in sbuf, data: f32[m, n] in sbuf, operand0: f32[m] in "
      "sbuf, operand1: "
@@ -236,15 +243,28 @@ void Lowering::summed(const std::vector<View>& views) {
   emit("tensor_tensor", {{"dst", views[0]}, {"data1", views[0]}, {"data2", part}, {"op", "nl.add"}});
 }
 
-// By the PE array, where no DMA turns what it moves.
+// By the PE array, 128 rows at a time, where no DMA turns what it moves.
 void Lowering::turned(const std::vector<View>& views) {
   const ScalarType type = k_.tiles[views[0].tile].type;
   const Expr rows = views[0].axes[1].count, columns = views[0].axes[0].count;
-  View as_it_lies = whole(temporary("in", type, Space::sbuf, bound_of(rows), bound_of(columns)), rows, columns);
-  View bank = whole(temporary("psum", type, Space::psum, bound_of(columns), bound_of(rows)), columns, rows);
-  dma(as_it_lies, views[1]);
-  emit("nc_transpose", {{"dst", bank}, {"data", as_it_lies}});
-  emit("tensor_copy", {{"dst", views[0]}, {"src", bank}});
+  size_t row_axis = 0;
+  while (views[1].axes[row_axis].point) ++row_axis;
+  auto piece = [&](const Expr& at, const Expr& count) {
+    View to = views[0], from = views[1];
+    to.axes[1] = {simple(to.axes[1].start + at), count};
+    from.axes[row_axis].start = simple(from.axes[row_axis].start + at);
+    from.axes[row_axis].count = count;
+    View as_it_lies = whole(temporary("in", type, Space::sbuf, bound_of(count), bound_of(columns)), count, columns);
+    View bank = whole(temporary("psum", type, Space::psum, bound_of(columns), bound_of(count)), columns, count);
+    dma(as_it_lies, from);
+    emit("nc_transpose", {{"dst", bank}, {"data", as_it_lies}});
+    emit("tensor_copy", {{"dst", to}, {"src", bank}});
+  };
+  if (bound_of(rows) <= core_.partitions) return piece(index_constant(0), rows);
+  SymbolId t = new_symbol("t");
+  const Expr step = index_constant(core_.partitions);
+  push_loop(t, index_constant(0), simple(ceildiv(rows, step)),
+            [&] { piece(var(t) * core_.partitions, counted(min(step, rows - var(t) * core_.partitions))); });
 }
 
 void Lowering::multiply_add(const std::vector<View>& views) {

@@ -24,6 +24,9 @@ FIRST = [
     "sum[p where p < len[i]] a[i, p] * g[p, j]",
     "max[p where p < len[i] + 1] a[i, p]",
     "g[len[i], j] + a[i, j]",
+    "g[j, len[i]] - a[i, j]",
+    "(g[len[i] + 1, j] or 0.25) * a[i, j]",
+    "a[i, j] + (g[j, len[i] - 1] or c[i])",
 ]
 SECOND = [  # the equation, its loops, its reduced loops, its type
     ("y[i, j] = t[i, j]*2 - c[i]", "ij", "", "n, m"),
@@ -34,6 +37,8 @@ SECOND = [  # the equation, its loops, its reduced loops, its type
     ("y[i, j] = t[i, j] + (t[i, j - 1] or 0)", "ij", "", "n, m"),
     ("y[i, j] = t[i, j] - (t[i - 1, j] or 0.5)", "ij", "", "n, m"),
     ("y[i] = min[j] t[i, j] * d[j]", "i", "j", "n"),
+    ("y[j] = max[i] t[i, j] - c[i]", "j", "i", "m"),
+    ("y[j] = min[i where i <= j] t[i, j]", "j", "i", "m"),
     ("y[i, k] = sum[j] t[i, j] * g[j, k]", "ik", "j", "n, m"),
 ]
 

@@ -111,6 +111,16 @@ schedule matmul.overlapped on neuron allow reassociate, contract {
         agrees(op, a, b, exact=wide(a) @ wide(b), tolerance=make.tolerance)
 
 
+def test_schedules_of_later_cores():
+    """A schedule for a core serves later ones, and no earlier one."""
+    a, b = hd.spec("bf16", 300, 200), hd.spec("bf16", 530, 200)
+    chosen = {t: hd.std.linalg.matmul_nt.compile(a, b, target=t).schedule for t in ("neuron/trn1", "neuron/trn2", "neuron/trn3")}
+    assert chosen == {"neuron/trn1": "neuron_tall", "neuron/trn2": "neuron_bf16", "neuron/trn3": "neuron_bf16"}
+    with pytest.raises(hd.Error) as e:
+        hd.std.linalg.matmul_nt.compile(a, b, target="neuron/trn1", schedule="neuron_bf16")
+    assert e.value.code == "HD0552"
+
+
 @pytest.mark.parametrize("schedule", [None, "neuron"])
 @pytest.mark.parametrize("m,k,n", [(1, 1, 1), (130, 200, 530), (700, 257, 33), (129, 1100, 513)])
 def test_transposed_matmuls(make, schedule, m, k, n):
