@@ -1,5 +1,6 @@
 """conv2d of the standard library: every schedule on every target, over odd shapes, against NumPy in float64."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from std_checks import every_schedule, targets, within
@@ -54,6 +55,17 @@ def test_every_schedule(rng, n, c, f, groups, h, w, kernel, stride, padding, dil
                    check=lambda out: within(out, exact, (terms + 2) * 2.0**-24 * size))
 
 
+@pytest.mark.parametrize("n,c,f,groups,h,w,kernel,stride,padding,dilation", [case for case in CASES if case[2] // case[3] >= 15] + [
+    (2, 4, 32, 2, 5, 20, (3, 3), 1, 1, 1), (3, 7, 20, 1, 6, 9, (2, 5), 2, 2, 1)])
+def test_bf16(rng, n, c, f, groups, h, w, kernel, stride, padding, dilation):
+    x = rng.standard_normal((n, c, h, w)).astype(ml_dtypes.bfloat16)
+    weight = rng.standard_normal((f, c // groups, *kernel)).astype(ml_dtypes.bfloat16)
+    exact, size = convolution(x, weight, stride, padding, dilation, groups)
+    bound = (c // groups * kernel[0] * kernel[1] + 2) * 2.0**-23 * size + np.abs(exact) * 2.0**-8 + 1e-37
+    every_schedule(hd.std.nn.conv2d, x, weight, groups=groups, stride=stride, padding=padding, dilation=dilation,
+                   check=lambda out: within(out, exact, bound))
+
+
 def test_each_schedule_serves_some_case(rng):
     x, few, many = (rng.standard_normal(s, dtype=np.float32) for s in ((1, 2, 5, 20), (3, 2, 3, 3), (9, 2, 3, 3)))
     op = hd.std.nn.conv2d
@@ -61,6 +73,8 @@ def test_each_schedule_serves_some_case(rng):
     served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape)
     for channels in (48, 80):
         served |= every_schedule(op, x, np.repeat(few[:1], channels, axis=0), check=np.shape)
+    for columns in (5, 20):
+        served |= every_schedule(op, x[..., :columns].astype(ml_dtypes.bfloat16), np.repeat(few, 6, axis=0).astype(ml_dtypes.bfloat16), check=np.shape)
     assert served == {s for s in op.schedules if not s.startswith("neuron")}
 
 
