@@ -231,6 +231,15 @@ Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& p
   return out;
 }
 
+namespace {
+
+Diagnostic wrong_count(const Op& op, size_t given, size_t taken) {
+  return wrong(std::to_string(given) + (given == 1 ? " array is" : " arrays are") + " given by --in; `" + op.name() +
+               "` takes " + std::to_string(taken));
+}
+
+}  // namespace
+
 Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vector<Array>& inputs) {
   CompileOptions r;
   if (o.has_schedule) r.schedule = o.schedule;
@@ -268,9 +277,7 @@ Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vec
     ++next;
     r.arrays.push_back(std::move(spec));
   }
-  if (inputs.size() > next)
-    return wrong(std::to_string(inputs.size()) + " arrays are given by --in; `" + op.name() + "` takes " +
-                 std::to_string(next));
+  if (inputs.size() > next) return wrong_count(op, inputs.size(), next);
   // f32 where it serves, else the first of those that the op takes.
   for (ScalarType type : {ScalarType::f32, ScalarType::i32, ScalarType::boolean}) {
     if (open.empty()) break;
@@ -301,6 +308,7 @@ int run(const Options& o, bool interpret) {
   std::vector<Array>& arrays = *read;
   Result<CompileOptions> request = request_of(*op, o, arrays);
   if (!request) return refuse(request.errors());
+  if (arrays.size() < request->arrays.size()) return refuse({wrong_count(*op, arrays.size(), request->arrays.size())});
   Result<std::vector<Scalar>> scalars = scalars_of(*op, o);
   if (!scalars) return refuse(scalars.errors());
   Result<Kernel> kernel = op->compile(*request);

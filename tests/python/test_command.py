@@ -71,6 +71,16 @@ def test_refused_at_the_right_place(name, tmp_path):
     assert (row["line"], row["column"]) == (line, column)
 
 
+def test_arrays_that_are_not_given(tmp_path):
+    file = tmp_path / "f.hd"
+    file.write_text("op f(x: f32[n], y: f32[n]) -> z: f32[n] { z[i] = x[i] + y[i] }\n")
+    np.save(tmp_path / "x.npy", np.ones(3, np.float32))
+    for given, words in (([], "0 arrays are given by --in; `f` takes 2"), (["x.npy"], "1 array is given by --in; `f` takes 2")):
+        for command in ("run", "interpret"):
+            done = heddle(command, file, *(["--in", *(tmp_path / g for g in given)] if given else []), code=1)
+            assert words in done.stderr
+
+
 def test_labels_name_their_texts(tmp_path):
     (tmp_path / "low.hd").write_text("op twice(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }\n")
     file = tmp_path / "f.hd"
