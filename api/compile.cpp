@@ -43,10 +43,10 @@ ir::StepCall fix_call(const std::string& dim, int64_t value) {
   return call;
 }
 
-Result<ir::Target> resolve_target(const std::string& name) {
+Result<ir::Target> resolve_target(const std::string& name, bool for_emission) {
   if (name.empty() || name == "auto" || name == "cpu") return session().host;
   if (Result<const neuron::Core*> core = neuron::core_named(name)) return neuron::target_of(**core);
-  return host::target_named(name);
+  return for_emission ? host::target_for_emission(name) : host::target_named(name);
 }
 
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options) {
@@ -87,11 +87,16 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
 Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptions& options) {
   Clock clock;
   Result<ir::Target> target = resolve_target(options.target);
+  bool foreign = false;
+  if (!target && options.for_emission) {
+    target = resolve_target(options.target, true);
+    foreign = true;
+  }
   if (!target) return target.errors();
   if (target->family() == "neuron")
     return Diagnostic(neuron::codes::no_device, {}, "no code of this machine can be made for `" + target->name + "`")
         .with_help("`Op::neuron` gives the kernel as NKI text");
-  const std::string front = front_key(op, options, *target);
+  const std::string front = foreign ? "" : front_key(op, options, *target);
   if (std::shared_ptr<KernelImpl> known = find_front(front, op, options, *target)) {
     session().remember(known->key, known);
     store_module(*op.module);
@@ -111,7 +116,7 @@ Result<std::shared_ptr<KernelImpl>> compile(const OpImpl& op, const CompileOptio
   times.steps = steps_ms;
   Result<std::shared_ptr<KernelImpl>> kernel =
       compile_program(std::move(lowered->scheduled.program), *target, lowered->schedule, options.threads,
-                      strided_inputs(options), times);
+                      strided_inputs(options), times, false, foreign);
   if (kernel) {
     store_module(*op.module);
     store_front(front, **kernel);
@@ -133,7 +138,7 @@ std::string kernel_key(const ir::Target& target, int threads, const std::string&
 
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
                                                     const std::string& schedule, int threads, uint64_t strided,
-                                                    Times times, bool printed) {
+                                                    Times times, bool printed, bool foreign) {
   auto kernel = std::make_shared<KernelImpl>();
   kernel->program_text = ir::print(program);
   kernel->key = kernel_key(target, threads, schedule, kernel->program_text);
@@ -151,6 +156,8 @@ Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const i
   kernel->target = target;
   kernel->threads = threads;
   kernel->times = times;
+  kernel->foreign = foreign;
+  if (foreign) return kernel;
   Clock clock;
   Result<const Variant*> code = kernel->variant(strided);
   if (!code) return code.errors();

@@ -67,6 +67,8 @@ struct KernelImpl {
   std::string key;
   bool printed = false;  ///< read from a printed program: not the result of steps alone
   bool cached = false;   ///< found on disk (api/store.cpp)
+  bool foreign =
+      false;  ///< for a target that this machine lacks: texts and objects can be had of it, calls are refused
   /// Makes the program again, of a kernel that was found on disk without it.
   std::function<Result<ir::Program>()> remake;
 
@@ -110,8 +112,8 @@ struct Lowered {
   std::string schedule;
 };
 
-/// The target that a request names: "auto" and "cpu" are the best of this machine.
-Result<ir::Target> resolve_target(const std::string& name);
+/// The target that a request names: "auto" and "cpu" are the best of this machine. Others than it can run only `for_emission`.
+Result<ir::Target> resolve_target(const std::string& name, bool for_emission = false);
 /// Types, ranks and consts from the request's arrays.
 Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options);
 /// Text -> op for the request's types: instantiated, canonical, dims fixed.
@@ -142,7 +144,7 @@ CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedul
 /// Program -> kernel; `times` holds what came before.
 Result<std::shared_ptr<KernelImpl>> compile_program(ir::Program program, const ir::Target& target,
                                                     const std::string& schedule, int threads, uint64_t strided,
-                                                    Times times, bool printed = false);
+                                                    Times times, bool printed = false, bool foreign = false);
 // What is kept on disk (store.cpp).
 /// A module whose text an earlier process has found right; null when there is none.
 std::shared_ptr<ModuleImpl> find_module(const SourceRef& source, const std::shared_ptr<const ModuleImpl>& base);

@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "api/impl.h"
+#include "backend/host/target.h"
 #include "jit/codes.h"
 
 namespace heddle::api {
@@ -12,6 +13,7 @@ using jit::CallError;
 constexpr int64_t largest_arena = int64_t{1} << 46;
 
 Result<const Variant*> KernelImpl::variant(uint64_t strided) {
+  if (foreign) return host::target_named(target.name).errors();
   if (strided == 0)
     if (const Variant* v = dense_.load(std::memory_order_acquire)) return v;
   std::lock_guard lock(mutex_);

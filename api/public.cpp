@@ -304,7 +304,7 @@ Result<Kernel> Op::compile(const CompileOptions& options) const {
 
 Result<Op::States> Op::states(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<States> {
-    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options));
+    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), options.for_emission);
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();

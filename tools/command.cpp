@@ -240,10 +240,11 @@ Diagnostic wrong_count(const Op& op, size_t given, size_t taken) {
 
 }  // namespace
 
-Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vector<Array>& inputs) {
+Result<CompileOptions> request_of(const Op& op, const Options& o, const std::vector<Array>& inputs, bool for_emission) {
   CompileOptions r;
   if (o.has_schedule) r.schedule = o.schedule;
   r.target = o.target;
+  r.for_emission = for_emission;
   r.threads = o.threads;
   auto take = [&](const std::vector<std::string>& pairs, const char* option,
                   std::map<std::string, int64_t>& into) -> Result<Done> {
@@ -339,7 +340,7 @@ int run(const Options& o, bool interpret) {
 int lower(const Options& o) {
   Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
-  Result<CompileOptions> request = request_of(*op, o, {});
+  Result<CompileOptions> request = request_of(*op, o, {}, true);
   if (!request) return refuse(request.errors());
   Result<Op::States> states = op->states(*request);
   if (!states) return refuse(states.errors());
@@ -382,7 +383,7 @@ int emit_object(const Kernel& kernel, const Options& o) {
 int emit(const Options& o) {
   Result<Op> op = open_op(o);
   if (!op) return refuse(op.errors());
-  Result<CompileOptions> request = request_of(*op, o, {});
+  Result<CompileOptions> request = request_of(*op, o, {}, true);
   if (!request) return refuse(request.errors());
   bool neuron = o.as == "nki" || o.target.starts_with("neuron") || o.target.starts_with("trn");
   if (neuron && o.as != "nki" && o.as != "program")

@@ -40,7 +40,8 @@ struct Options {
 /// The text of a file, `-` is standard input; `parse` and `load` in one.
 Result<Module> open_module(const std::string& file);
 /// The request that the options make, with a type for each array input: from `--in`, from `--types`, else f32 of any extent.
-Result<CompileOptions> request_of(const Op& op, const Options& options, const std::vector<Array>& inputs);
+Result<CompileOptions> request_of(const Op& op, const Options& options, const std::vector<Array>& inputs,
+                                  bool for_emission = false);
 /// NAME=VALUE pairs as integers.
 Result<std::map<std::string, int64_t>> numbers(const std::vector<std::string>& pairs, const char* option);
 

@@ -95,6 +95,7 @@ struct CompileOptions {
   std::map<std::string, int64_t> tune;    ///< values for the schedule's `tune` variables
   std::map<std::string, int64_t> fix;     ///< dims that become constants
   std::string target = "auto";            ///< "auto", "cpu", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"
+  bool for_emission = false;              ///< any member of the family: what this machine lacks is printed, not called
   int threads = 0;                        ///< 0 = the session's number
   double time_limit_s = 0;                ///< work that takes longer ends with a diagnostic; 0 = no limit
   std::function<bool()> stop;             ///< asked every few milliseconds, from the calling thread: true ends the work

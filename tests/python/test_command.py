@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import heddle as hd
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -69,6 +70,22 @@ def test_refused_at_the_right_place(name, tmp_path):
     assert not any("error[" in other for other in rest), "one cause, one diagnostic"
     row, = json.loads(heddle("check", file, "--json", code=1).stdout)["diagnostics"]
     assert (row["line"], row["column"]) == (line, column)
+
+
+@pytest.mark.parametrize("target", ["cpu/x86-64-v2", "cpu/avx2", "cpu/avx512", "cpu/amx"])
+def test_code_for_machines_that_this_one_is_not(tmp_path, target):
+    matmul = Path(hd.__file__).parent / "stdlib/linalg/matmul.hd"
+    words = ("emit", matmul, "--op", "matmul", "--types", "bf16[64,64]", "bf16[64,64]", "--target", target)
+    texts = {kind: heddle(*words, "--as", kind).stdout for kind in ("program", "llvm", "asm", "memory")}
+    assert f" on {target} " in texts["program"].splitlines()[0] or " on cpu " in texts["program"].splitlines()[0]
+    assert ("zmm" in texts["asm"]) == (target in ("cpu/avx512", "cpu/amx"))
+    heddle(*words, "--as", "object", "-o", tmp_path / "m.o")
+    assert (tmp_path / "m.o").read_bytes().startswith(b"\x7fELF")
+    assert heddle("lower", *words[1:]).stdout == texts["program"]
+    if target not in hd.targets():
+        a = np.ones((64, 64), ml_dtypes.bfloat16)
+        with pytest.raises(hd.Error, match=f"this machine cannot run `{target}`"):
+            hd.std.linalg.matmul.compile(a, a, target=target)
 
 
 def test_arrays_that_are_not_given(tmp_path):

@@ -1,6 +1,8 @@
 // Calls through the public surface: the short forms, and shapes that no array has.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "api/heddle/heddle.h"
 
 namespace heddle {
@@ -30,6 +32,25 @@ TEST(Calls, a_negative_extent_is_named) {
   Result<Done> done = (*kernel)(Buffer::of(x, {2, -3}), Buffer::of(y, {2, -3}));
   ASSERT_FALSE(done.ok());
   EXPECT_EQ(done.errors()[0].message, "axis 1 of the argument `x` has -3 elements");
+}
+
+TEST(Calls, what_this_machine_lacks_is_printed_not_called) {
+  Result<Module> module = Module::parse("op twice(x: f32[n]) -> y: f32[n] { y[i] = 2*x[i] }");
+  const std::vector<std::string> here = targets();
+  for (const char* target : {"cpu/x86-64-v2", "cpu/avx2", "cpu/avx512", "cpu/amx"}) {
+    CompileOptions options{.arrays = {Spec{ScalarType::f32, {-1}}}, .target = target, .for_emission = true};
+    Result<Kernel> kernel = module->op("twice")->compile(options);
+    ASSERT_TRUE(kernel.ok()) << render(kernel.errors());
+    EXPECT_EQ(kernel->target(), target);
+    EXPECT_NE(kernel->assembly()->find("twice"), std::string::npos);
+    EXPECT_FALSE(kernel->ahead_of_time()->object.empty());
+    float x[] = {1, 2}, y[2] = {};
+    Result<Done> done = (*kernel)(Buffer::of(x, {2}), Buffer::of(y, {2}));
+    const bool runs = std::find(here.begin(), here.end(), target) != here.end();
+    ASSERT_EQ(done.ok(), runs) << target;
+    if (runs) EXPECT_EQ(y[1], 4);
+    else EXPECT_EQ(done.errors()[0].code, "HD0402");
+  }
 }
 
 }  // namespace
