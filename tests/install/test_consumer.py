@@ -33,7 +33,7 @@ def test_a_cpp_program_finds_the_package(tmp_path):
     assert examples
     (tmp_path / "CMakeLists.txt").write_text(CONSUMER.format(sources=" ".join(map(str, examples))))
     build = tmp_path / "build"
-    run("/usr/bin/cmake", "-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}", "-DCMAKE_CXX_COMPILER=clang++-22")
+    run("/usr/bin/cmake", "-G", "Ninja", "-S", tmp_path, "-B", build, f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}", "-DCMAKE_CXX_COMPILER=clang++-22")
     run("/usr/bin/cmake", "--build", build)
     for example in examples:
         run(build / example.stem, cwd=tmp_path)
