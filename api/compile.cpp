@@ -46,7 +46,8 @@ ir::StepCall fix_call(const std::string& dim, int64_t value) {
 Result<ir::Target> resolve_target(const std::string& name, bool for_emission) {
   if (name.empty() || name == "auto" || name == "cpu") return session().host;
   if (Result<const neuron::Core*> core = neuron::core_named(name)) return neuron::target_of(**core);
-  return for_emission ? host::target_for_emission(name) : host::target_named(name);
+  Result<ir::Target> here = host::target_named(name);
+  return here || !for_emission ? here : host::target_for_emission(name);
 }
 
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options) {
