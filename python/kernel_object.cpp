@@ -544,10 +544,8 @@ py::object make_kernel(Kernel kernel, const std::vector<ParameterInfo>& paramete
   self->slots = slots.release();
   self->outputs = outputs.release();
   if (self->outputs->size() > 1)
-    self->result_type = py::module_::import("collections")
-                            .attr("namedtuple")(py::str(name).attr("replace")(".", "_"), names)
-                            .release()
-                            .ptr();
+    self->result_type =
+        py::module_::import("heddle.results").attr("result_type")(name, py::tuple(names)).release().ptr();
   return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(self));
 }
 

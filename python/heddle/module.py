@@ -11,6 +11,7 @@ import numpy as np
 from . import _heddle
 from .errors import Error, make, refusal
 from .neuron_kernel import NeuronKernel, device_missing, is_neuron, tell_why_host
+from .results import python_name
 from .states import Schedule, State, States
 
 
@@ -118,7 +119,7 @@ class Op:
             needed = p["default"] is None
             if needed and parameters and parameters[-1].default is not kinds.empty:
                 kind = kinds.KEYWORD_ONLY  # Python has no argument that is needed after one that is not
-            parameters.append(kinds(p["name"], kind, default=kinds.empty if needed else _default(p)))
+            parameters.append(kinds(python_name(p["name"]), kind, default=kinds.empty if needed else _default(p)))
         own = {p["name"] for p in self._inputs}  # the op's own words come first
         extra = [kinds(n, kinds.KEYWORD_ONLY, default=None) for n in ("out", "schedule", "target", "threads") if n not in own]
         return inspect.Signature(parameters + extra)

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 from . import _heddle
+from .results import result_type
 
 _told, _lacks = set(), None
 _OUTPUT = re.compile(r"^    \w+ = nl\.ndarray\(\(([^)]*)\), dtype=nl\.(\w+), buffer=nl\.shared_hbm\)", re.M)
@@ -87,6 +88,11 @@ class NeuronKernel:
     def __repr__(self):
         return f"<heddle.NeuronKernel {self._op.name} for {self.target}, {self.profile}>"
 
+    def __getattr__(self, name):
+        if name in ("llvm", "asm", "memory"):
+            raise AttributeError(f'a kernel for NeuronCore has no `{name}`; one of the host has: compile(.., target="cpu")')
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __reduce__(self):
         return self._recipe
 
@@ -124,7 +130,8 @@ class NeuronKernel:
         return given + [float(np.float32(v)) for v in self._op._scalar_list(scalars)] + list(self.tables.values())
 
     def _results(self, outputs, args, named):
-        """What the text returns, as the op gives it: `inout` arrays are written in place, 64-bit integers are so again."""
+        """What the text returns, as the op gives it: `inout` arrays are written in place, 64-bit integers are so again, several are a named
+        tuple as on the host."""
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = self._op._sort(args, named)[0]
         results = []
@@ -135,7 +142,9 @@ class NeuronKernel:
             if p["type"] in ("i64", "u64"):
                 o = o.astype({"i64": np.int64, "u64": np.uint64}[p["type"]])
             results.append(o if p["dims"] else o.reshape(()))
-        return None if not results else results[0] if len(results) == 1 else tuple(results)
+        if len(results) < 2:
+            return results[0] if results else None
+        return result_type(self._op.name, tuple(p["name"] for p in self._op.parameters if p["output"]))(*results)
 
     def __call__(self, *args, out=None, **named):
         """Runs on a NeuronCore; `Error` HD0658 says what is missing where there is none."""

@@ -323,3 +323,16 @@ def first(x):
 """
     with pytest.raises(hd.Error, match=r"`tiles` is read at \[0, 0\], which nothing has written"):
         neuron.simulate(text, np.ones((8, 16), np.float32))
+
+
+def test_several_results_are_a_named_tuple_and_words_of_the_host_are_its_own():
+    op = hd.parse("op two(x: f32[n, m]) -> (a: f32[n, m], b: f32[n, m]) { a[i, j] = 2*x[i, j]; b[i, j] = x[i, j] - 1 }").two
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    k = op.compile(x, target="neuron/trn2")
+    y = k.simulate(x)
+    assert y._fields == op(x)._fields == ("a", "b") and np.array_equal(y.a, 2 * x) and np.array_equal(y.b, x - 1)
+    for word in ("llvm", "asm", "memory"):
+        with pytest.raises(AttributeError, match=f"no `{word}`; one of the host has"):
+            getattr(k, word)
+    with pytest.raises(AttributeError, match="has no attribute 'nkii'"):
+        k.nkii
