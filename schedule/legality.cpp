@@ -264,6 +264,8 @@ Result<Done> updates_apart(const Step& step, const For& l, const Facts& at) {
   return d;
 }
 
+}  // namespace
+
 Result<Done> touches_apart(const Step& step, const Path& loop) {
   const Program& p = step.program;
   const For& l = loop_of(loop);
@@ -305,8 +307,6 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
   }
   return updates_apart(step, l, at);
 }
-
-}  // namespace
 
 Result<Done> can_run_at_once(const Step& step, const Path& loop) {
   Result<Done> serial = can_rewrite(step, loop);

@@ -24,6 +24,8 @@ bool steps_apart(const ir::Access& read, const ir::Access& write, const std::vec
 void keep_apart(const ir::Access& read, const ir::Access& write, const std::vector<ir::For>& loops, const ir::Facts& at,
                 std::vector<bool>& apart);
 Result<Done> can_run_at_once(const Step& step, const Path& loop);
+/// Of a loop that has been marked: no two iterations touch a cell of an outer buffer that one of them writes.
+Result<Done> touches_apart(const Step& step, const Path& loop);
 Result<Done> can_parallel(const Step& step, const Path& loop);
 /// As above; the body holds leaves only, and the extent is a constant within the limit.
 Result<Done> can_vectorize(const Step& step, const Path& loop);

@@ -10,9 +10,11 @@
 // Refused: a loop is the condition of a case; the loops are not one nest, or another statement stands between them; a loop would come inside a vector
 // loop; a bound depends on a loop that would come inside; two loops of one reduction trade order and the reducer does
 // not commute, or is inexact without `allow reassociate`; a widened region would reset cells of other iterations, or pass a loop that is
-// not over its cells and may have no iteration; one iteration reads what another writes.
+// not over its cells and may have no iteration; one iteration reads what another writes; iterations that run at once would write a common
+// cell.
 #include <algorithm>
 
+#include "ir/bound.h"
 #include "ir/print.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
@@ -243,6 +245,18 @@ Result<Done> fit_regions(Step& step, SymbolId innermost, size_t from, const std:
   return Done{};
 }
 
+// Loops whose iterations run at once, with another loop inside than before: that one may lead several of them to one cell.
+Result<Done> still_apart(const Step& step, const Chain& chain, const std::vector<size_t>& order) {
+  for (size_t i = 0; i < order.size(); ++i) {
+    const Path path = path_to_loop(step.program, std::get<For>(chain.loops[order[i]]->form).loop);
+    if (!runs_at_once(step.program, loop_of(path)) || std::none_of(order.begin() + static_cast<std::ptrdiff_t>(i),
+                                                                   order.end(), [&](size_t j) { return j < order[i]; }))
+      continue;
+    if (Result<Done> apart = touches_apart(step, path); !apart) return apart;
+  }
+  return Done{};
+}
+
 }  // namespace
 
 Result<Done> reorder_step(Step& step) {
@@ -284,7 +298,8 @@ Result<Done> reorder_step(Step& step) {
   bool starts_with_region = !chain.regions.empty() && chain.regions.front().at == 0;
   replace(step.program, starts_with_region ? chain.regions.front().stmt : chain.loops.front(), inner);
   SymbolId innermost = std::get<For>(chain.loops[order.back()]->form).loop;
-  return fit_regions(step, innermost, chain.outer.size(), reassociated);
+  if (Result<Done> fitted = fit_regions(step, innermost, chain.outer.size(), reassociated); !fitted) return fitted;
+  return still_apart(step, chain, order);
 }
 
 }  // namespace heddle::schedule
