@@ -400,3 +400,23 @@ def test_the_command_simulates_texts_and_ops(tmp_path):
         np.testing.assert_allclose(y, outs[0], rtol=1e-5, atol=1e-7)
     refused = subprocess.run([HEDDLE, "simulate", "softmax.py"], cwd=tmp_path, capture_output=True, text=True)
     assert refused.returncode == 1 and "HD0657" in refused.stderr
+
+
+def test_tiles_find_room_where_rotation_leaves_none():
+    """What is alive at one moment fits, but not behind what was handed out last: then the largest tiles choose first."""
+    tiles = "\n".join(f"{t} = nl.ndarray((128, {n}), dtype=nl.float32, buffer=nl.sbuf)" for t, n in [("a", 15000), ("b", 20000), ("c", 17500), ("d", 20000)])
+    text = kernel(f"""
+y = nl.ndarray((128, 20000), dtype=nl.float32, buffer=nl.shared_hbm)
+{tiles}
+nisa.memset(dst=a, value=1.0)
+nisa.memset(dst=b, value=2.0)
+nisa.tensor_tensor(dst=b[:, 0:15000], data1=b[:, 0:15000], data2=a, op=nl.add)
+nisa.memset(dst=c, value=3.0)
+nisa.tensor_tensor(dst=b[:, 0:17500], data1=b[:, 0:17500], data2=c, op=nl.add)
+nisa.memset(dst=d, value=4.0)
+nisa.tensor_tensor(dst=d, data1=d, data2=b, op=nl.add)
+nisa.dma_copy(dst=y, src=d)
+return y""")
+    y, report = neuron.simulate(text, np.ones((128, 1), np.float32))
+    assert np.array_equal(y[7], np.repeat(np.float32([10, 9, 6]), [15000, 2500, 2500]))
+    assert report.sbuf_peak_bytes == 160000
