@@ -104,3 +104,17 @@ def test_every_schedule_of_nhwc(rng, n, c, f, groups, h, w, kernel, stride, padd
     lasts = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
     every_schedule(hd.std.nn.conv2d_nhwc, *lasts, groups=groups, stride=stride, padding=padding, dilation=dilation,
                    check=lambda out: within(out, exact, (terms + 2) * 2.0**-24 * size))
+
+
+@pytest.mark.parametrize("n,c,f,groups,h,w,kernel,stride,padding,dilation", [
+    (1, 16, 33, 1, 7, 29, (1, 1), 1, 0, 1), (2, 5, 17, 1, 9, 15, (3, 3), 1, 1, 1), (1, 4, 32, 2, 5, 20, (3, 2), 1, 2, 2), (2, 3, 64, 1, 1, 1, (3, 3), 1, 1, 1),
+    (0, 3, 16, 1, 5, 5, (3, 3), 1, 1, 1), (1, 6, 16, 1, 8, 9, (3, 3), 2, 1, 1)])
+def test_bf16_of_nhwc(rng, n, c, f, groups, h, w, kernel, stride, padding, dilation):
+    x = rng.standard_normal((n, c, h, w)).astype(ml_dtypes.bfloat16)
+    weight = rng.standard_normal((f, c // groups, *kernel)).astype(ml_dtypes.bfloat16)
+    exact, size = (v.transpose(0, 2, 3, 1) for v in convolution(x, weight, stride, padding, dilation, groups))
+    bound = (c // groups * kernel[0] * kernel[1] + 2) * 2.0**-23 * size + np.abs(exact) * 2.0**-8 + 1e-37
+    lasts = np.ascontiguousarray(x.transpose(0, 2, 3, 1)), np.ascontiguousarray(weight.transpose(2, 3, 1, 0))
+    served = every_schedule(hd.std.nn.conv2d_nhwc, *lasts, groups=groups, stride=stride, padding=padding, dilation=dilation,
+                            check=lambda out: within(out, exact, bound))
+    assert "cpu/avx512" not in targets() or ("bf16" in served) == (stride == 1)

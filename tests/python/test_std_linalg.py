@@ -155,5 +155,5 @@ def test_a_large_matrix_of_bytes_streams(rng, shape):
     a, b = (rng.integers(-128, 128, s, dtype=np.int8) for s in ((m, k), (k, n)))
     if "cpu/avx512" not in targets():
         pytest.skip("this machine has no AVX-512")
-    out = hd.std.quant.matmul_i8(a, b, schedule="stream", target="cpu/avx512")
+    out = hd.std.quant.matmul_i8(a, b, schedule="vnni_wide", target="cpu/avx512")
     np.testing.assert_array_equal(out, a.astype(np.float64) @ b.astype(np.float64))
