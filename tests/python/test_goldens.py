@@ -18,7 +18,7 @@ ELSEWHERE = {
     "HD0901": "tests/unit/frontend/parse_test.cpp: our own bug",
     "HD0931": "our own bug: a step whose program does not verify; tests/fuzz/mutants makes such programs",
 }
-# What the interpreter finds while it runs (HD0250 .. HD0299) has no text to stand in: tests/unit/ir/interpret_test.cpp.
+# What the interpreter finds while it runs (HD0250 .. HD0299) has no text to stand in: tests/unit/ir/interpret_claims_test.cpp.
 RANGES = [(1, 250), (301, 400), (901, 940)]
 
 
