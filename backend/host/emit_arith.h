@@ -87,6 +87,7 @@ class Arith {
   Val float_to_integer(ir::ScalarType to, Val x) const;
   llvm::Value* integer_to_float(ir::ScalarType to, ir::ScalarType from, llvm::Value* x) const;
   llvm::Value* encode_narrow(ir::ScalarType type, llvm::Value* f32) const;
+  llvm::Value* to_half(llvm::Value* x) const;
   llvm::Value* quiet(llvm::Value* x) const;
   llvm::Value* decode_narrow(ir::ScalarType type, llvm::Value* bits) const;
 

@@ -40,8 +40,7 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   const ir::ScalarRow& row = ir::scalar_row(type);
   const bool lanes = x->getType()->isVectorTy();
   llvm::Type* bits_type = with_lanes(b.getInt32Ty(), lanes);
-  if (type == ScalarType::f16 && halves)
-    return quiet(b.CreateFPExt(b.CreateFPTrunc(x, with_lanes(b.getHalfTy(), lanes)), x->getType()));
+  if (type == ScalarType::f16 && halves) return quiet(b.CreateFPExt(to_half(x), x->getType()));
   const unsigned drop = static_cast<unsigned>(24 - row.precision);
   Value* bits = b.CreateBitCast(x, bits_type);
   Value* sign = b.CreateAnd(bits, integer(bits_type, 0x80000000u));
@@ -66,6 +65,13 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   return b.CreateBitCast(b.CreateSelect(b.CreateFCmpUNO(x, x), quiet, kept), x->getType());
 }
 
+// f32 -> f16 by F16C. What was rounded from f64 is rounded twice, as in ir/float_format.h: without the fence LLVM makes one rounding of the two,
+// a call of the compiler's run-time library.
+Value* Arith::to_half(Value* x) const {
+  return b.CreateFPTrunc(b.CreateArithmeticFence(x, x->getType()),
+                         with_lanes(b.getHalfTy(), x->getType()->isVectorTy()));
+}
+
 // F16C rounds and widens halves as ir/float_format.h does, but for the bits of what is not a number.
 Value* Arith::quiet(Value* x) const {
   llvm::Type* bits_type = with_lanes(b.getInt32Ty(), x->getType()->isVectorTy());
@@ -82,8 +88,7 @@ Value* Arith::encode_narrow(ScalarType type, Value* x) const {
   llvm::Type* out = with_lanes(memory_type(type), lanes);
   Value* bits = b.CreateBitCast(x, bits_type);
   if (type == ScalarType::bf16) return b.CreateTrunc(b.CreateLShr(bits, integer(bits_type, 16)), out);
-  if (type == ScalarType::f16 && halves)
-    return b.CreateBitCast(b.CreateFPTrunc(x, with_lanes(b.getHalfTy(), lanes)), out);
+  if (type == ScalarType::f16 && halves) return b.CreateBitCast(to_half(x), out);
   const unsigned width = static_cast<unsigned>(8 * row.bytes), fraction = static_cast<unsigned>(row.precision - 1);
   Value* sign = b.CreateShl(b.CreateLShr(bits, integer(bits_type, 31)), integer(bits_type, width - 1));
   Value* magnitude = b.CreateAnd(bits, integer(bits_type, 0x7fffffffu));

@@ -26,6 +26,17 @@ def one_nan(bits):
 
 @pytest.mark.parametrize("target", [t for t in hd.targets() if t.startswith("cpu")])
 @pytest.mark.parametrize("schedule", ["lanes", ""])
+def test_halves_that_were_f64_are_rounded_twice(target, schedule):
+    op = hd.parse("op turned(x: f16[n]) -> y: f16[n] { y[i] = cos(x[i]) }\nschedule turned.lanes on cpu { vectorize y.i by 8 }").turned
+    every = np.arange(65536, dtype=np.uint16).view(np.float16)
+    want = np.empty_like(every)
+    op.interpret(every, out=want)
+    got = op.compile(every, schedule=schedule, target=target)(every)
+    assert np.array_equal(one_nan(got.view(np.uint16)), one_nan(want.view(np.uint16)))
+
+
+@pytest.mark.parametrize("target", [t for t in hd.targets() if t.startswith("cpu")])
+@pytest.mark.parametrize("schedule", ["lanes", ""])
 def test_halves(rng, target, schedule):
     m = hd.parse(HALVES)
 
