@@ -317,3 +317,11 @@ def test_types_that_nothing_says():
     text = "op f<T: float>(x: T[n]) -> z: T[n] { z[i] = exp(x[i]) }"
     assert "in x: f32[n]" in heddle("lower", "-", stdin=text).stdout
     assert "`i32` is no `float`" in heddle("lower", "-", "--types", "i32", stdin=text, code=1).stderr
+
+
+@pytest.mark.parametrize("file,types,schedule,dot", [
+    ("linalg/matmul", "bf16", "amx", "tdpbf16ps"), ("linalg/matmul", "bf16", "amx_packed", "tdpbf16ps"), ("quant/matmul_i8", "i8", "amx", "tdpbssd")])
+def test_tile_products_are_machine_code(file, types, schedule, dot):
+    """Few machines run AMX; elsewhere its schedules run by what they mean, so only the text tells whether tiles are used."""
+    text = heddle("emit", ROOT / f"stdlib/{file}.hd", "--types", types, types, "--schedule", schedule, "--target", "cpu/amx", "--as", "asm").stdout
+    assert dot in text and "tileloadd" in text and "tilestored" in text

@@ -246,7 +246,7 @@ def test_a_schedule_for_types():
 PRODUCTS = [(1, 1, 1), (0, 5, 3), (5, 0, 3), (5, 3, 0), (7, 33, 129), (13, 64, 31), (12, 31, 257), (100, 1537, 257), (97, 1600, 300)]
 
 
-@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_odd", "bf16_packed", "amx"])
+@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_odd", "bf16_packed", "amx", "amx_packed"])
 def test_products_of_bf16(rng, schedule):
     for m, k, n in PRODUCTS:
         k += k % 2 if schedule in ("bf16", "bf16_packed") else 0
