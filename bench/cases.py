@@ -228,7 +228,7 @@ class Maker:
 
     def elementwise(self):
         f = lambda t: t.nn.functional
-        for n in (1 << 10, 1 << 15, 1 << 22):
+        for n in (1 << 10, 1 << 15, 333 * 1025, 1 << 22):
             x = lambda n=n: (self.normal(n),)
             yield self.case("activations", "nn.silu", f"{n}", x, torch=lambda t, x: lambda: f(t).silu(x), jax=lambda j, x: j.nn.silu(x),
                             expected=lambda x: x / (1 + np.exp(-x.astype(np.float64))), moved=8.0 * n, exps=1.5 * n)
@@ -266,7 +266,7 @@ class Maker:
     def convolutions(self):
         for size, cin, cout, k, stride, pad, groups, dilation in [
                 (56, 64, 64, 3, 1, 1, 1, 1), (56, 64, 64, 3, 2, 1, 1, 1), (28, 256, 512, 1, 1, 0, 1, 1), (224, 3, 64, 7, 2, 3, 1, 1),
-                (14, 256, 256, 3, 1, 1, 1, 1), (112, 96, 96, 3, 1, 1, 96, 1), (28, 128, 128, 3, 1, 1, 4, 1), (56, 64, 64, 3, 1, 2, 1, 2)]:
+                (14, 256, 256, 3, 1, 1, 1, 1), (112, 96, 96, 3, 1, 1, 96, 1), (112, 64, 64, 3, 2, 1, 64, 1), (28, 128, 128, 3, 1, 1, 4, 1), (56, 64, 64, 3, 1, 2, 1, 2)]:
             o = (size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
             extra = (f" g{groups}" if groups > 1 else "") + (f" d{dilation}" if dilation > 1 else "")
             family = "depthwise convolution" if groups == cin else "convolution"
@@ -276,6 +276,11 @@ class Maker:
                                 x, w, stride=stride, padding=pad, groups=groups, dilation=dilation),
                             stride=stride, padding=pad, groups=groups, dilation=dilation, flops=2.0 * cout * cin // groups * k * k * o * o,
                             moved=4.0 * (cin * size * size + cout * cin // groups * k * k + cout * o * o))
+        for size, cin, cout in [(56, 64, 64), (14, 256, 256)]:
+            yield self.case("convolution", "nn.conv2d", f"{size}x{size} {cin}->{cout} 3x3 s1",
+                            lambda size=size, cin=cin, cout=cout: (self.normal(1, cin, size, size, dtype="bf16"), self.normal(cout, cin, 3, 3, dtype="bf16")),
+                            dtype="bf16", torch=lambda t, x, w: lambda: t.nn.functional.conv2d(x, w, padding=1), padding=1,
+                            flops=2.0 * cout * cin * 9 * size * size, moved=2.0 * ((cin + cout) * size * size + cout * cin * 9))
         yield self.case("convolution", "nn.conv2d_nhwc", "56x56 64->64 3x3 s1", lambda: (self.normal(1, 56, 56, 64), self.normal(3, 3, 64, 64)),
                         torch=lambda t, x, w: (lambda x, w: lambda: t.nn.functional.conv2d(x, w, padding=1))(
                             x.permute(0, 3, 1, 2), w.permute(3, 2, 0, 1).contiguous(memory_format=t.channels_last)),
