@@ -138,6 +138,7 @@ Real BoundedMode::convert_float(ScalarType to, ScalarType from, bool saturate, R
   if (!saturate) return bounded_rounding(to, v);
   const double greatest = scalar_row(to).max_finite;
   const double clamped = std::clamp(v.value, -greatest, greatest);
+  if (v.bound == infinity) return {clamped, infinity};
   const Real inside =
       bounded_rounding(to, {clamped * 0.5, v.bound});  // half: so that the limit itself does not overflow
   return {clamped, v.bound + 2 * (inside.bound - v.bound)};

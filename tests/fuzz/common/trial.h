@@ -56,7 +56,7 @@ class Trial {
   std::vector<std::vector<unsigned char>> written();
   std::string differs(const std::vector<std::vector<unsigned char>>& want);
   bool is_free(size_t output, int64_t element);
-  std::string outside() const;
+  std::string outside();
   std::string input_changed() const;
 
   Random& r_;

@@ -82,6 +82,22 @@ TEST(Interpret, ZeroTimesWhatMayBeInfinite) {
   EXPECT_EQ(result->bounded[0].bound[0], HUGE_VAL);
 }
 
+TEST(Interpret, SaturatedFromWhatNothingIsClaimedOf) {
+  const auto value = [](ProgramBuilder& b, BufferId x, BufferId, Expr i) {
+    const Expr large =
+        binary(BinaryOp::mul, convert(ScalarType::f16, b.read(x, {i})), real_constant(ScalarType::f16, 2));
+    return convert(f32, convert(ScalarType::f8e5m2, large, ConvertMode::saturate));
+  };
+  for (float from : {32768.0f, 32767.0f}) {
+    Array<float> x({1}, {from}), y({1});
+    InterpretOptions options;
+    options.mode = InterpretMode::bounded;
+    auto result = interpret(one_loop(LoopKind::serial, same_place, value), arguments(x, y), options);
+    ASSERT_TRUE(result.ok()) << message_of(result);
+    EXPECT_FALSE(std::isnan(result->bounded[0].bound[0]));
+  }
+}
+
 TEST(Interpret, FunctionsOfWhatMayBeInfinite) {
   // 2 * 32768 is past the greatest f16, but so near that another rounding may stay below: the sine may be NaN, and tanh of it less 1 too.
   for (const char* function : {"sin", "cos", "tanh", "erf", "sigmoid"}) {
