@@ -124,7 +124,7 @@ def test_what_is_refused(m, rng):
         (lambda: k.pack(a=a), "HD0515", "no layout"),
         (lambda: k.pack(q=b), "HD0515", "no parameter `q`"),
         (lambda: k.pack(b=b.astype(np.float64)), "HD0502", "f64"),
-        (lambda: k.pack(b=b[0]), "HD0501", "1 axes"),
+        (lambda: k.pack(b=b[0]), "HD0501", "1 axis"),
         (lambda: k(np.zeros((3, 9), np.float32), p), "HD0503", "axis 0 of the argument `b`"),
         (lambda: k(p, b), "HD0515", "as it is"),
         (lambda: k(a, b, out=p), "HD0515", "as it is"),
