@@ -33,10 +33,11 @@ void Emitter::stmt(const ir::Call& call, const ir::StmtRef& s) {
   else fail(codes::unsupported_on_host, s->place, "the instruction `" + call.instr + "` has no machine code");
 }
 
-// Whether a window's cells along its last dim lie behind each other: in an array with steps between elements they do not.
+// Whether a window's cells along its last dim lie behind each other: in an array with steps between elements they do not, and of a layout
+// it is not known here.
 bool Emitter::neighbours(const ir::Window& w) {
   const Storage& s = storage(w.buffer);
-  return s.layout || ir::is_constant(s.strides[ir::operand_dims(w).back()], 1);
+  return !s.layout && ir::is_constant(s.strides[ir::operand_dims(w).back()], 1);
 }
 
 // `count` of them, as the bytes of one word.
@@ -72,8 +73,10 @@ void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   Spot at;
   const bool product = row.kind == InstrRow::Kind::dot;
   Value* group = b_.getInt32(0x80808080);
+  const bool as_needed = product && p_.buffer(call.windows[1].buffer).layout;  // is_machine_code has asked
   if (product)
-    group = neighbours(call.windows[1]) ? read(1, b_.getInt32Ty(), bytes, at) : gathered(call.windows[1], row.group());
+    group = as_needed || neighbours(call.windows[1]) ? read(1, b_.getInt32Ty(), bytes, at)
+                                                     : gathered(call.windows[1], row.group());
   const auto lanes = static_cast<unsigned>(row.lanes());
   Value* all = b_.CreateVectorSplat(lanes, group);
   Value* columns = read(product ? 2 : 1, type->getParamType(2), bytes, at);

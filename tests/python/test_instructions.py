@@ -289,6 +289,30 @@ def test_products_of_i8(rng, schedule):
         np.testing.assert_array_equal(hd.std.quant.matmul_i8(a, b, schedule=schedule), a.astype(np.int32) @ b.astype(np.int32))
 
 
+@pytest.mark.parametrize("layout", ["(p, j)", "(j/4, p, j%4)", "(j, p/8, p%8)"])
+def test_packing_what_has_a_layout_itself(rng, layout):
+    """Neither rows nor pairs need to lie behind each other in what is packed."""
+    m = hd.parse(f"""import "std/steps/pairs" as pairs
+op product(a: bf16[m, k], b: bf16[n, k]) -> c: f32[m, n] {{
+  acc[i, j] = sum[p] f32(a[i, p]) * f32(b[j, p])
+  c[i, j] = acc[i, j]
+}}
+schedule product.twice on cpu allow reassociate, flush_denormals where k % 2 == 0 {{
+  split c.j by 4096 into jx, jj
+  reorder c.jx, c.i, c.jj
+  pairs.tiles acc, c.i, c.jj, 4, 32, 2, jb, io, dot
+  cache b in l2 at c.jx as copied
+  pairs.of_rows copied, c.jb
+  layout copied[j, p] to {layout} with 0
+  replace acc.dot by bf16_dot_nt_512
+}}
+""")
+    for rows, k, n in [(3, 64, 32), (5, 34, 17), (1, 2, 1), (9, 96, 70)]:
+        a, b = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((rows, k), (n, k)))
+        exact = a.astype(np.float64) @ b.astype(np.float64).T
+        assert np.abs(m.product(a, b, schedule="twice") - exact).max() <= 1e-5 * (1 + np.abs(exact).max()), (rows, k, n)
+
+
 def test_weights_packed_before_the_call(rng):
     for m, k, n in [(1, 2, 1), (0, 4, 3), (5, 4, 0), (5, 0, 3), (3, 66, 70), (33, 130, 257), (9, 31, 65)]:
         a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
