@@ -85,6 +85,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
   if (buffers.empty()) return out;
 
   std::vector<Cell> reads, stores;
+  std::vector<ir::StmtRef> copies;
   size_t points = 0;
   auto drop_written_by = [&](const ir::StmtRef& s) {
     std::erase_if(buffers, [&](ir::BufferId id) {
@@ -105,8 +106,10 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
       extent = ir::constant_value(size = ir::simplify(below->hi - below->lo));
     if (extent && *extent <= static_cast<int64_t>(most_points)) {
       for (int64_t i = 0; i < *extent; ++i)
-        for (const ir::StmtRef& inner : below->body)
-          visit(ir::substitute_loops(inner, {{below->loop, ir::simplify(below->lo + i)}}), lanes);
+        for (const ir::StmtRef& inner : below->body) {
+          copies.push_back(ir::substitute_loops(inner, {{below->loop, ir::simplify(below->lo + i)}}));
+          visit(ir::StmtRef(copies.back()), lanes);
+        }
       return;
     }
     const auto* leaf = std::get_if<ir::Leaf>(&s->form);
@@ -162,6 +165,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
     c.first = ir::substitute(r.read, {{loop.loop, loop.lo}});
     if (r.predicate.known()) c.predicate = r.predicate;
     c.lanes = r.lanes;
+    c.copies = copies;
     c.buffer = r.buffer;
     c.stored = from->subs;
     out.push_back(std::move(c));
@@ -182,7 +186,7 @@ std::vector<Expr> Emitter::guards_of(const std::vector<Carried>& carried) const 
 // Before the first iteration: what it reads. Where nothing runs, or the place lies outside, nobody asks for the value.
 void Emitter::begin_carried(Carried& c) {
   const ir::ScalarType type = p_.buffer(c.buffer).type;
-  const ir::Load& first = *c.first.as<ir::Load>();
+  const auto* first = c.first.as<ir::Load>();  // none where it is known to lie outside
   auto start = [&] {
     llvm::Type* element = arith_.memory_type(type);
     c.type = arith_.with_lanes(element, arith_.width > 1);
@@ -195,8 +199,8 @@ void Emitter::begin_carried(Carried& c) {
         const Val bits = arith_.to_memory(type, value(c.first));
         b_.CreateStore(arith_.width > 1 ? arith_.spread(bits) : bits.v, c.next);
       };
-      if (first.otherwise.known()) read();
-      else guarded(not_shown_inside(c.buffer, first.subs), read);
+      if (!first || first->otherwise.known()) read();
+      else guarded(not_shown_inside(c.buffer, first->subs), read);
     });
     known_.pop_back();
   };

@@ -83,6 +83,7 @@ class Emitter {
     Expr read, first;  ///< the load, and what it is before the first iteration
     Expr predicate;    ///< under which the leaf runs, in all iterations or none
     const ir::For* lanes = nullptr;
+    std::vector<ir::StmtRef> copies;  ///< of bodies of unrolled loops, in which `lanes` may stand
     ir::BufferId buffer;
     std::vector<Expr> stored;
     llvm::Type* type = nullptr;

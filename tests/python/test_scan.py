@@ -234,3 +234,26 @@ def test_a_carried_value_is_not_read_back():
     for schedule, reads in (("plain", 1), ("rows", 8)):
         body = module.sums.compile(x, schedule=schedule).llvm.split("define", 1)[1]
         assert 0 < body.count("load float") <= reads, body
+
+
+def test_carried_values_in_lanes_of_unrolled_loops(rng):
+    """Each copy of an unrolled loop's body has vector loops of its own."""
+    m = hd.parse("""
+op f(x: f32[m, n, k]) -> h: f32[m, n, k] {
+  scan t { h[t, b in 0 .. n, j in 0 .. k] = 0.5*(h[t - 1, b, j] or 1) + x[t, b, j] }
+}
+schedule f.whole on cpu { fix n = 3, k = 4
+  vectorize h.j
+  unroll h.b
+}
+schedule f.parts on cpu { fix n = 3, k = 8
+  vectorize h.j by 4
+  unroll h.b, h.jo
+}
+""")
+    for schedule, k in (("whole", 4), ("parts", 8)):
+        x, h, expected = rng.standard_normal((9, 3, k), dtype=np.float32), np.ones((3, k), np.float32), []
+        for t in range(9):
+            h = np.float32(0.5) * h + x[t]
+            expected.append(h)
+        assert np.array_equal(m.f(x, schedule=schedule), expected)
