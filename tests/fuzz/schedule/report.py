@@ -1,14 +1,15 @@
 """Merges the counts of several runs of `./dev fuzz schedule --json FILE`, and one of `./dev fuzz --mutants --json FILE`, into one page.
 
-    python tests/fuzz/schedule/report.py OUT.md MUTANTS.json RUN.json..
+    python tests/fuzz/schedule/report.py OUT.md MUTANTS.json COMMIT RUN.json.. [--earlier RUN.json..] [--crashed N]
 
-The sums are written beside it, as OUT.json, which may be given as a run again: so the counts of several days add up. Runs with a
-finding are left out, and counted apart.
+COMMIT names the state of the compiler that the runs are of; those after `--earlier` are of states before it, N more of which crashed and
+left no counts. Runs with a finding are told apart and left out of the tables.
+
 The tables say how often each step was applied (not refused) to an op that has each construct of the language, and which oracle noticed
 each planted fault.
 """
+import argparse
 import json
-import sys
 from collections import Counter, defaultdict
 
 HEAD = """# The attack on the first promise
@@ -17,58 +18,71 @@ Random ops under random schedules, by `./dev fuzz schedule --seconds N --seed S 
 every step: the program that is printed reads back to itself; the interpreter gives the answers of the canonical program (the same bits, or
 within the bounds of [numerics.md](numerics.md) where the header gives leave); compiled code for a random level of the instruction set
 gives those of the interpreter, on arrays between guard pages. A finding prints the op, the steps and the command that replays it; each one
-became a golden case or a test, and a run with a finding is not counted here. Older runs did not tell the ways of `cache`, `layout` and
-`rfactor` apart, and had no types of 8 bits, packs, applied schedules, derived steps or whole ranges: those rows and columns are of newer runs
-alone. An applied schedule and a derived step count beside the steps that they are made of. What states of 64-bit whole numbers take is kept
-small, as the squares of large ones leave f32 in some orders and not in others. The newest runs alone have stages of mixed types and booleans,
-inputs that are updated after they are read, run-time indices, conditions that leave cells without terms, terms scattered by sums of
-indices, arrays with steps between elements, data that a check stops (every state must stop, and code before it writes), windows of `cache`,
-schedules of up to 40 steps, and ops as people write them (`tests/fuzz/common/known_ops.cpp`); they count under the constructs that there
-were. They found a dozen faults, among them sums of which a condition left whole cells without terms. One finding is open:
-a compile that is refused late, of partial results `with of` in vectors that `specialize` takes to one iteration (seed 970101673). This page is written by `tests/fuzz/schedule/report.py` from
-the counts of the runs.
+became a golden case or a test. Every program is verified after every step and pass of the compiler, and no run has a seed of another.
+
+Ops are made of the constructs below or are such as people write (`tests/fuzz/common/known_ops.cpp`): of all types, with stages of mixed
+types and booleans, inputs that are updated after they are read, run-time indices, conditions that leave cells without terms, terms
+scattered by sums of indices, arrays with steps between elements. Of some the data is such that a check stops it: then every state must stop,
+and code before it writes. A schedule has up to 40 steps. An applied schedule and a derived step count beside the steps that they are made
+of. What states of 64-bit whole numbers take is kept small, as the squares of large ones leave f32 in some orders and not in others. An
+element that follows from the sign of a zero that `max` or `min` gives, which is free, is not compared. This page is written by
+`tests/fuzz/schedule/report.py` from the counts of the runs.
 
 """
 
 
-def main(out, mutants, runs):
-    total, applied, refused, constructs = Counter(), Counter(), Counter(), Counter()
-    pairs_of = defaultdict(Counter)
-    count = 0
-    left_out = Counter()  # runs with a finding
-    for path in runs:
-        with open(path) as f:
-            run = json.load(f)
-        left_out.update(run.get("left_out", {}))
-        if run["mismatches"]:
-            left_out.update(runs=1, pairs=run["pairs"])
-            continue
-        for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops", "mismatches"):
-            total[key] += run[key]
-        count += run.get("runs", 1)
-        constructs.update(run["constructs"])
-        for step, counts in run["with"].items():
-            pairs_of[step].update(counts)
-        for step, counts in run["by_step"].items():
-            applied[step] += counts["applied"]
-            refused[step] += counts["refused"]
+class Sums:
+    """Counts of several runs without a finding; of those with one only how many there were."""
+
+    def __init__(self, runs):
+        self.total, self.applied, self.refused, self.constructs = Counter(), Counter(), Counter(), Counter()
+        self.products = defaultdict(Counter)
+        self.found = Counter()
+        for path in runs:
+            with open(path) as f:
+                run = json.load(f)
+            if run["mismatches"]:
+                self.found.update(runs=1, pairs=run["pairs"], findings=run["mismatches"])
+                continue
+            self.total.update(runs=1)
+            for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops"):
+                self.total[key] += run[key]
+            self.constructs.update(run["constructs"])
+            for step, counts in run["with"].items():
+                self.products[step].update(counts)
+            for step, counts in run["by_step"].items():
+                self.applied[step] += counts["applied"]
+                self.refused[step] += counts["refused"]
+
+    def text(self):
+        t = self.total
+        return (f"{t['pairs']:,} pairs in {t['runs']} runs without a finding: {t['applied']:,} steps applied, {t['refused']:,} refused; "
+                f"{t['compiled']:,} pairs were compiled, {t['unproved']:,} were refused by the compiler as it could not show that they keep to "
+                f"their memory, or took too long; {t['rejected_ops']:,} texts of the generator were no ops. "
+                + (f"{self.found['findings']} findings in {self.found['runs']} other runs ({self.found['pairs']:,} pairs)."
+                   if self.found["runs"] else "There was no finding: **0 mismatches**."))
+
+
+def main(out, mutants, commit, runs, earlier, crashed):
+    state, all_runs = Sums(runs), Sums(runs + earlier)
+    applied, refused, constructs, products = all_runs.applied, all_runs.refused, all_runs.constructs, all_runs.products
     names = sorted(constructs)
-    cells = [pairs_of[step][c] for step in pairs_of for c in names]
-    text = HEAD
-    text += (f"{total['pairs']:,} pairs in {count} runs: {total['applied']:,} steps applied, {total['refused']:,} refused; "
-             f"**{total['mismatches']} mismatches**. {total['compiled']:,} pairs were compiled, {total['unproved']:,} were refused by the "
-             f"compiler as it could not show that they keep to their memory, or took too long; {total['rejected_ops']:,} texts of the "
-             f"generator were no ops. Of the {len(cells)} products of step and construct below, {sum(c >= 200 for c in cells)} were applied "
-             f"at least 200 times; the least, {min(cells)}. {left_out['runs']} runs with a finding ({left_out['pairs']:,} pairs) are not in "
-             f"these counts.\n\n")
+    cells = [products[step][c] for step in products for c in names]
+    text = HEAD + f"One state of the compiler (`{commit}`), one binary: {state.text()}\n\n"
+    if earlier:
+        text += ("States before it, of the same day, in which one finding after the other was mended: "
+                 f"{Sums(earlier).text()}" + (f" {crashed} more ended in a crash of the compiler." if crashed else "")
+                 + " All of these are mended in the state above.\n\n")
+    text += (f"The tables count all runs without a finding. Of the {len(cells)} products of step and construct, {sum(c >= 200 for c in cells)} "
+             f"were applied at least 200 times; the least, {min(cells)}.\n\n")
     text += "## Steps\n\n| step | applied | refused |\n|---|---:|---:|\n"
     for step in sorted(applied):
         text += f"| `{step}` | {applied[step]:,} | {refused[step]:,} |\n"
     text += "\n## Steps on ops with each construct\n\n| step | " + " | ".join(c.replace("_", " ") for c in names) + " |\n"
     text += "|---|" + "---:|" * len(names) + "\n"
     text += "| ops | " + " | ".join(f"{constructs[c]:,}" for c in names) + " |\n"
-    for step in sorted(pairs_of):
-        text += f"| `{step}` | " + " | ".join(f"{pairs_of[step][c]:,}" for c in names) + " |\n"
+    for step in sorted(products):
+        text += f"| `{step}` | " + " | ".join(f"{products[step][c]:,}" for c in names) + " |\n"
     with open(mutants) as f:
         faults = json.load(f)
     text += (f"\n## Planted faults\n\nThe same oracles on programs into which a fault was planted, after the steps or between two passes of the "
@@ -79,15 +93,13 @@ def main(out, mutants, runs):
         text += f"| {row['what']} | after {row['after']} | {by} | {row['programs']} | {row['seconds']:.2f} |\n"
     with open(out, "w") as f:
         f.write(text)
-    sums = dict(total, runs=count, left_out=dict(left_out), constructs=dict(sorted(constructs.items())),
-                by_step={s: {"applied": applied[s], "refused": refused[s]} for s in sorted(applied)},
-                **{"with": {s: dict(sorted(pairs_of[s].items())) for s in sorted(pairs_of)}})
-    with open(out.removesuffix(".md") + ".json", "w") as f:
-        json.dump(sums, f, indent=1)
-        f.write("\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("out", "mutants", "commit"):
+        arguments.add_argument(name)
+    arguments.add_argument("runs", nargs="+")
+    arguments.add_argument("--earlier", nargs="*", default=[])
+    arguments.add_argument("--crashed", type=int, default=0)
+    main(**vars(arguments.parse_args()))
