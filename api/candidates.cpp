@@ -44,14 +44,12 @@ std::string names_of(const OpImpl& op) {
 }
 
 // Whether a schedule replaces nests by an instruction that the target has no machine code for: right, but slow.
-bool lacks_instrs(const std::vector<ir::ScheduleLine>& lines, const ir::Target& target) {
-  for (const ir::ScheduleLine& line : lines) {
-    if (lacks_instrs(line.then, target) || lacks_instrs(line.otherwise, target)) return true;
-    if (line.kind != ir::ScheduleLine::Kind::step || line.step.name != "replace") continue;
-    auto by = line.step.with.find("by");
-    if (by != line.step.with.end() && !by->second.empty() && host::lacks_instr(by->second[0].text, target)) return true;
-  }
-  return false;
+bool lacks_instrs(const ir::ScheduleText& text, const std::vector<ir::DerivedStep>& derived, const ir::Target& target) {
+  return schedule::any_step(text.lines, derived, [&](const ir::StepCall& step) {
+    if (step.name != "replace") return false;
+    auto by = step.with.find("by");
+    return by != step.with.end() && !by->second.empty() && host::lacks_instr(by->second[0].text, target);
+  });
 }
 
 // `y.r`, or a bare `r`.
@@ -123,12 +121,13 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
   std::vector<std::pair<std::string, size_t>> packs;
   if (Result<frontend::Instance> instance = instance_for(op, options))
     for (const auto& [name, rank] : instance->packs) packs.emplace_back(name, static_cast<size_t>(rank));
+  const std::vector<ir::DerivedStep> derived = derived_steps(op.module->module());
   for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name)) {
     const bool fits = std::none_of(packs.begin(), packs.end(), [&](const auto& pack) {
       return (pack.second == 0 && names_loop(s->lines, pack.first)) ||
              (s->has_where && names_missing_dim(s->where, pack.first, pack.second));
     });
-    if (fits && runs_on(s->target, target) && !lacks_instrs(s->lines, target)) fitting.push_back(s);
+    if (fits && runs_on(s->target, target) && !lacks_instrs(*s, derived, target)) fitting.push_back(s);
   }
   return fitting;
 }
@@ -144,23 +143,16 @@ schedule::ParameterOf parameters_of_types(const OpImpl& op) {
   };
 }
 
-namespace {
-
-// Whether it may serve some sizes only: by its `where`, by what it or a derived step of the module fixes, or by that of a schedule that it
-// applies.
-bool is_conditional(const OpImpl& op, const ir::ScheduleText& text) {
-  const auto& derived = op.module->module().steps;
-  return text.has_where || has_step(text.lines, "fix") || has_step(text.lines, "apply") ||
-         std::any_of(derived.begin(), derived.end(), [](const auto& d) { return has_step(d->lines, "fix"); });
-}
-
-}  // namespace
-
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
                           const ir::Target& target) {
-  if (!is_conditional(op, text)) return ir::Expr();
-  Result<ir::Expr> where = schedule::whole_where(canonical, text, target, derived_steps(op.module->module()),
-                                                 op.module->module().schedules, parameters_of_types(op));
+  const std::vector<ir::DerivedStep> derived = derived_steps(op.module->module());
+  // Whether it may serve some sizes only: by its `where`, by what it fixes, or by that of a schedule that it applies.
+  const bool conditional = text.has_where || schedule::any_step(text.lines, derived, [](const ir::StepCall& step) {
+                             return step.name == "fix" || step.name == "apply";
+                           });
+  if (!conditional) return ir::Expr();
+  Result<ir::Expr> where =
+      schedule::whole_where(canonical, text, target, derived, op.module->module().schedules, parameters_of_types(op));
   // Types alone may decide it.
   if (where && where->known() && ir::is_constant(*where, 1)) return ir::Expr();
   return where;
@@ -190,7 +182,8 @@ Result<const ir::ScheduleText*> find_schedule(const OpImpl& op, const ir::Progra
     return Diagnostic(codes::unknown_schedule, {}, "`" + op.name + "` has no schedule `" + *options.schedule + "`")
         .with_help("its schedules: " + names_of(op));
   // Asked for by name, a schedule for a machine with more instructions runs what they mean.
-  if (!runs_on(chosen->target, target) && !(member_rank(chosen->target) > 0 && lacks_instrs(chosen->lines, target)))
+  if (!runs_on(chosen->target, target) &&
+      !(member_rank(chosen->target) > 0 && lacks_instrs(*chosen, derived_steps(op.module->module()), target)))
     return Diagnostic(codes::schedule_target, chosen->place,
                       "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target + "`, not for `" +
                           target.name + "`");

@@ -28,6 +28,34 @@ Term integer_term(int64_t value, const Place& place) {
   return t;
 }
 
+// The module that a derived step comes from, as names have it: "cs.".
+std::string home_of(const DerivedStep& d) { return d.name.substr(0, d.name.rfind('.') + 1); }
+
+// The derived step that a line of a module means: one of its own comes first.
+const DerivedStep* derived_step(const std::vector<DerivedStep>& derived, const std::string& home,
+                                const std::string& name) {
+  for (const std::string& full : {home + name, name})
+    for (const DerivedStep& d : derived)
+      if (d.name == full) return &d;
+  return nullptr;
+}
+
+bool any_step_of(const std::vector<ScheduleLine>& lines, const std::string& home,
+                 const std::vector<DerivedStep>& derived, const std::function<bool(const StepCall&)>& test,
+                 std::vector<const DerivedStep*>& seen) {
+  for (const ScheduleLine& line : lines) {
+    if (any_step_of(line.then, home, derived, test, seen) || any_step_of(line.otherwise, home, derived, test, seen))
+      return true;
+    if (line.kind != ScheduleLine::Kind::step) continue;
+    if (test(line.step)) return true;
+    const DerivedStep* d = derived_step(derived, home, line.step.name);
+    if (!d || std::find(seen.begin(), seen.end(), d) != seen.end()) continue;
+    seen.push_back(d);
+    if (any_step_of(d->lines, home_of(*d), derived, test, seen)) return true;
+  }
+  return false;
+}
+
 class Resolver {
  public:
   Resolver(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
@@ -300,9 +328,7 @@ class Resolver {
     }
     if (call.name == "apply") return apply(folded);
     if (call.name != "fuse") folded.own = own_;  // fused loops keep the name of the first
-    for (const std::string& name : {home_ + call.name, call.name})
-      for (const DerivedStep& d : derived_)
-        if (d.name == name) return expand(d, folded);
+    if (const DerivedStep* d = derived_step(derived_, home_, call.name)) return expand(*d, folded);
     out.steps.push_back({std::move(folded), {}, expanded_from_});
     return Done{};
   }
@@ -381,7 +407,7 @@ class Resolver {
     const std::string outer_own = std::exchange(own_, own);
     expanded_from_.emplace_back(call.place, d.name);
     // Steps that it calls are those of its own module.
-    const std::string home = std::exchange(home_, d.name.substr(0, d.name.rfind('.') + 1));
+    const std::string home = std::exchange(home_, home_of(d));
     Result<Done> done = lines(d.lines, inner);
     home_ = home;
     own_ = outer_own;
@@ -569,6 +595,12 @@ Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, i
   Result<Done> done = resolver.all();
   if (!done) return done.errors();
   return std::move(resolver.out);
+}
+
+bool any_step(const std::vector<ScheduleLine>& lines, const std::vector<DerivedStep>& derived,
+              const std::function<bool(const StepCall&)>& test) {
+  std::vector<const DerivedStep*> seen;
+  return any_step_of(lines, "", derived, test, seen);
 }
 
 Result<std::vector<TunedName>> tuned_names(const Program& canonical, const ScheduleText& text, const Target& target,

@@ -89,6 +89,10 @@ Result<std::vector<TunedName>> tuned_names(const ir::Program& canonical, const i
                                            const std::vector<std::shared_ptr<const ir::ScheduleText>>& called,
                                            const ParameterOf& parameter_of);
 
+/// Whether the test holds for a step of the lines, of their branches, or of the derived steps that they use.
+bool any_step(const std::vector<ir::ScheduleLine>& lines, const std::vector<ir::DerivedStep>& derived,
+              const std::function<bool(const ir::StepCall&)>& test);
+
 /// One row of steps.def.
 struct StepRow {
   std::string_view name;

@@ -325,3 +325,12 @@ def test_tile_products_are_machine_code(file, types, schedule, dot):
     """Few machines run AMX; elsewhere its schedules run by what they mean, so only the text tells whether tiles are used."""
     text = heddle("emit", ROOT / f"stdlib/{file}.hd", "--types", types, types, "--schedule", schedule, "--target", "cpu/amx", "--as", "asm").stdout
     assert dot in text and "tileloadd" in text and "tilestored" in text
+
+
+@pytest.mark.skipif("cpu/amx" in hd.targets(), reason="this machine has AMX, and AVX512-BF16 with it")
+@pytest.mark.parametrize("file,types,chosen", [
+    ("nn/conv2d", ("bf16[1,16,8,16]", "bf16[32,16,3,3]"), "tiled"), ("linalg/matmul_nt", ("bf16[64,64]", "bf16[64,64]"), "blocked")])
+def test_no_schedule_whose_instructions_the_target_lacks(file, types, chosen):
+    """Also where a derived step of the schedule names them."""
+    program = heddle("emit", ROOT / f"stdlib/{file}.hd", "--types", *types, "--target", "cpu/amx", "--as", "program").stdout
+    assert f"\nprogram {file.split('/')[1]}.{chosen}(" in "\n" + program
