@@ -89,18 +89,8 @@ bool where_holds(const ir::Program& canonical, const ir::Expr& where, const Comp
   Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
   jit::IndexCode code;
   if (!plan || !code.compile(where, plan->dim_symbols())) return false;
-  std::vector<jit::ArrayArg> args(plan->array_count());
-  size_t next = 0;
-  for (int i = 0; i < plan->array_count(); ++i) {
-    if (plan->arrays()[i].role == ir::Role::out) continue;
-    if (next >= options.arrays.size()) return false;
-    const Spec& spec = options.arrays[next++];
-    for (int64_t extent : spec.extents)
-      if (extent < 0) return false;
-    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
-  }
-  std::vector<int64_t> dims(plan->dim_count());
-  if (plan->bind_dims(args.data(), dims.data()).kind) return false;
+  std::vector<int64_t> dims;
+  if (!dims_of_request(*plan, options, dims)) return false;
   int64_t holds = 0;
   return code.run(dims.data(), holds) && holds;
 }

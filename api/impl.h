@@ -116,6 +116,8 @@ struct Lowered {
 Result<ir::Target> resolve_target(const std::string& name, bool for_emission = false);
 /// Types, ranks and consts from the request's arrays.
 Result<frontend::Instance> instance_for(const OpImpl& op, const CompileOptions& options);
+/// The dims that a call of these extents would have; false where an extent is not given or does not fit.
+bool dims_of_request(const jit::CallPlan& plan, const CompileOptions& options, std::vector<int64_t>& dims);
 /// Text -> op for the request's types: instantiated, canonical, dims fixed.
 Result<ir::Program> canonical_program(const OpImpl& op, const CompileOptions& options);
 /// The schedules of an op that may run on the target, in the order of the file; none for packs without axes.

@@ -129,6 +129,20 @@ void add_values(const ir::Term& where, const std::string& name, bool applies,
 
 }  // namespace
 
+bool dims_of_request(const jit::CallPlan& plan, const CompileOptions& options, std::vector<int64_t>& dims) {
+  std::vector<jit::ArrayArg> args(plan.array_count());
+  size_t next = 0;
+  for (int i = 0; i < plan.array_count(); ++i) {
+    if (plan.arrays()[i].role == ir::Role::out) continue;
+    if (next >= options.arrays.size()) return false;
+    const Spec& spec = options.arrays[next++];
+    if (std::any_of(spec.extents.begin(), spec.extents.end(), [](int64_t extent) { return extent < 0; })) return false;
+    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
+  }
+  dims.resize(plan.dim_count());
+  return !plan.bind_dims(args.data(), dims.data()).kind;
+}
+
 CompileOptions typical_request(const OpImpl& op, const ir::ScheduleText* schedule) {
   const frontend::OpSignature& signature = op.module->module().op(op.name)->signature;
   size_t rounds = 1;

@@ -22,18 +22,8 @@ std::map<std::string, int64_t> dims_of(const ir::Program& canonical, const Compi
   std::map<std::string, int64_t> out;
   Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
   if (!plan) return out;
-  std::vector<jit::ArrayArg> args(plan->array_count());
-  size_t next = 0;
-  for (int i = 0; i < plan->array_count(); ++i) {
-    if (plan->arrays()[i].role == ir::Role::out) continue;
-    if (next >= options.arrays.size()) return out;
-    const Spec& spec = options.arrays[next++];
-    for (int64_t extent : spec.extents)
-      if (extent < 0) return out;
-    args[i] = {spec.type, static_cast<int>(spec.extents.size()), spec.extents.data(), nullptr, nullptr, false};
-  }
-  std::vector<int64_t> dims(plan->dim_count());
-  if (plan->bind_dims(args.data(), dims.data()).kind) return out;
+  std::vector<int64_t> dims;
+  if (!dims_of_request(*plan, options, dims)) return out;
   std::vector<ir::SymbolId> symbols = plan->dim_symbols();
   for (const ir::DimDefinition& d : canonical.dims) {
     if (d.value.known()) continue;
