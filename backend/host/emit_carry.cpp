@@ -18,7 +18,7 @@ constexpr size_t most_points = 64;  // written-out leaves of one iteration
 
 // A read that may be carried, or a store that may feed it, where the loop leaves no doubt when it happens.
 struct Cell {
-  const ir::For* lanes = nullptr;  // vector loop around
+  ir::StmtRef lanes;  // vector loop around, or none
   Expr predicate;
   ir::BufferId buffer;
   std::vector<Expr> subs;
@@ -85,7 +85,6 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
   if (buffers.empty()) return out;
 
   std::vector<Cell> reads, stores;
-  std::vector<ir::StmtRef> copies;
   size_t points = 0;
   auto drop_written_by = [&](const ir::StmtRef& s) {
     std::erase_if(buffers, [&](ir::BufferId id) {
@@ -93,11 +92,12 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
       return std::any_of(all.begin(), all.end(), [](const ir::Access& a) { return a.writes; });
     });
   };
-  std::function<void(const ir::StmtRef&, const ir::For*)> visit = [&](const ir::StmtRef& s, const ir::For* lanes) {
+  std::function<void(const ir::StmtRef&, const ir::StmtRef&)> visit = [&](const ir::StmtRef& s,
+                                                                          const ir::StmtRef& lanes) {
     if (points > most_points) return;
     const auto* below = std::get_if<ir::For>(&s->form);
     if (below && below->kind == ir::LoopKind::vector && !lanes && arith_.width == 1 && can_vectorize(*below)) {
-      for (const ir::StmtRef& inner : below->body) visit(inner, below);
+      for (const ir::StmtRef& inner : below->body) visit(inner, s);
       return;
     }
     const int64_t* extent = nullptr;
@@ -106,10 +106,8 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
       extent = ir::constant_value(size = ir::simplify(below->hi - below->lo));
     if (extent && *extent <= static_cast<int64_t>(most_points)) {
       for (int64_t i = 0; i < *extent; ++i)
-        for (const ir::StmtRef& inner : below->body) {
-          copies.push_back(ir::substitute_loops(inner, {{below->loop, ir::simplify(below->lo + i)}}));
-          visit(ir::StmtRef(copies.back()), lanes);
-        }
+        for (const ir::StmtRef& inner : below->body)
+          visit(ir::substitute_loops(inner, {{below->loop, ir::simplify(below->lo + i)}}), lanes);
       return;
     }
     const auto* leaf = std::get_if<ir::Leaf>(&s->form);
@@ -141,7 +139,7 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
       });
     }
   };
-  for (const ir::StmtRef& s : loop.body) visit(s, nullptr);
+  for (const ir::StmtRef& s : loop.body) visit(s, {});
   if (points > most_points) return out;
 
   const ir::Substitution next = {{loop.loop, ir::var(loop.loop) + 1}};
@@ -165,7 +163,6 @@ std::vector<Emitter::Carried> Emitter::recurrences(const ir::For& loop) {
     c.first = ir::substitute(r.read, {{loop.loop, loop.lo}});
     if (r.predicate.known()) c.predicate = r.predicate;
     c.lanes = r.lanes;
-    c.copies = copies;
     c.buffer = r.buffer;
     c.stored = from->subs;
     out.push_back(std::move(c));
@@ -177,7 +174,7 @@ std::vector<Expr> Emitter::guards_of(const std::vector<Carried>& carried) const 
   std::vector<Expr> out;
   for (const Carried& c : carried)
     for (const Expr& e : conjuncts(c.predicate)) {
-      if ((c.lanes && ir::mentions(e, c.lanes->loop)) || depends_on_lane(e)) continue;
+      if ((c.lanes && ir::mentions(e, std::get<ir::For>(c.lanes->form).loop)) || depends_on_lane(e)) continue;
       if (std::none_of(out.begin(), out.end(), [&](const Expr& known) { return ir::same(known, e); })) out.push_back(e);
     }
   return out;
@@ -205,8 +202,9 @@ void Emitter::begin_carried(Carried& c) {
     known_.pop_back();
   };
   if (!c.lanes) return start();
-  const int64_t lo = *ir::constant_value(c.lanes->lo), hi = *ir::constant_value(c.lanes->hi);
-  with_lanes(c.lanes->loop, lo, static_cast<int>(hi - lo), start);
+  const auto& loop = std::get<ir::For>(c.lanes->form);
+  const int64_t lo = *ir::constant_value(loop.lo), hi = *ir::constant_value(loop.hi);
+  with_lanes(loop.loop, lo, static_cast<int>(hi - lo), start);
 }
 
 void Emitter::next_carried(const Carried& c) { b_.CreateStore(b_.CreateLoad(c.type, c.next), c.now); }

@@ -80,10 +80,9 @@ class Emitter {
 
   /// A cell that one iteration of a loop stores and the next one reads.
   struct Carried {
-    Expr read, first;  ///< the load, and what it is before the first iteration
-    Expr predicate;    ///< under which the leaf runs, in all iterations or none
-    const ir::For* lanes = nullptr;
-    std::vector<ir::StmtRef> copies;  ///< of bodies of unrolled loops, in which `lanes` may stand
+    Expr read, first;   ///< the load, and what it is before the first iteration
+    Expr predicate;     ///< under which the leaf runs, in all iterations or none
+    ir::StmtRef lanes;  ///< the vector loop around, or none
     ir::BufferId buffer;
     std::vector<Expr> stored;
     llvm::Type* type = nullptr;
