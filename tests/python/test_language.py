@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import heddle as hd
+from reducer_texts import MOMENTS
 
 SHAPES = [(1, 1), (3, 7), (5, 1), (17, 33), (4, 64), (2, 100)]
 
@@ -168,17 +169,7 @@ def test_math(rng, name, dtype):
 
 # --- the bound under another order, near the ends of the type and past them ------------------------------------------------------
 
-ORDERS = """
-reducer moments(n: f32, mean: f32, m2: f32) commutes {
-  identity { n = 0; mean = 0; m2 = 0 }
-  combine(a, b) {
-    n    = a.n + b.n
-    dl   = b.mean - a.mean
-    f    = if n == 0 then 0 else b.n / n
-    mean = a.mean + dl*f
-    m2   = a.m2 + b.m2 + dl*dl*a.n*f
-  }
-}
+ORDERS = MOMENTS + """
 reducer online(m: f32, l: f32) commutes {
   identity { m = -inf; l = 0 }
   combine(a, b) {

@@ -5,21 +5,12 @@ import numpy as np
 import pytest
 
 import heddle as hd
+from reducer_texts import MOMENTS
 from test_nki_std import agrees, make, nki_interpreter, softmax, wide  # noqa: F401
 
-TEXT = """
-reducer welford(n: f32, mean: f32, m2: f32) commutes {
-  identity { n = 0; mean = 0; m2 = 0 }
-  combine(a, b) {
-    n    = a.n + b.n
-    dl   = b.mean - a.mean
-    f    = if n == 0 then 0 else b.n / n
-    mean = a.mean + dl*f
-    m2   = a.m2 + b.m2 + dl*dl*a.n*f
-  }
-}
+TEXT = MOMENTS + """
 op layernorm<T: float>(x: T[...r, cols], gain: T[cols], bias: T[cols], eps: f32 = 1e-5) -> y: T[...r, cols] {
-  st[...r] = welford[c] (n = 1, mean = widen(x[...r, c]), m2 = 0)
+  st[...r] = moments[c] (n = 1, mean = widen(x[...r, c]), m2 = 0)
   inv[...r] = rsqrt(st[...r].m2 / f32(cols) + eps)
   y[...r, c] = T((widen(x[...r, c]) - st[...r].mean) * inv[...r] * widen(gain[c]) + widen(bias[c]))
 }

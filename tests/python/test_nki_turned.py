@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import heddle as hd
+from reducer_texts import MOMENTS
 from test_nki_std import agrees, make, wide  # noqa: F401
 
-OVER_PARTITIONS = hd.parse("""
+OVER_PARTITIONS = hd.parse(MOMENTS + """
 op greatest<T: number>(x: T[k, n]) -> y: T[n] { y[j] = max[p] x[p, j] }
 schedule greatest.free on neuron {
   split y.p by 128 into po, pi
@@ -53,18 +54,8 @@ schedule place.columns on neuron {
   reorder t_best.po, t_best.j, t_best.pi
   bind y.ji, t.j, t_best.j, t_best.pi to partition
 }
-reducer welford(n: f32, mean: f32, m2: f32) commutes {
-  identity { n = 0; mean = 0; m2 = 0 }
-  combine(a, b) {
-    n    = a.n + b.n
-    dl   = b.mean - a.mean
-    f    = if n == 0 then 0 else b.n / n
-    mean = a.mean + dl*f
-    m2   = a.m2 + b.m2 + dl*dl*a.n*f
-  }
-}
 op variance(x: f32[k, n]) -> y: f32[n] {
-  st[j] = welford[p] (n = 1, mean = x[p, j], m2 = 0)
+  st[j] = moments[p] (n = 1, mean = x[p, j], m2 = 0)
   y[j] = st[j].m2 / f32(k)
 }
 schedule variance.columns on neuron allow reassociate {

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import heddle as hd
+from reducer_texts import MOMENTS
 
 STREAM = """
 op axpy<T: any>(x: T[n, m], y: T[n, m]) -> z: T[n, m] { z[i, j] = if i % 2 == 0 then x[i, j] else y[i, j] }
@@ -119,17 +120,7 @@ schedule f.back_and_read on cpu { split st.i by 2; cache st in l1 at st.io as s;
 
 def test_steps_on_a_state_that_comes_from_a_copy(rng):
     """Its row reduces nothing any more: it is placed, split and read as any stage, and the copy factored as any reduction."""
-    m = hd.parse("""
-reducer moments(n: f32, mean: f32, m2: f32) commutes {
-  identity { n = 0; mean = 0; m2 = 0 }
-  combine(a, b) {
-    n    = a.n + b.n
-    dl   = b.mean - a.mean
-    f    = if n == 0 then 0 else b.n / n
-    mean = a.mean + dl*f
-    m2   = a.m2 + b.m2 + dl*dl*a.n*f
-  }
-}
+    m = hd.parse(MOMENTS + """
 op variance(x: f32[...r, c]) -> y: f32[...r] {
   st[...r] = moments[j] (n = 1, mean = x[...r, j], m2 = 0)
   y[...r] = if st[...r].n > 0 then st[...r].m2 / st[...r].n else 0
