@@ -125,6 +125,17 @@ class Maker:
             self.compiled[name] = call
         return self.compiled[name]
 
+    def form(self, family, name, m, k, n, dtype="f32"):
+        """A product whose name says which operands stand transposed; NumPy knows none of bf16."""
+        ta, tb = name[-2] == "t", name[-1] == "t"
+        turn = lambda a, b: (a.T if ta else a, b.T if tb else b)
+        narrow, wide = dtype == "bf16", np.float32 if dtype == "bf16" else np.float64
+        return self.case(family, f"linalg.{name}", f"{m}x{k}x{n}",
+                         lambda: (self.normal(*((k, m) if ta else (m, k)), dtype=dtype), self.normal(*((n, k) if tb else (k, n)), dtype=dtype)), dtype=dtype,
+                         numpy=None if narrow else lambda out, a, b: np.matmul(*turn(a, b), out=out), torch=lambda t, a, b: into_matmul(t, *turn(a, b)),
+                         expected=lambda a, b: np.matmul(*turn(a.astype(wide), b.astype(wide))), tolerance=2e-2 if narrow else 1e-4,
+                         flops=2.0 * m * k * n, moved=(2.0 if narrow else 4.0) * (m * k + k * n + m * n))
+
     # --- products -----------------------------------------------------------------------------------------------------
 
     def matmuls(self):
@@ -143,15 +154,13 @@ class Maker:
                             torch=into_matmul, jax=lambda j, a, b: a @ b, tolerance=2e-2,
                             expected=lambda a, b: a.astype(np.float32) @ b.astype(np.float32), flops=2.0 * m * k * n,
                             moved=2.0 * (m * k + k * n + m * n))
-        for name, m, k, n in [("matmul_nt", 512, 512, 512), ("matmul_tn", 512, 512, 512), ("linear", 512, 1024, 1024), ("linear", 64, 1024, 4096)]:
-            ta, tb = name == "matmul_tn", name != "matmul_tn"
-            arrays = lambda name=name, m=m, k=k, n=n, ta=ta, tb=tb: tuple(
-                self.normal(*s, dtype="bf16") for s in ((k, m) if ta else (m, k), (n, k) if tb else (k, n)) + (((n,),) if name == "linear" else ()))
-            turn = lambda a, b, ta=ta, tb=tb: (a.T if ta else a, b.T if tb else b)
-            torch = (lambda t, x, w, b: lambda: t.nn.functional.linear(x, w, b)) if name == "linear" else (
-                lambda t, a, b, turn=turn: into_matmul(t, *turn(a, b)))
-            exact = lambda a, b, *bias, turn=turn: np.matmul(*turn(a.astype(np.float32), b.astype(np.float32))) + (bias[0].astype(np.float32) if bias else 0)
-            yield self.case("matmul bf16", f"linalg.{name}", f"{m}x{k}x{n}", arrays, dtype="bf16", torch=torch, tolerance=2e-2, expected=exact,
+        for name in ("matmul_nt", "matmul_tn"):
+            yield self.form("matmul bf16", name, 512, 512, 512, "bf16")
+        for m, k, n in [(512, 1024, 1024), (64, 1024, 4096)]:
+            yield self.case("matmul bf16", "linalg.linear", f"{m}x{k}x{n}", lambda m=m, k=k, n=n: tuple(
+                                self.normal(*s, dtype="bf16") for s in ((m, k), (n, k), (n,))), dtype="bf16",
+                            torch=lambda t, x, w, b: lambda: t.nn.functional.linear(x, w, b), tolerance=2e-2,
+                            expected=lambda x, w, b: x.astype(np.float32) @ w.astype(np.float32).T + b.astype(np.float32),
                             flops=2.0 * m * k * n, moved=2.0 * (m * k + k * n + m * n))
         yield self.case("matmul bf16", "linalg.bmm", "12x512x64x512", lambda: (self.normal(12, 512, 64, dtype="bf16"), self.normal(12, 64, 512, dtype="bf16")),
                         dtype="bf16", torch=lambda t, x, y: into(t.bmm, t.bmm(x, y), x, y), tolerance=2e-2,
@@ -164,15 +173,7 @@ class Maker:
                             expected=lambda a, b: a.astype(np.float64) @ b.astype(np.float64), flops=2.0 * m * k * n,
                             moved=1.0 * (m * k + k * n) + 4.0 * m * n)
         for name, m, k, n in [("matmul_nt", 512, 512, 512), ("matmul_tn", 512, 512, 512), ("matmul_tt", 333, 777, 555)]:
-            ta, tb = name[-2] == "t", name[-1] == "t"
-            turn = lambda a, b, ta=ta, tb=tb: (a.T if ta else a, b.T if tb else b)
-            yield self.case("matmul forms", f"linalg.{name}", f"{m}x{k}x{n}",
-                            lambda m=m, k=k, n=n, ta=ta, tb=tb: (self.normal(k, m) if ta else self.normal(m, k),
-                                                                 self.normal(n, k) if tb else self.normal(k, n)),
-                            numpy=lambda out, a, b, turn=turn: np.matmul(*turn(a, b), out=out),
-                            torch=lambda t, a, b, turn=turn: into_matmul(t, *turn(a, b)),
-                            expected=lambda a, b, turn=turn: np.matmul(*turn(a.astype(np.float64), b)), flops=2.0 * m * k * n,
-                            moved=4.0 * (m * k + k * n + m * n))
+            yield self.form("matmul forms", name, m, k, n)
         for b, m, k, n in [(64, 128, 128, 64), (16, 65, 63, 67)]:
             yield self.case("matmul forms", "linalg.bmm", f"{b}x{m}x{k}x{n}", lambda b=b, m=m, k=k, n=n: (self.normal(b, m, k), self.normal(b, k, n)),
                             numpy=lambda out, x, y: np.matmul(x, y, out=out), torch=lambda t, x, y: into(t.bmm, t.bmm(x, y), x, y),
