@@ -172,7 +172,6 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
     }
     // Rows of the array run along the free axis: pieces of up to 128 of them are loaded as they lie, and turned.
     View out = into && k_.tiles[to->view.tile].space == Space::sbuf ? to->view : fresh("turned", np, nf);
-    Expr step = index_constant(core_.partitions);
     auto piece = [&](const Expr& at, const Expr& count) {
       View part = source;
       part.axes[fa].start = simple(source.axes[fa].start + at * source.axes[fa].step);
@@ -184,13 +183,7 @@ Value Lowering::load_inside(BufferId buffer, const std::vector<Expr>& subs, cons
       target.axes[1].count = count;
       transposed(natural, tile.type, count, np, true, true, &target);
     };
-    if (bound_of(nf) <= core_.partitions) {
-      piece(index_constant(0), nf);
-    } else {
-      SymbolId t = new_symbol("t");
-      push_loop(t, index_constant(0), simple(ceildiv(nf, step)),
-                [&] { piece(var(t) * core_.partitions, counted(min(step, nf - var(t) * core_.partitions))); });
-    }
+    in_pieces(nf, core_.partitions, piece);
     v.view = out;
     v.temporary = !(into && out.tile == to->view.tile);
     return v;
@@ -391,7 +384,6 @@ void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes&
   auto open = [&](size_t axis) { target.axes[axis].point = false; };
   Expr np = counted(axes.partitions()), nf = counted(axes.frees());
   if (pa >= 0 && fa >= 0 && pa > fa) {
-    Expr step = index_constant(core_.partitions);
     auto piece = [&](const Expr& at, const Expr& count) {
       View part = v.view, there = target;
       part.axes[1].start = simple(v.view.axes[1].start + at * v.view.axes[1].step);
@@ -401,11 +393,7 @@ void Lowering::store(BufferId buffer, const std::vector<Expr>& subs, const Axes&
       Value t = transposed(part, v.type, np, count, true, true);
       dma(there, converted(t, tile.type, axes).view);
     };
-    if (bound_of(nf) <= core_.partitions) return piece(index_constant(0), nf);
-    SymbolId t = new_symbol("t");
-    push_loop(t, index_constant(0), simple(ceildiv(nf, step)),
-              [&] { piece(var(t) * core_.partitions, counted(min(step, nf - var(t) * core_.partitions))); });
-    return;
+    return in_pieces(nf, core_.partitions, piece);
   }
   if (pa >= 0 && fa < 0) {
     if (static_cast<size_t>(pa) + 1 < rank) {
@@ -461,14 +449,7 @@ Value Lowering::row_everywhere(const Value& row, const Axes& axes) {
     emit("nc_matmul", {{"dst", bank}, {"stationary", ones}, {"moving", part}});
     emit("tensor_copy", {{"dst", target}, {"src", bank}});
   };
-  if (bound_of(nf) <= width) {
-    piece(index_constant(0), nf);
-  } else {
-    SymbolId t = new_symbol("t");
-    Expr step = index_constant(width);
-    push_loop(t, index_constant(0), simple(ceildiv(nf, step)),
-              [&] { piece(var(t) * width, counted(min(step, nf - var(t) * width))); });
-  }
+  in_pieces(nf, width, piece);
   v.view = out;
   return v;
 }

@@ -260,11 +260,7 @@ void Lowering::turned(const std::vector<View>& views) {
     emit("nc_transpose", {{"dst", bank}, {"data", as_it_lies}});
     emit("tensor_copy", {{"dst", to}, {"src", bank}});
   };
-  if (bound_of(rows) <= core_.partitions) return piece(index_constant(0), rows);
-  SymbolId t = new_symbol("t");
-  const Expr step = index_constant(core_.partitions);
-  push_loop(t, index_constant(0), simple(ceildiv(rows, step)),
-            [&] { piece(var(t) * core_.partitions, counted(min(step, rows - var(t) * core_.partitions))); });
+  in_pieces(rows, core_.partitions, piece);
 }
 
 void Lowering::multiply_add(const std::vector<View>& views) {

@@ -250,13 +250,7 @@ Value Lowering::picked_along(const Load& l, size_t dim, const Axes& axes, const 
       index.axes[1] = {simple(index.axes[1].start + at), count};
       emit("nc_n_gather", {{"dst", there}, {"data", data.view}, {"indices", index}});
     };
-    if (bound_of(nf) <= most) {
-      piece(index_constant(0), nf);
-    } else {
-      SymbolId t = new_symbol("t");
-      push_loop(t, index_constant(0), simple(ceildiv(nf, index_constant(most))),
-                [&] { piece(var(t) * most, counted(min(index_constant(most), nf - var(t) * most))); });
-    }
+    in_pieces(nf, most, piece);
     return out;
   }
   if (!elsewhere && axes.partition && !mentions(l.subs[dim], axes.partition->loop) && is_float(b.type)) {
@@ -272,16 +266,9 @@ Value Lowering::picked_along(const Load& l, size_t dim, const Axes& axes, const 
       there.axes[1] = {simple(there.axes[1].start + at * there.axes[1].step), count, there.axes[1].step};
       transposed(rows.view, rows.type, count, np, true, true, &there);
     };
-    if (bound_of(nf) <= core_.partitions) {
-      piece(index_constant(0), nf);
-    } else {
-      SymbolId t = new_symbol("t");
+    if (bound_of(nf) > core_.partitions)
       out = result(type == ScalarType::f32 || basic() ? ScalarType::f32 : type, true);
-      push_loop(t, index_constant(0), simple(ceildiv(nf, index_constant(core_.partitions))), [&] {
-        piece(var(t) * core_.partitions,
-              counted(min(index_constant(core_.partitions), nf - var(t) * core_.partitions)));
-      });
-    }
+    in_pieces(nf, core_.partitions, piece);
     return out;
   }
   const bool narrow = is_float(b.type) ? type == ScalarType::f32 : scalar_bytes(type) > 2;

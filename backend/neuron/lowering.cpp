@@ -204,6 +204,15 @@ void Lowering::push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<
   if (!loop.body.empty()) out_->push_back({std::move(loop), place_});
 }
 
+void Lowering::in_pieces(const Expr& n, int64_t most,
+                         const std::function<void(const Expr& at, const Expr& count)>& piece) {
+  if (bound_of(n) <= most) return piece(index_constant(0), n);
+  const SymbolId t = new_symbol("t");
+  const Expr step = index_constant(most);
+  push_loop(t, index_constant(0), simple(ceildiv(n, step)),
+            [&] { piece(var(t) * most, counted(min(step, n - var(t) * most))); });
+}
+
 std::string Lowering::loop_name(SymbolId loop) const {
   const Symbol& s = k_.program.symbol(loop);
   return s.owner.empty() ? s.name : s.owner + "." + s.name;

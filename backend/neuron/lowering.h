@@ -283,6 +283,8 @@ class Lowering {
   void dma(const View& to, const View& from) { emit("dma_copy", {{"dst", to}, {"src", from}}); }
   void remark(std::string text);
   void push_loop(SymbolId symbol, Expr lo, Expr hi, const std::function<void()>& inside, bool to_device = false);
+  /// `piece(at, count)` for all of 0 .. n: once where that is `most` or less, else in a loop of pieces of as many.
+  void in_pieces(const Expr& n, int64_t most, const std::function<void(const Expr& at, const Expr& count)>& piece);
   SymbolId new_symbol(const std::string& name);
   void fail(const Code& code, std::string message, std::string help = {}, Place at = {});
   bool basic() const { return options_.profile == Profile::basic; }

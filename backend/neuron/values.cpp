@@ -66,21 +66,15 @@ void Lowering::fill(const View& v, double value) {
   }
   View zeros = kernel_constant("zeros");
   int64_t width = 512;
-  auto piece = [&](const View& part) {
-    View zero = zeros;
+  auto piece = [&](const Expr& at, const Expr& count) {
+    View zero = zeros, part = v;
+    part.axes[1].start = simple(v.axes[1].start + at * v.axes[1].step);
+    part.axes[1].count = count;
     zero.axes[0].count = part.axes[0].count;
     zero.axes[1].count = part.axes[1].count;
     emit_engine("tensor_scalar", {{"dst", part}, {"data", zero}, {"op0", "nl.add"}, {"operand0", number_text(value)}});
   };
-  Expr nf = v.axes[1].count;
-  if (bound_of(nf) <= width) return piece(v);
-  SymbolId t = new_symbol("t");
-  push_loop(t, index_constant(0), simple(ceildiv(nf, index_constant(width))), [&] {
-    View part = v;
-    part.axes[1].start = simple(v.axes[1].start + var(t) * (width * v.axes[1].step));
-    part.axes[1].count = counted(min(index_constant(width), nf - var(t) * width));
-    piece(part);
-  });
+  in_pieces(v.axes[1].count, width, piece);
 }
 
 Value Lowering::in_sbuf(Value v, const Axes& axes) {
