@@ -96,11 +96,12 @@ Diagnostic wrong_count(size_t seen, int expected) {
                         std::to_string(expected) + ", inputs and then outputs");
 }
 
-// Where the request leaves the target open, a schedule of the neuron family brings its own: its program can be shown and interpreted here.
+// Where the request leaves the target open, a schedule for what this machine is not brings its own: its program can be shown and
+// interpreted here.
 std::string target_of(const OpImpl& op, const CompileOptions& options) {
   if (options.schedule && (options.target.empty() || options.target == "auto"))
     for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name))
-      if (s->name == *options.schedule && s->target.starts_with("neuron")) return s->target;
+      if (s->name == *options.schedule && s->target != "cpu" && !host::target_named(s->target)) return s->target;
   return options.target;
 }
 
@@ -112,7 +113,7 @@ struct Interpretable {
 
 Result<Interpretable> interpretable(const OpImpl& op, const CompileOptions& options, const std::vector<Buffer>& arrays,
                                     const std::vector<Scalar>& scalars) {
-  Result<ir::Target> target = api::resolve_target(target_of(op, options));
+  Result<ir::Target> target = api::resolve_target(target_of(op, options), true);
   if (!target) return target.errors();
   Result<ir::Program> canonical = api::canonical_program(op, options);
   if (!canonical) return canonical.errors();
@@ -304,7 +305,7 @@ Result<Kernel> Op::compile(const CompileOptions& options) const {
 
 Result<Op::States> Op::states(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<States> {
-    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), options.for_emission);
+    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), true);
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -321,7 +322,7 @@ Result<Op::States> Op::states(const CompileOptions& options) const {
 
 Result<Numerics> Op::numerics(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<Numerics> {
-    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options));
+    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), true);
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -338,7 +339,7 @@ Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buff
     if (!ready) return ready.errors();
     ir::InterpretOptions how;
     how.seed = seed;
-    how.has_fma = api::resolve_target(target_of(*impl_, options))->has_fma;
+    how.has_fma = api::resolve_target(target_of(*impl_, options), true)->has_fma;
     Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
     if (!done) return done.errors();
     return Done{};

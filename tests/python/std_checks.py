@@ -22,6 +22,18 @@ def targets():
     return [t for t in TARGETS if t in known]
 
 
+def made_for_others(op, *args):
+    """The schedules that are for another family, or for instructions that this machine lacks."""
+    others = {s for s in op.schedules if s.startswith("neuron")}
+    for schedule in op.schedules:
+        try:
+            op.compile(*args, schedule=schedule)
+        except hd.Error as error:
+            if error.code == "HD0552":
+                others.add(schedule)
+    return others
+
+
 def within(out, exact, bound):
     """Every element within `bound` of `exact`; NaN and infinities where it has them."""
     out, exact = np.asarray(out, np.float64), np.asarray(exact, np.float64)
