@@ -42,22 +42,23 @@ def copy_bandwidth():
 
 
 def fma_peak(threads):
-    """FLOP per second that independent f32 FMAs reach on `threads` processors, best of five: a kernel of our own, 24 sums in registers."""
+    """FLOP per second that independent f32 FMAs reach on `threads` processors, best of five: a kernel of our own, 24 sums in registers, or
+    12 where there are 16 registers."""
     import heddle as hd
 
-    op = hd.parse(_PEAK).peak
-    rows = 256 * threads
+    rows, columns = 256 * threads, 64 if "avx512f" in cpu_features() else 16
+    op = hd.parse(_PEAK.replace("COLUMNS", str(columns))).peak
     w = np.full((_PEAK_DEPTH, 6), 0.5, np.float32)
-    x, y = np.full((rows, 64), 0.5, np.float32), np.empty((rows, 6, 64), np.float32)
+    x, y = np.full((rows, columns), 0.5, np.float32), np.empty((rows, 6, columns), np.float32)
     kernel = op.compile(w, x, schedule="registers", threads=threads)
     best = min(_timed(lambda: kernel(w, x, out=y)) for _ in range(5))
-    return 2.0 * rows * 6 * 64 * _PEAK_DEPTH / best
+    return 2.0 * rows * 6 * columns * _PEAK_DEPTH / best
 
 
 _PEAK_DEPTH = 1024
-# 24 sums in registers, one broadcast of w for each four: everything it reads stays in L1.
+# One broadcast of w for each four sums, or two: everything it reads stays in L1.
 _PEAK = """
-op peak(w: f32[depth, 6], x: f32[rows, 64]) -> y: f32[rows, 6, 64] {
+op peak(w: f32[depth, 6], x: f32[rows, COLUMNS]) -> y: f32[rows, 6, COLUMNS] {
   s[i, u, j] = sum[k] w[k, u] * x[i, j]
   y[i, u, j] = s[i, u, j]
 }
