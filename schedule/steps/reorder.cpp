@@ -219,11 +219,14 @@ Result<Done> regions_begin_alike(const Step& step, const Chain& chain, const std
   return Done{};
 }
 
-// Windows of the regions above the loop, from depth `from` on, fitted to the loops that now stand inside them.
-Result<Done> fit_regions(Step& step, SymbolId innermost, size_t from, const std::vector<BufferId>& reassociated) {
-  size_t depth = path_to_loop(step.program, innermost).size();
+// Windows of the regions above the loop and of the `below` right inside it, from depth `from` on, fitted to the loops that now stand
+// around and inside them.
+Result<Done> fit_regions(Step& step, SymbolId innermost, size_t below, size_t from,
+                         const std::vector<BufferId>& reassociated) {
+  size_t depth = path_to_loop(step.program, innermost).size() + below;
   for (size_t i = 0; i < depth; ++i) {
     Path path = path_to_loop(step.program, innermost);
+    while (path.size() <= i) path.push_back(children(path.back()).front());
     if (!as<Reduce>(path[i])) continue;
     path.resize(i + 1);
     Reduce region = std::get<Reduce>(path[i]->form);
@@ -298,7 +301,9 @@ Result<Done> reorder_step(Step& step) {
   bool starts_with_region = !chain.regions.empty() && chain.regions.front().at == 0;
   replace(step.program, starts_with_region ? chain.regions.front().stmt : chain.loops.front(), inner);
   SymbolId innermost = std::get<For>(chain.loops[order.back()]->form).loop;
-  if (Result<Done> fitted = fit_regions(step, innermost, chain.outer.size(), reassociated); !fitted) return fitted;
+  if (Result<Done> fitted = fit_regions(step, innermost, regions_at.back().size(), chain.outer.size(), reassociated);
+      !fitted)
+    return fitted;
   return still_apart(step, chain, order);
 }
 
