@@ -44,6 +44,8 @@ bool unreachable(const Facts& facts);
 /// min, max, /, % and conditions that the facts decide are resolved.
 Expr simplify(const Expr& e);
 Expr simplify(const Expr& e, const Facts& facts);
+/// Index parts of a condition in normal form, in the order that they stand in.
+Expr tidy(const Expr& e);
 
 /// Equality of index expressions in normal form (a - b simplifies to 0).
 bool equal(const Expr& a, const Expr& b);

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <set>
 
+#include "ir/parts.h"
 #include "ir/print.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 
 namespace heddle::schedule {
 
@@ -187,7 +187,8 @@ StmtRef peeled_tail(Step& step, const For& l, const std::string& owner, const st
                     const Expr& size) {
   Expr blocks = binary(BinaryOp::div, extent, size);
   SymbolId loop = step.program.add(Symbol{name, SymbolKind::loop, ScalarType::index, owner, step.call.place});
-  Part tail = copy_part(step, l.body, "tail", owner, {{l.loop, simplify(l.lo + size * blocks + var(loop))}});
+  Part tail = copy_part(step.program, step.call.place, l.body, "tail", owner,
+                        {{l.loop, simplify(l.lo + size * blocks + var(loop))}});
   step.program.symbols[loop.value].owner = part_name(owner, tail.name);
   For rest{loop, index_constant(0), simplify(extent - size * blocks), LoopKind::serial, {}, 0, std::move(tail.body)};
   return make_stmt(std::move(rest), step.call.place);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "schedule/parts.h"
+#include "ir/parts.h"
 #include "schedule/tree.h"
 #include "support/limits.h"
 #include "support/words.h"

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "ir/parts.h"
 #include "schedule/codes.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 #include "support/limits.h"
 
 namespace heddle::schedule {

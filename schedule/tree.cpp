@@ -177,13 +177,4 @@ int64_t size_of(const Expr& e) {
   return n;
 }
 
-Expr tidy(const Expr& e) {
-  if (!e.known()) return e;
-  if (e.type() == ScalarType::index) return simplify(e);
-  if (e.type() != ScalarType::boolean) return e;
-  if (const Binary* b = e.as<Binary>()) return binary(b->op, tidy(b->left), tidy(b->right));
-  if (const Unary* u = e.as<Unary>()) return unary(u->op, tidy(u->value));
-  return e;
-}
-
 }  // namespace heddle::schedule

@@ -66,7 +66,4 @@ std::vector<ir::BufferId> allocated_in(const ir::Body& body);
 int64_t size_of(const ir::Program& program);
 int64_t size_of(const ir::Expr& e);
 
-/// Index parts in normal form; the order of conditions stays.
-ir::Expr tidy(const ir::Expr& e);
-
 }  // namespace heddle::schedule

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "ir/parts.h"
 #include "ir/print.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {

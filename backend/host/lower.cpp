@@ -35,6 +35,10 @@ constexpr LoweringPass passes[] = {
      "conditions on data that are the same for all of a loop are looked at once"},
 };
 
+constexpr TargetPass last_passes[] = {
+    {"unswitch", unswitch, "without masks: loops over whole vectors and over parts of them stand apart"},
+};
+
 }  // namespace
 
 std::span<const LoweringPass> lowering_passes() { return passes; }
@@ -63,6 +67,10 @@ Result<ir::Program> lower(ir::Program program, const ir::Target& target) {
   for (const LoweringPass& pass : lowering_passes()) {
     stop_point_now();
     program = pass.run(std::move(program));
+    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
+  }
+  for (const TargetPass& pass : last_passes) {
+    program = pass.run(std::move(program), target);
     if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
   }
   return program;

@@ -97,6 +97,11 @@ ir::Program partition(ir::Program program);
 /// A condition on data that is the same for all of a loop is looked at once.
 ir::Program conditions_to_bounds(ir::Program program);
 
+/// before: for io in 0 .. e { for jv in 0 .. 8 vector { at c(j = 8*jo + jv) where 8*jo + jv < n { .. } } }
+/// after:  for io in 0 .. (if 8*jo + 7 < n then e else 0) { the same without the guard }  for io in 0 .. (if 8*jo + 7 < n then 0 else e) { the same }
+/// For targets without masks: whether all lanes are there is asked once, outside the outermost loop that all of them share.
+ir::Program unswitch(ir::Program program, const ir::Target& target);
+
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// `left < right` for a comparison of index expressions by < <= > >=; false for others.

@@ -19,11 +19,11 @@
 #include <algorithm>
 #include <set>
 
+#include "ir/parts.h"
 #include "ir/print.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/nest.h"
-#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {

@@ -11,11 +11,11 @@
 // sides; B at an iteration and A at a later one touch a common cell that one of them writes; a check on data in A.
 #include <algorithm>
 
+#include "ir/parts.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/order.h"
-#include "schedule/parts.h"
 
 namespace heddle::schedule {
 

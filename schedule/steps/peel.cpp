@@ -7,11 +7,11 @@
 // loops and temporaries are its own. Order stays, so nothing else is asked.
 //
 // Refused: L is not serial.
+#include "ir/parts.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 
 namespace heddle::schedule {
 
@@ -32,7 +32,7 @@ Result<Done> peel_step(Step& step) {
   Expr middle = simplify(ir::max(l.lo, l.hi - *n));
 
   SymbolId last = p.add(Symbol{symbol.name, SymbolKind::loop, ScalarType::index, symbol.owner, step.call.place});
-  Part tail = copy_part(step, l.body, "tail", symbol.owner, {{*loop, var(last)}});
+  Part tail = copy_part(step.program, step.call.place, l.body, "tail", symbol.owner, {{*loop, var(last)}});
   p.symbols[last.value].owner = part_name(symbol.owner, tail.name);
   For first = l, rest{last, middle, l.hi, LoopKind::serial, {}, 0, std::move(tail.body)};
   first.hi = middle;

@@ -14,10 +14,10 @@
 // Refused: L carries no reduction, or is not serial; the reducer does not commute and L is not the outermost loop of
 // the reduction; the reducer is inexact and the header does not allow `reassociate`; `with of`, and the reducer has no such form; something else is computed inside
 // the reduction.
+#include "ir/parts.h"
 #include "schedule/legality.h"
 #include "schedule/loops.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {

@@ -13,11 +13,11 @@
 // vector loop.
 #include <algorithm>
 
+#include "ir/parts.h"
 #include "ir/print.h"
 #include "ir/region.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
-#include "schedule/parts.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {
@@ -96,7 +96,7 @@ Result<Done> specialize_step(Step& step) {
                         "`" + text + "` " + (always ? "always" : "never") + " holds here, so there is one case only");
 
   const std::string owner = nest->owner;
-  Part special = copy_part(step, {path.back()}, "case", owner, {});
+  Part special = copy_part(step.program, step.call.place, {path.back()}, "case", owner, {});
   const std::string case_owner = part_name(owner, special.name);
   SymbolId yes =
       p.add(Symbol{free_name(p, case_owner, "once"), SymbolKind::loop, ScalarType::index, case_owner, step.call.place});

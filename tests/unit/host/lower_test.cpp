@@ -4,6 +4,7 @@
 #include "backend/host/lower.h"
 #include "backend/host/memory_plan.h"
 #include "backend/host/passes.h"
+#include "backend/host/target.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
 
@@ -115,6 +116,37 @@ program p(in x: f32[m, n] in dram, in odd: bool[m] in dram, out y: f32[m, n] in 
   // What differs between iterations, what may read outside, and what the loop itself writes stay where they are.
   for (const char* kept : {"x[i, j] < 0.0", "i + 1 < m && odd[i + 1]", "y[i, 0] < 0.0"})
     EXPECT_NE(of(kept).find("for y.j in 0 .. n {"), std::string::npos) << of(kept);
+}
+
+TEST(Lower, unswitch) {
+  const std::string text = R"(  for y.jo in 0 .. ceildiv(n, 8) {
+    for y.i in 0 .. m {
+      for y.jv in 0 .. 8 vector {
+        at y(i = i, j = 8*jo + jv) where 8*jo + jv < n { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)";
+  auto on_avx2 = [](ir::Program p) { return unswitch(std::move(p), *target_for_emission("cpu/avx2")); };
+  auto on_avx512 = [](ir::Program p) { return unswitch(std::move(p), *target_for_emission("cpu/avx512")); };
+  EXPECT_EQ(after(on_avx2, text), R"(  for y.jo in 0 .. ceildiv(n, 8) {
+    for y.i in 0 .. (if 8*jo - n + 7 < 0 then m else 0) {
+      for y.jv in 0 .. 8 vector {
+        at y(i = i, j = 8*jo + jv) { y[i, j] = x[i, j] }
+      }
+    }
+    for y@rest.i in 0 .. (if 8*jo - n + 7 < 0 then 0 else m) {
+      for y@rest.jv in 0 .. 8 vector {
+        at y(i = i, j = 8*jo + jv) where 8*jo + jv < n { y[i, j] = x[i, j] }
+      }
+    }
+  }
+)");
+  EXPECT_EQ(after(on_avx512, text), text);
+  // Conditions of a loop that runs inside stay: there `partition` splits it.
+  std::string other = text;
+  for (size_t at; (at = other.find("8*jo + jv < n")) != std::string::npos;) other.replace(at, 13, "i + jv < 3");
+  EXPECT_EQ(after(on_avx2, other), other);
 }
 
 TEST(Lower, skip_identities_keeps_what_is_no_identity) {

@@ -1,11 +1,11 @@
-#include "schedule/parts.h"
+#include "ir/parts.h"
 
 #include <algorithm>
 #include <map>
 
-namespace heddle::schedule {
+#include "ir/prove.h"
 
-using namespace ir;
+namespace heddle::ir {
 
 namespace {
 
@@ -197,17 +197,18 @@ std::string free_part(const Program& p, const std::vector<std::string>& owners, 
   }
 }
 
-Part copy_part(Step& step, const Body& body, const std::string& part, const std::string& owner, Substitution loops) {
+Part copy_part(Program& program, const Place& place, const Body& body, const std::string& part,
+               const std::string& owner, Substitution loops) {
   std::vector<std::string> owners{owner};
   walk(body, [&](const StmtRef& s) {
-    if (const For* l = as<For>(s)) owners.push_back(step.program.symbol(l->loop).owner);
-    if (const Alloc* a = as<Alloc>(s))
-      for (BufferId id : a->buffers) owners.push_back(step.program.buffer(id).name);
+    if (const For* l = std::get_if<For>(&s->form)) owners.push_back(program.symbol(l->loop).owner);
+    if (const Alloc* a = std::get_if<Alloc>(&s->form))
+      for (BufferId id : a->buffers) owners.push_back(program.buffer(id).name);
     return true;
   });
-  Part out{free_part(step.program, owners, part), {}};
-  out.body = Copier(step.program, out.name, std::move(loops), step.call.place).body(body);
+  Part out{free_part(program, owners, part), {}};
+  out.body = Copier(program, out.name, std::move(loops), place).body(body);
   return out;
 }
 
-}  // namespace heddle::schedule
+}  // namespace heddle::ir
