@@ -10,7 +10,8 @@
 // instructions that multiply u8 by s8 take it. `sums` has the axes of s that b is read by; the names are by default
 // `a_u8` and `s_sums`.
 //
-// Refused: s is no untouched sum of products of two widened integers, or is an output; a + N does not fit in u8 for every a.
+// Refused: s is no untouched sum of products of two widened integers, or is an output; a + N does not fit in u8 for every a; not all of a is
+// computed where s is.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -239,6 +240,49 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   return made;
 }
 
+// All of the tensor's box holds its values where s is computed: none of its cells is made by a loop around or lies past its domain.
+Result<Done> whole_by_then(const Step& step, const Product& s) {
+  const Program& p = step.program;
+  const BufferId from = s.left->buffer;
+  const Buffer& source = p.buffer(from);
+  if (source.role != Role::temporary) return Done{};
+  const std::string name = "`" + buffer_name(p, from) + "`";
+  const Path made = path_to_alloc(p, from);
+  for (size_t i = made.size() - 1; i < s.nest.outer.size(); ++i)
+    if (const For* l = as<For>(s.nest.outer[i])) {
+      const std::vector<Access> list = accesses(p, l->body, from);
+      if (std::any_of(list.begin(), list.end(), [](const Access& a) { return a.writes; }))
+        return step
+            .refusal(codes::order_matters, "iterations of `" + loop_name(p, l->loop) + "` make cells of " + name +
+                                               ", and all of it would be read in each")
+            .label(s.nest.outer[i]->place, "this loop")
+            .with_help("move this line above the one that placed `" + p.stage(s.nest.stage).name + "` there");
+    }
+  const Facts at = facts_at(p, s.nest.outer);
+  auto fills = [&](const Assign& a, const Stage& row) {
+    for (size_t d = 0; d < source.box.size(); ++d) {
+      const Var* v = a.subs[d].as<Var>();
+      if (!v || std::none_of(row.axes.begin(), row.axes.end(), [&](const Axis& axis) {
+            return axis.symbol == v->symbol && axis.cls == AxisClass::map &&
+                   prove(at, both(less_equal(axis.lo, source.box[d].lo), less_equal(source.box[d].hi, axis.hi)));
+          }))
+        return false;
+    }
+    return !row.where.known() || !row.reducer.empty();
+  };
+  for (const Access& a : accesses(p, p.body, from)) {
+    if (!a.writes || a.initialises) continue;
+    const Leaf* leaf = as<Leaf>(a.by);
+    if (leaf && std::all_of(leaf->assigns.begin(), leaf->assigns.end(),
+                            [&](const Assign& w) { return w.buffer != from || fills(w, p.stage(leaf->stage)); }))
+      continue;
+    return step.refusal(codes::not_shown, "cannot show that all cells of " + name + " are computed")
+        .label(a.by->place, "it is written here")
+        .with_help("move this line above the one that changed the box of " + name);
+  }
+  return Done{};
+}
+
 // What `sums` is made of must not depend on axes that only the other factor has.
 Result<Done> ranges_stand_alone(const Step& step, const Product& s) {
   const Stage& row = step.program.stage(s.nest.stage);
@@ -278,7 +322,8 @@ Result<Done> offset_step(Step& step) {
     if (Result<Done> free = free_stage_name(step, name); !free) return free.errors();
   if ((*names)[0] == (*names)[1])
     return step.refusal(codes::name_taken, "both new stages would be named `" + (*names)[0] + "`");
-  if (Result<Done> alone = ranges_stand_alone(step, *found); !alone) return alone;
+  for (Result<Done> check : {ranges_stand_alone(step, *found), whole_by_then(step, *found)})
+    if (!check) return check;
   const BufferId result = found->nest.leaf().assigns[0].buffer;
   for (const StmtRef& s : p.body) {
     bool tried = false;
@@ -308,12 +353,18 @@ Result<Done> offset_step(Step& step) {
     for (size_t d : dims) subs.push_back(l.subs[d]);
     return node - load(ScalarType::i32, sums, std::move(subs));
   });
-  const StmtRef leaf_stmt = leaves_of(p, found->nest.stage)[0].path.back();
+  // Right before s, wherever it is allocated: what it reads is computed by then.
+  const Path nest = leaves_of(p, found->nest.stage)[0].path;
+  const size_t depth = found->nest.outer.size();
+  const Body& body = depth == 0 ? p.body : children(nest[depth - 1]);
+  auto place = std::find(body.begin(), body.end(), nest[depth]);
+  if (place != body.begin() && *(place - 1) == path_to_alloc(p, result).back()) --place;
+  insert_before(p, *place, std::move(before));
+  const StmtRef leaf_stmt = nest.back();
   Leaf leaf = std::get<Leaf>(leaf_stmt->form);
   const Expr left = convert(ScalarType::i32, load(ScalarType::u8, shifted, found->left->subs));
   leaf.assigns[0].value = found->first ? left * found->right : found->right * left;
   replace(p, leaf_stmt, {make_stmt(std::move(leaf), leaf_stmt->place)});
-  insert_before(p, path_to_alloc(p, result).back(), std::move(before));
   step.relied_on("sum a*b = sum (a + " + std::to_string(*n) + ")*b - " + std::to_string(*n) +
                  " * sum b, exactly in integers that wrap");
   return Done{};
