@@ -167,4 +167,18 @@ Body map_loads(const Body& body, const std::vector<BufferId>& buffers,
   return out;
 }
 
+Result<Done> read_by_leaves(const Step& step, BufferId buffer) {
+  StmtRef found;
+  walk(step.program.body, [&](const StmtRef& s) {
+    const Call* c = as<Call>(s);
+    if (c && std::any_of(c->windows.begin(), c->windows.end(), [&](const Window& w) { return w.buffer == buffer; }))
+      found = s;
+    return !found;
+  });
+  if (!found) return Done{};
+  return step.refusal(codes::bad_window, "`" + buffer_name(step.program, buffer) + "` is an operand of an instruction")
+      .label(found->place, "here")
+      .with_help("move this line above the `replace` that made it");
+}
+
 }  // namespace heddle::schedule

@@ -117,6 +117,8 @@ Result<Done> inline_one(Step& step, StageId stage) {
       if (loads_from(a.lo, {buffer}) || loads_from(a.hi, {buffer}))
         return step.refusal(codes::cannot_inline, "the range of `" + other.name + "` is read from `" + row.name + "`");
 
+  legal = read_by_leaves(step, buffer);
+  if (!legal) return legal;
   legal = stays_small(step, stage, buffer, equation.value);
   if (!legal) return legal;
 

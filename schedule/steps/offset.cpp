@@ -340,6 +340,8 @@ Result<Done> offset_step(Step& step) {
                           "`" + stage + "` is read with `or`, which the sums cannot be taken from");
   }
 
+  if (Result<Done> leaves = read_by_leaves(step, result); !leaves) return leaves;
+
   Body before;
   std::vector<size_t> dims;
   std::vector<For> around;
