@@ -70,7 +70,7 @@ def test_each_schedule_serves_some_case(rng):
     x, few, many = (rng.standard_normal(s, dtype=np.float32) for s in ((1, 2, 5, 20), (3, 2, 3, 3), (9, 2, 3, 3)))
     op = hd.std.nn.conv2d
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
-    served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape)
+    served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape) | every_schedule(op, x, many[..., :1, :1], check=np.shape)
     for channels in (48, 80):
         served |= every_schedule(op, x, np.repeat(few[:1], channels, axis=0), check=np.shape)
     for columns in (5, 20):
