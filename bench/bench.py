@@ -80,14 +80,16 @@ def copy_seconds(moved):
 FLOPS_OF_EXP = 24  # a polynomial of 12 operations, in a unit that counts an FMA as two
 
 
-def runs(peer, what):
-    """Whether a peer does the case at all: one that fails is left out, with a line that says so."""
+def first_call(peer, what):
+    """Seconds of a peer's first call; none where it does not do the case at all: it is left out, with a line that says so."""
     try:
-        peer()
-        return True
+        return _timed(peer)
     except Exception as e:  # any library's own kind
         print(f"{what} is left out: {str(e).strip().splitlines()[0]}", file=sys.stderr, flush=True)
-        return False
+        return None
+
+
+HOPELESS = 5.0  # seconds; a peer that takes longer, as some types do without instructions for them, is not called again
 
 
 def measure(case, threads, peak):
@@ -100,15 +102,17 @@ def measure(case, threads, peak):
     if built.check:
         error, bound = built.check()
         row["max_error"], row["ok"] = error, error <= bound
-    names = [n for n in built.peers if runs(built.peers[n], f"{case.name}: {n}")]
+    first = {n: first_call(peer, f"{case.name}: {n}") for n, peer in built.peers.items()}
+    names = [n for n, seconds in first.items() if seconds is not None and seconds < HOPELESS]
     times = time_in_turns([built.run] + [built.peers[n] for n in names])
+    slow = {n: seconds * 1e6 for n, seconds in first.items() if seconds is not None and seconds >= HOPELESS}
     compute, memory = (built.flops + FLOPS_OF_EXP * built.exps) / peak, copy_seconds(built.bytes) / threads
     row["us"] = times[0] * 1e6
     row["limit"] = "compute" if compute > memory else "memory"
     row["of_limit"] = max(compute, memory) / times[0]
-    row["peers"] = {n: t * 1e6 for n, t in zip(names, times[1:])}
-    row["best_peer"] = min(row["peers"], key=row["peers"].get) if names else None
-    row["ratio"] = row["peers"][row["best_peer"]] / row["us"] if names else None
+    row["peers"] = {n: t * 1e6 for n, t in zip(names, times[1:])} | slow
+    row["best_peer"] = min(row["peers"], key=row["peers"].get, default=None)
+    row["ratio"] = row["peers"][row["best_peer"]] / row["us"] if row["peers"] else None
     return row
 
 

@@ -73,13 +73,19 @@ Machine look() {
   return m;
 }
 
+// What does not change while a process runs; asking a virtual machine takes microseconds each time.
+const Machine& machine() {
+  static const Machine found = look();
+  return found;
+}
+
 int processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-ir::Target make(Member member, const Machine& machine) {
+ir::Target make(Member member, const Machine& on) {
   ir::Target t;
   t.name = members[member];
   t.vector_bytes = member >= avx512 ? 64 : member == avx2 ? 32 : 16;
@@ -87,8 +93,8 @@ ir::Target make(Member member, const Machine& machine) {
   t.has_fma = member >= avx2;
   t.has_masks = member >= avx512;
   t.has_amx = member == amx;
-  t.has_vnni = member >= avx512 && machine.vnni;
-  t.has_bf16 = member >= avx512 && machine.bf16;
+  t.has_vnni = member >= avx512 && on.vnni;
+  t.has_bf16 = member >= avx512 && on.bf16;
   for (int m = v2; m <= member; ++m) {
     const auto& more = words(static_cast<Member>(m));
     t.features.insert(t.features.end(), more.begin(), more.end());
@@ -115,22 +121,20 @@ Result<Member> member_of(const std::string& name) {
 }  // namespace
 
 ir::Target host_target() {
-  const Machine machine = look();
   Member best = v2;
   for (int m = v2; m <= amx; ++m)
-    if (machine.has[m]) best = static_cast<Member>(m);
-  return make(best, machine);
+    if (machine().has[m]) best = static_cast<Member>(m);
+  return make(best, machine());
 }
 
 Result<ir::Target> target_named(const std::string& name) {
   if (name == "cpu" || name == "auto" || name.empty()) return host_target();
   Result<Member> member = member_of(name);
   if (!member) return member.errors();
-  const Machine machine = look();
-  if (!machine.has[*member])
+  if (!machine().has[*member])
     return Diagnostic(codes::missing_target, {}, "this machine cannot run `" + name + "`")
         .with_help("the best it can is `" + host_target().name + "`; `emit` prints code for other targets");
-  return make(*member, machine);
+  return make(*member, machine());
 }
 
 Result<ir::Target> target_for_emission(const std::string& name) {
