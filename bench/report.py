@@ -1,6 +1,8 @@
 """Tables and charts of `docs/performance.md` from the JSON of `./dev bench`:
 
-    ./dev bench --json build/bench.json && ./dev run python bench/report.py build/bench.json
+    ./dev bench --json build/bench.json && ./dev run python bench/report.py build/bench.json [PAGE]
+
+PAGE is another page of `docs/` for them, without its `.md`: one of another kind of machine.
 """
 
 import json
@@ -27,7 +29,7 @@ def families(rows):
     return out
 
 
-def tables(data):
+def tables(data, page):
     rows = [r for r in data["rows"] if not r["skipped"]]
     lines = ["| family | cases | geometric mean | least |", "|---|---|---|---|"]
     for family, members in list(families(rows).items()) + [("all", rows)]:
@@ -49,11 +51,11 @@ def tables(data):
     skipped = sorted({f"{r['case']}: {r['skipped']}" for r in data["rows"] if r["skipped"]})
     if skipped:
         lines += ["", "Skipped: " + "; ".join(skipped)]
-    lines += ["", "![ratio to the best peer, for each family](performance.png)"]
+    lines += ["", f"![ratio to the best peer, for each family]({page}.png)"]
     return "\n".join(lines)
 
 
-def chart(data):
+def chart(data, page):
     import matplotlib
 
     matplotlib.use("Agg")
@@ -79,20 +81,21 @@ def chart(data):
     axes.set_xlabel("time of the best peer / time of Heddle; a mark for each case")
     axes.legend(loc="lower right", fontsize=8)
     figure.tight_layout()
-    figure.savefig(os.path.join(DOCS, "performance.png"), dpi=110)
-    figure.savefig(os.path.join(DOCS, "performance.svg"), metadata={"Date": None})
+    figure.savefig(os.path.join(DOCS, page + ".png"), dpi=110)
+    figure.savefig(os.path.join(DOCS, page + ".svg"), metadata={"Date": None})
 
 
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         data = json.load(file)
-    path = os.path.join(DOCS, "performance.md")
+    page = sys.argv[2] if len(sys.argv) > 2 else "performance"
+    path = os.path.join(DOCS, page + ".md")
     with open(path, encoding="utf-8") as file:
         text = file.read()
     before, rest = text.split(BEGIN)
     with open(path, "w", encoding="utf-8") as file:
-        file.write(before + BEGIN + "\n" + tables(data) + "\n" + END + rest.split(END)[1])
-    chart(data)
+        file.write(before + BEGIN + "\n" + tables(data, page) + "\n" + END + rest.split(END)[1])
+    chart(data, page)
 
 
 if __name__ == "__main__":

@@ -70,27 +70,35 @@ class RaceChecker {
         rows.insert(v->symbol.value);
     }
     if (rows.empty() || rows.count(loop_.loop.value)) return false;
+    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d)
+      if (cell(a.window[d]) && cell(b.window[d]) && !folds(p_.buffer(a.buffer), d) && of_inputs(a.window[d].lo) &&
+          of_inputs(b.window[d].lo) && differ_in_a_row(a, b, d, rows) && (&a == &b || differ_in_a_row(b, a, d, rows)))
+        return true;
+    return false;
+  }
+
+  // The one at an iteration, the other at a later one. Loops inside are at places of their own, but for those over rows.
+  bool differ_in_a_row(const Access& a, const Access& b, size_t d, const std::set<uint32_t>& rows) const {
     Facts facts = at_;
     facts.add_range(loop_.loop, loop_.lo, loop_.hi);
     facts.add(less(var(loop_.loop), var(other_)));
     facts.add(less(var(other_), loop_.hi));
-    for (size_t d = 0; d < a.window.size() && d < b.window.size(); ++d) {
-      const Expr &x = a.window[d].lo, &y = b.window[d].lo;
-      if (!cell(a.window[d]) || !cell(b.window[d]) || folds(p_.buffer(a.buffer), d) || !of_inputs(x) || !of_inputs(y))
-        continue;
-      bool of_rows = true;
-      for (const Access* one : {&a, &b})
-        for (const SymbolRange& r : one->free)
-          of_rows = of_rows && (rows.count(r.symbol.value) || (!mentions(x, r.symbol) && !mentions(y, r.symbol)));
-      const Substitution later{{loop_.loop, var(other_)}};
-      const auto differ = [&](const Expr& here, const Expr& there) {
-        const Expr apart = simplify(substitute(there, later) - here);
-        return !mentions_load(apart) &&
-               (prove(facts, less(index_constant(0), apart)) || prove(facts, less(apart, index_constant(0))));
-      };
-      if (of_rows && differ(x, y) && (&a == &b || differ(y, x))) return true;
-    }
-    return false;
+    uint32_t next = other_.value + 1;
+    const auto placed = [&](const Access& x, Substitution names) {
+      for (const SymbolRange& r : x.free) {
+        if (rows.count(r.symbol.value)) continue;
+        const Expr lo = substitute(r.lo, names), hi = substitute(r.hi, names);
+        const SymbolId own{next++};
+        names.emplace_back(r.symbol, var(own));
+        facts.add_range(own, lo, hi);
+      }
+      if (x.condition.known() && !mentions_load(x.condition)) facts.add(substitute(x.condition, names));
+      return substitute(x.window[d].lo, names);
+    };
+    const Expr here = placed(a, {}), there = placed(b, {{loop_.loop, var(other_)}});
+    const Expr apart = simplify(there - here);
+    return !mentions_load(apart) &&
+           (prove(facts, less(index_constant(0), apart)) || prove(facts, less(apart, index_constant(0))));
   }
 
   // `min(4, ceildiv(n - 8*o, 2))`, the end of a last block, as 4: what else it says fills the prover's system of rows.

@@ -97,6 +97,7 @@ class Generator {
     this->line("py[ai, bi] = " + (same ? "" : type() + "(") + "p[ai, bi]" + (r_.chance(30) ? " + " + c + "(1)" : "") +
                (same ? "" : ")"));
     define("py", {"m", "n"});
+    if (r_.chance(20)) return;  // steps at random alone
     std::vector<std::string> lines;
     auto line = [&](const std::string& text, int percent = 100) {
       if (r_.chance(percent)) lines.push_back(text);

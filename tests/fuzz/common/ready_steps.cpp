@@ -43,7 +43,8 @@ class Ready {
         &Ready::whole_range,  &Ready::whole_range,  &Ready::accumulate,  &Ready::partial,     &Ready::write_back,
         &Ready::write_back,   &Ready::fission,      &Ready::fission,     &Ready::pipeline,    &Ready::pipeline,
         &Ready::whole_range,  &Ready::whole_range,  &Ready::whole_range, &Ready::store_at,    &Ready::fold_storage,
-        &Ready::fission,      &Ready::state_back,   &Ready::state_back,  &Ready::state_back,  &Ready::state_back};
+        &Ready::fission,      &Ready::state_back,   &Ready::state_back,  &Ready::state_back,  &Ready::offset,
+        &Ready::offset};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -348,6 +349,26 @@ class Ready {
     StepCall c = step("cache", state);
     memory(c, 100);
     c.with["at"] = {path(at)};
+    return give(c);
+  }
+
+  // A sum of products of small integers, one of which is made unsigned.
+  bool offset() {
+    std::vector<std::string> factors;
+    ir::walk(p_.body, [&](const ir::StmtRef& s) {
+      const auto* leaf = std::get_if<ir::Leaf>(&s->form);
+      if (!leaf || leaf->assigns[0].kind != ir::AssignKind::combine) return true;
+      ir::walk(leaf->assigns[0].value, [&](const ir::Expr& e) {
+        const auto* load = e.as<ir::Load>();
+        if (load && e.type() == ir::ScalarType::i8)
+          factors.push_back(p_.stage(leaf->stage).name + "." + p_.buffer(load->buffer).name);
+        return true;
+      });
+      return true;
+    });
+    if (factors.empty()) return false;
+    StepCall c = step("offset", r_.pick(factors));
+    c.with["by"] = {number(r_.chance(90) ? 128 : r_.below(130))};
     return give(c);
   }
 
