@@ -41,7 +41,7 @@ def time_in_turns(calls, seconds=0.4, least=9, most=400):
     """
     each = [_timed(call) for call in calls]
     each = [t if t > 0.2 else _timed(call) for t, call in zip(each, calls)]
-    hopeless = {i for i, t in enumerate(each) if t > max(0.2, 20 * min(each))}
+    hopeless = {i for i, t in enumerate(each) if i > 0 and t > max(0.2, 20 * min(each))}  # never our own, the first
     once = max(1e-7, each[0])
     inner = max(1, int(2e-4 / once))  # a call shorter than the clock's noise is repeated
     times = [[t] if i in hopeless else [] for i, t in enumerate(each)]
@@ -80,16 +80,19 @@ def copy_seconds(moved):
 FLOPS_OF_EXP = 24  # a polynomial of 12 operations, in a unit that counts an FMA as two
 
 
-def first_call(peer, what):
-    """Seconds of a peer's first call; none where it does not do the case at all: it is left out, with a line that says so."""
+HOPELESS = 5.0  # seconds; a peer that takes longer, as some types do without instructions for them, is not timed again
+
+
+def first_calls(peer, what):
+    """Seconds of one of a peer's first calls; none where it does not do the case at all: it is left out, with a line that says so.
+
+    The very first may compile something, so that a long one is followed by another."""
     try:
-        return _timed(peer)
+        seconds = _timed(peer)
+        return seconds if seconds < HOPELESS else _timed(peer)
     except Exception as e:  # any library's own kind
         print(f"{what} is left out: {str(e).strip().splitlines()[0]}", file=sys.stderr, flush=True)
         return None
-
-
-HOPELESS = 5.0  # seconds; a peer that takes longer, as some types do without instructions for them, is not called again
 
 
 def measure(case, threads, peak):
@@ -102,7 +105,7 @@ def measure(case, threads, peak):
     if built.check:
         error, bound = built.check()
         row["max_error"], row["ok"] = error, error <= bound
-    first = {n: first_call(peer, f"{case.name}: {n}") for n, peer in built.peers.items()}
+    first = {n: first_calls(peer, f"{case.name}: {n}") for n, peer in built.peers.items()}
     names = [n for n, seconds in first.items() if seconds is not None and seconds < HOPELESS]
     times = time_in_turns([built.run] + [built.peers[n] for n in names])
     slow = {n: seconds * 1e6 for n, seconds in first.items() if seconds is not None and seconds >= HOPELESS}

@@ -2,7 +2,7 @@
 
     ./dev bench --json build/bench.json && ./dev run python bench/report.py build/bench.json [PAGE]
 
-PAGE is another page of `docs/` for them, without its `.md`: one of another kind of machine.
+PAGE is another page of `docs/` for them, without its `.md`: one of another kind of machine, which has the two marks of the tables.
 """
 
 import json

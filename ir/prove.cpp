@@ -111,14 +111,18 @@ Expr end_inside(const Expr& lo, Expr hi) {
 }  // namespace
 
 void Facts::add_range(SymbolId symbol, const Expr& lo, const Expr& end) {
-  add(less_equal(lo, var(symbol)));
   const Expr hi = end_inside(lo, end);
   const Select* once = hi.as<Select>();
-  // `lo .. if c then hi else lo` runs only where c holds.
+  // `lo .. if c then hi else lo` runs only where c holds, `lo .. if c then lo else hi` where it does not.
   if (once && same(once->no, lo)) {
-    add(less(var(symbol), once->yes));
-    return add(once->condition);
+    add(once->condition);
+    return add_range(symbol, lo, once->yes);
   }
+  if (once && same(once->yes, lo)) {
+    add(unary(UnaryOp::logical_not, once->condition));
+    return add_range(symbol, lo, once->no);
+  }
+  add(less_equal(lo, var(symbol)));
   add(less(var(symbol), hi));
   // So does `0 .. if c then 1 else 0`: the loop that a special case stands in.
   const int64_t *from = constant_value(lo), *yes = once ? constant_value(once->yes) : nullptr,

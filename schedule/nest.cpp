@@ -167,7 +167,7 @@ Body map_loads(const Body& body, const std::vector<BufferId>& buffers,
   return out;
 }
 
-Result<Done> read_by_leaves(const Step& step, BufferId buffer) {
+Result<Done> no_instruction_reads(const Step& step, BufferId buffer) {
   StmtRef found;
   walk(step.program.body, [&](const StmtRef& s) {
     const Call* c = as<Call>(s);

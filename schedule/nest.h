@@ -48,7 +48,7 @@ void own_exprs(const ir::StmtRef& s, const std::function<void(const ir::Expr&)>&
 ir::Body map_loads(const ir::Body& body, const std::vector<ir::BufferId>& buffers,
                    const std::function<ir::Expr(const ir::Expr&, const ir::Load&)>& f);
 
-/// Whether `map_loads` reaches every read of the buffer: an instruction reads a window of it.
-Result<Done> read_by_leaves(const Step& step, ir::BufferId buffer);
+/// Refused where an instruction reads a window of the buffer, which `map_loads` does not reach.
+Result<Done> no_instruction_reads(const Step& step, ir::BufferId buffer);
 
 }  // namespace heddle::schedule

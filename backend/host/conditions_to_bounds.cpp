@@ -1,4 +1,4 @@
-// See passes.h. The last pass: ends with choices in them are nothing that others understand.
+// See passes.h. One of the last passes: ends with choices in them are nothing that others understand.
 #include <algorithm>
 
 #include "backend/host/passes.h"

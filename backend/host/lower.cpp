@@ -61,6 +61,7 @@ Result<Done> holds([[maybe_unused]] const ir::Program& program, [[maybe_unused]]
 
 Result<ir::Program> lower(ir::Program program, const ir::Target& target) {
   for (const TargetPass& pass : target_passes) {
+    stop_point_now();
     program = pass.run(std::move(program), target);
     if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
   }
@@ -70,6 +71,7 @@ Result<ir::Program> lower(ir::Program program, const ir::Target& target) {
     if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
   }
   for (const TargetPass& pass : last_passes) {
+    stop_point_now();
     program = pass.run(std::move(program), target);
     if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
   }

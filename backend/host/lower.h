@@ -23,7 +23,7 @@ struct TargetPass {
   std::string_view does;
 };
 
-/// The list, in order; the passes that ask the target come before.
+/// The list, in order; passes that ask the target come before and after.
 std::span<const LoweringPass> lowering_passes();
 
 /// Runs them all; in builds with HEDDLE_VERIFY the program is verified after each.

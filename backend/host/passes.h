@@ -97,9 +97,10 @@ ir::Program partition(ir::Program program);
 /// A condition on data that is the same for all of a loop is looked at once.
 ir::Program conditions_to_bounds(ir::Program program);
 
-/// before: for io in 0 .. e { for jv in 0 .. 8 vector { at c(j = 8*jo + jv) where 8*jo + jv < n { .. } } }
-/// after:  for io in 0 .. (if 8*jo + 7 < n then e else 0) { the same without the guard }  for io in 0 .. (if 8*jo + 7 < n then 0 else e) { the same }
-/// For targets without masks: whether all lanes are there is asked once, outside the outermost loop that all of them share.
+/// before: for jo { for i in 0 .. m { for jv in 0 .. 8 vector { at c(j = 8*jo + jv) where 8*jo + jv < n { .. } } } }
+/// after:  for jo { for i in 0 .. (if 8*jo + 7 < n then m else 0) { the same without the guard }
+///                  for i in 0 .. (if 8*jo + 7 < n then 0 else m) { the same } }
+/// For targets without masks: whether all lanes are there is asked once, outside the outermost serial loop that does not matter for it.
 ir::Program unswitch(ir::Program program, const ir::Target& target);
 
 // ---------------------------------------------------------------------------------------------------------------------

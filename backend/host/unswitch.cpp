@@ -1,4 +1,4 @@
-// See passes.h. The last pass, for targets without masks: ends with choices in them are nothing that others understand.
+// See passes.h. The last pass: ends with choices in them are nothing that others understand.
 #include <algorithm>
 
 #include "backend/host/passes.h"
@@ -25,16 +25,12 @@ class Unswitch {
     Body out;
     for (const StmtRef& s : list) {
       const auto* l = std::get_if<For>(&s->form);
-      if (l && l->kind == LoopKind::serial) {
-        if (Body both = twice(*l, s); !both.empty()) {
-          out.insert(out.end(), both.begin(), both.end());
-          continue;
-        }
-      }
-      path_.push_back(s);
-      const Body& below = ir::children(s);
-      out.push_back(below.empty() ? s : ir::with_children(s, body(below)));
+      Body now = l && l->kind == LoopKind::serial ? twice(*l, s) : Body{s};
+      // What is left as it is seldom runs: only the first is looked into.
+      path_.push_back(now[0]);
+      if (const Body& below = ir::children(now[0]); !below.empty()) now[0] = ir::with_children(now[0], body(below));
       path_.pop_back();
+      out.insert(out.end(), now.begin(), now.end());
     }
     return out;
   }
@@ -42,56 +38,73 @@ class Unswitch {
  private:
   static constexpr int64_t most_leaves = 128;
 
+  // A condition of a leaf, and the unrolled loops and vectors around that.
+  struct Guard {
+    Expr condition;
+    std::vector<ir::SymbolRange> written_out;
+  };
+
   // What stands below a loop.
   struct Below {
-    std::vector<ir::SymbolId> loops;           // those that run, this one among them
-    std::vector<ir::SymbolRange> written_out;  // unrolled loops and vectors
+    std::vector<ir::SymbolId> loops;  // those that run, this one among them
     std::vector<ir::SymbolId> vectors;
-    std::vector<Expr> guards;
+    std::vector<Guard> guards;
     bool plain = true;  // neither checks nor instructions
   };
 
-  static Below look(const For& loop) {
-    Below out;
-    out.loops.push_back(loop.loop);
-    ir::walk(loop.body, [&](const StmtRef& s) {
-      if (const auto* l = std::get_if<For>(&s->form)) {
-        if (l->kind == LoopKind::vector) out.vectors.push_back(l->loop);
-        if (l->kind == LoopKind::vector || l->kind == LoopKind::unrolled)
-          out.written_out.push_back({l->loop, l->lo, l->hi});
-        else out.loops.push_back(l->loop);
-      }
+  static void look(const Body& list, std::vector<ir::SymbolRange>& written_out, Below& out) {
+    for (const StmtRef& s : list) {
+      const auto* l = std::get_if<For>(&s->form);
+      const bool runs = l && l->kind != LoopKind::vector && l->kind != LoopKind::unrolled;
+      if (l && l->kind == LoopKind::vector) out.vectors.push_back(l->loop);
+      if (runs) out.loops.push_back(l->loop);
+      else if (l) written_out.push_back({l->loop, l->lo, l->hi});
       if (const auto* leaf = std::get_if<Leaf>(&s->form))
-        for (const Expr& e : ir::conjuncts(leaf->predicate))
-          if (!contains(out.guards, e)) out.guards.push_back(e);
+        for (const Expr& e : ir::conjuncts(leaf->predicate)) out.guards.push_back({e, written_out});
       out.plain =
           out.plain && !std::holds_alternative<ir::Check>(s->form) && !std::holds_alternative<ir::Call>(s->form);
-      return out.plain;
-    });
-    return out;
+      look(ir::children(s), written_out, out);
+      if (l && !runs) written_out.pop_back();
+    }
   }
 
   static bool mentions_one(const Expr& e, const std::vector<ir::SymbolId>& loops) {
     return std::any_of(loops.begin(), loops.end(), [&](ir::SymbolId l) { return ir::mentions(e, l); });
   }
 
-  // The loop with the guards of its lanes gone, where they hold for all of it, then as it is.
+  // What has to hold for a condition to hold in all lanes of each leaf that has it; false where nothing outside says so, or it never does.
+  static bool holds_when(const Expr& condition, const Below& below, const ir::Facts& facts, std::vector<Expr>& when) {
+    Expr left, right;
+    if (!mentions_one(condition, below.vectors) || mentions_one(condition, below.loops) ||
+        ir::mentions_load(condition) || !as_less(condition, left, right))
+      return false;
+    for (const Guard& g : below.guards) {
+      if (!ir::same(g.condition, condition)) continue;
+      const ir::Bounds worst = ir::bounds_over(left - right, g.written_out, facts);
+      if (!worst.ok || mentions_one(worst.hi, below.loops)) return false;
+      const Expr holds = ir::less(worst.hi, ir::index_constant(0));
+      if (ir::prove(facts, ir::less_equal(ir::index_constant(0), worst.hi))) return false;
+      if (!contains(when, holds)) when.push_back(holds);
+    }
+    return true;
+  }
+
+  // The loop with the guards of its lanes gone, where they hold for all of it, then as it is; or only as it is.
   Body twice(const For& loop, const StmtRef& s) {
-    const Below below = look(loop);
-    if (!below.plain || below.vectors.empty() || leaf_copies(loop.body) > most_leaves) return {};
+    Below below;
+    below.loops.push_back(loop.loop);
+    std::vector<ir::SymbolRange> written_out;
+    look(loop.body, written_out, below);
+    if (!below.plain || below.vectors.empty() || leaf_copies(loop.body) > most_leaves) return {s};
     const ir::Facts facts = ir::facts_at(p_, path_);
     std::vector<Expr> gone, hold;
-    for (const Expr& e : below.guards) {
-      Expr left, right;
-      if (!mentions_one(e, below.vectors) || mentions_one(e, below.loops) || ir::mentions_load(e) ||
-          !as_less(e, left, right))
-        continue;
-      const ir::Bounds worst = ir::bounds_over(left - right, below.written_out, facts);
-      if (!worst.ok || mentions_one(worst.hi, below.loops)) continue;
-      gone.push_back(e);
-      if (const Expr holds = ir::less(worst.hi, ir::index_constant(0)); !contains(hold, holds)) hold.push_back(holds);
+    for (const Guard& g : below.guards) {
+      std::vector<Expr> when = hold;
+      if (contains(gone, g.condition) || !holds_when(g.condition, below, facts, when)) continue;
+      gone.push_back(g.condition);
+      hold = std::move(when);
     }
-    if (gone.empty()) return {};
+    if (gone.empty()) return {s};
     const Expr all = ir::simplify(ir::conjoin(hold));
     For whole = loop;
     whole.hi = ir::select(all, loop.hi, loop.lo);

@@ -222,8 +222,7 @@ void OpChecker::declare_tensors() {
     if (q.default_value.known() && !q.default_value.as<ir::Constant>())
       report(Diagnostic(codes::bad_signature, p.default_value->place,
                         "the default of the scalar `" + p.name.text + "` is no number")
-                 .with_help("write the number itself, `" + p.name.text + ": " + p.type.name.text +
-                            " = 0.5`, or compute it in the op, by `let`"));
+                 .with_help("write the number itself, or compute it in the op, by `let`"));
     frame_.parameters.push_back(std::move(q));
   }
   for (const ast::Param& p : item_.results) declare_tensor(p, ir::Role::out);

@@ -3,8 +3,8 @@
 //   for i { p[i] = V(i) } ; .. p[s] ..  ->  .. V(s) ..
 //   a read `p[s] or d` becomes `if s inside p's box then V(s) else d`
 //
-// Refused: p is an output, a reduction, a scan or an update; a tensor that p reads is not alive where p is read, or is
-// updated in place; something else is computed inside p's loops.
+// Refused: p is an output, a reduction, a scan or an update; an instruction reads p; a tensor that p reads is not alive where
+// p is read, or is updated in place; something else is computed inside p's loops.
 #include <algorithm>
 
 #include "schedule/names.h"
@@ -117,7 +117,7 @@ Result<Done> inline_one(Step& step, StageId stage) {
       if (loads_from(a.lo, {buffer}) || loads_from(a.hi, {buffer}))
         return step.refusal(codes::cannot_inline, "the range of `" + other.name + "` is read from `" + row.name + "`");
 
-  legal = read_by_leaves(step, buffer);
+  legal = no_instruction_reads(step, buffer);
   if (!legal) return legal;
   legal = stays_small(step, stage, buffer, equation.value);
   if (!legal) return legal;

@@ -10,8 +10,8 @@
 // instructions that multiply u8 by s8 take it. `sums` has the axes of s that b is read by; the names are by default
 // `a_u8` and `s_sums`.
 //
-// Refused: s is no untouched sum of products of two widened integers, or is an output; a + N does not fit in u8 for every a; not all of a is
-// computed where s is.
+// Refused: s is no untouched sum of products of two widened integers, or is an output, or an instruction reads it; a + N does not fit in u8
+// for every a; not all of a is computed where s is, or a loop around makes cells of it.
 #include <algorithm>
 
 #include "ir/print.h"
@@ -245,7 +245,7 @@ Result<Done> whole_by_then(const Step& step, const Product& s) {
   const Program& p = step.program;
   const BufferId from = s.left->buffer;
   const Buffer& source = p.buffer(from);
-  if (source.role != Role::temporary) return Done{};
+  if (source.role == Role::in) return Done{};
   const std::string name = "`" + buffer_name(p, from) + "`";
   const Path made = path_to_alloc(p, from);
   for (size_t i = made.size() - 1; i < s.nest.outer.size(); ++i)
@@ -340,7 +340,7 @@ Result<Done> offset_step(Step& step) {
                           "`" + stage + "` is read with `or`, which the sums cannot be taken from");
   }
 
-  if (Result<Done> leaves = read_by_leaves(step, result); !leaves) return leaves;
+  if (Result<Done> leaves = no_instruction_reads(step, result); !leaves) return leaves;
 
   Body before;
   std::vector<size_t> dims;

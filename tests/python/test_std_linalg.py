@@ -99,6 +99,8 @@ def test_linear_of_one_vector(rng):
 
 LARGE = [
     ("matmul", "stream_row", (1, 2051, 2053)),
+    ("matmul", "stream_columns", (1, 515, 8209)),
+    ("matmul", "stream_columns", (2, 515, 8209)),
     ("matmul", "stream_4", (2, 2053, 2051)),
     ("matmul", "stream_4", (3, 2051, 2053)),
     ("matmul", "stream_4", (4, 4099, 1027)),

@@ -18,6 +18,8 @@
 #include <nlohmann/json.hpp>
 
 #include "backend/host/lower.h"
+#include "backend/host/passes.h"
+#include "backend/host/target.h"
 #include "ir/safety.h"
 #include "ir/verify.h"
 #include "tests/fuzz/common/trial.h"
@@ -59,9 +61,10 @@ ir::Program scheduled(Trial& trial, Random& r, bool& exact) {
 // Runs the passes with a fault after one of them; nothing when it fits nowhere.
 std::optional<ir::Program> lowered_with(const Fault& fault, ir::Program program, Random& r) {
   const auto passes = host::lowering_passes();
-  const size_t at = static_cast<size_t>(r.below(static_cast<int>(passes.size())));
-  for (size_t i = 0; i < passes.size(); ++i) {
-    program = passes[i].run(std::move(program));
+  const size_t at = static_cast<size_t>(r.below(static_cast<int>(passes.size()) + 1));
+  for (size_t i = 0; i <= passes.size(); ++i) {
+    if (i < passes.size()) program = passes[i].run(std::move(program));
+    else program = host::unswitch(std::move(program), *host::target_for_emission("cpu/avx2"));
     if (i != at) continue;
     std::optional<ir::Program> damaged = fault.plant(program, r);
     if (!damaged) return std::nullopt;

@@ -3,13 +3,15 @@
     python tests/fuzz/schedule/report.py OUT.md MUTANTS.json COMMIT RUN.json.. [--earlier RUN.json..] [--crashed N]
 
 COMMIT names the state of the compiler that the runs are of; those after `--earlier` are of states before it, N more of which crashed and
-left no counts. Runs with a finding are told apart and left out of the tables.
+left no counts. Runs with a finding are told apart and left out of the tables. The sums are written to OUT.json, too, which can be given
+after `--earlier` the next time.
 
 The tables say how often each step was applied (not refused) to an op that has each construct of the language, and which oracle noticed
 each planted fault.
 """
 import argparse
 import json
+import os
 from collections import Counter, defaultdict
 
 HEAD = """# The attack on the first promise
@@ -42,9 +44,10 @@ class Sums:
             with open(path) as f:
                 run = json.load(f)
             if run["mismatches"]:
-                self.found.update(runs=1, pairs=run["pairs"], findings=run["mismatches"])
+                self.found.update(runs=1, pairs=run["pairs"])
                 continue
-            self.total.update(runs=1)
+            self.found.update(run.get("left_out", {}))
+            self.total.update(runs=run.get("runs", 1))
             for key in ("pairs", "applied", "refused", "compiled", "unproved", "rejected_ops"):
                 self.total[key] += run[key]
             self.constructs.update(run["constructs"])
@@ -54,23 +57,30 @@ class Sums:
                 self.applied[step] += counts["applied"]
                 self.refused[step] += counts["refused"]
 
+    def json(self):
+        return dict(self.total) | {"mismatches": 0, "left_out": self.found, "constructs": self.constructs, "with": self.products,
+                                   "by_step": {s: {"applied": n, "refused": self.refused[s]} for s, n in self.applied.items()}}
+
     def text(self):
         t = self.total
         return (f"{t['pairs']:,} pairs in {t['runs']} runs without a finding: {t['applied']:,} steps applied, {t['refused']:,} refused; "
                 f"{t['compiled']:,} pairs were compiled, {t['unproved']:,} were refused by the compiler as it could not show that they keep to "
                 f"their memory, or took too long; {t['rejected_ops']:,} texts of the generator were no ops. "
-                + (f"{self.found['findings']} findings in {self.found['runs']} other runs ({self.found['pairs']:,} pairs)."
+                + (f"{self.found['runs']} other runs ({self.found['pairs']:,} pairs) had findings."
                    if self.found["runs"] else "There was no finding: **0 mismatches**."))
 
 
 def main(out, mutants, commit, runs, earlier, crashed):
+    sums = out.removesuffix(".md") + ".json"
+    if any(os.path.realpath(path) == os.path.realpath(sums) for path in runs):
+        raise SystemExit(f"{sums} is written anew: give it after --earlier")
     state, all_runs = Sums(runs), Sums(runs + earlier)
     applied, refused, constructs, products = all_runs.applied, all_runs.refused, all_runs.constructs, all_runs.products
     names = sorted(constructs)
     cells = [products[step][c] for step in products for c in names]
     text = HEAD + f"One state of the compiler (`{commit}`), one binary: {state.text()}\n\n"
     if earlier:
-        text += ("States before it, of the same day, in which one finding after the other was mended: "
+        text += ("States before it, in which one finding after the other was mended: "
                  f"{Sums(earlier).text()}" + (f" {crashed} more ended in a crash of the compiler." if crashed else "")
                  + " All of these are mended in the state above.\n\n")
     text += (f"The tables count all runs without a finding. Of the {len(cells)} products of step and construct, {sum(c >= 200 for c in cells)} "
@@ -93,6 +103,9 @@ def main(out, mutants, commit, runs, earlier, crashed):
         text += f"| {row['what']} | after {row['after']} | {by} | {row['programs']} | {row['seconds']:.2f} |\n"
     with open(out, "w") as f:
         f.write(text)
+    with open(sums, "w") as f:
+        json.dump(all_runs.json(), f, indent=1, sort_keys=True)
+        f.write("\n")
 
 
 if __name__ == "__main__":
