@@ -157,12 +157,16 @@ void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, co
   bring_in_loads(hi, 0);
   // Bare against its bounds: so the loop runs, whatever they are.
   auto side = [&](const Expr& e) { return lasting(e, written) && (is_index_data(e) || bounded(e)); };
+  // Below `min(k, data)` is below k, whatever the data is, and from `max(0, data)` on not below 0.
+  auto known_part = [&](const Expr& end, BinaryOp op, auto fact) {
+    if (const Binary* of = end.as<Binary>(); of && of->op == op)
+      for (const Expr& e : {of->left, of->right})
+        if (!touches_data(e)) facts_.add(fact(e));
+  };
   if (side(lo)) facts_.add(at_least);
+  else known_part(lo, BinaryOp::max, [&](const Expr& e) { return less_equal(e, var(symbol)); });
   if (side(hi)) facts_.add(below);
-  // Below `min(k, data)` is below k, whatever the data is.
-  else if (const Binary* least = hi.as<Binary>(); least && least->op == BinaryOp::min)
-    for (const Expr& e : {least->left, least->right})
-      if (!touches_data(e)) facts_.add(less(var(symbol), e));
+  else known_part(hi, BinaryOp::min, [&](const Expr& e) { return less(var(symbol), e); });
   open_.clear();
   if (bounded(lo) && bounded(hi)) return;
   wild_.push_back(symbol);

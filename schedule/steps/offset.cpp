@@ -150,6 +150,34 @@ BufferId make_shifted(Step& step, const Load& read, int64_t n, const std::string
   return made;
 }
 
+bool is_dropped(const Axis& axis, const Product& s) {
+  return axis.cls != AxisClass::reduce && !mentions(s.right, axis.symbol);
+}
+
+// Whether a condition of s speaks of an axis that the sums of the other factor do not have.
+bool speaks_of_dropped(const Expr& condition, const Stage& row, const Product& s) {
+  for (size_t i = 0; i < row.axes.size(); ++i)
+    if (const Var* v = s.nest.leaf().bindings[i].as<Var>();
+        v && is_dropped(row.axes[i], s) && mentions(condition, v->symbol))
+      return true;
+  return false;
+}
+
+// Conditions that earlier steps left, such as the end of a reduction that lies in blocks: not those that the ranges of the axes imply.
+std::vector<Expr> conditions_of(const Program& p, const Product& s) {
+  const Stage& row = p.stage(s.nest.stage);
+  const Leaf& leaf = s.nest.leaf();
+  Substitution at;
+  for (size_t i = 0; i < row.axes.size(); ++i) at.emplace_back(row.axes[i].symbol, leaf.bindings[i]);
+  Facts facts = facts_at(p, s.nest.outer);
+  for (size_t i = 0; i < row.axes.size(); ++i)
+    facts.add(both(less_equal(substitute(row.axes[i].lo, at), leaf.bindings[i]),
+                   less(leaf.bindings[i], substitute(row.axes[i].hi, at))));
+  std::vector<Expr> out = conjuncts(leaf.predicate);
+  std::erase_if(out, [&](const Expr& e) { return prove(facts, e); });
+  return out;
+}
+
 // NAME[axes of b] = sum n * i32(b[y]), with its alloc; `dims` are the dims of s that it keeps.
 BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& name, const std::vector<For>& outside,
                    std::vector<size_t>& dims, Body& out) {
@@ -165,14 +193,14 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   row.name = name;
   row.reducer = leaf.reducer;
   row.place = step.call.place;
-  Substitution axes, loops;
+  Substitution axes, loops, own;  // axes in terms of new axes and of new loops, loops in terms of new loops
   Facts facts = facts_at(p, path_to_alloc(p, s.nest.leaf().assigns[0].buffer));
   std::vector<Expr> guards;
   std::vector<For> maps, reduces;
   std::vector<Expr> bindings;
   for (size_t i = 0; i < old.axes.size(); ++i) {
     const bool reduce = old.axes[i].cls == AxisClass::reduce;
-    if (!reduce && !mentions(s.right, old.axes[i].symbol)) continue;
+    if (is_dropped(old.axes[i], s)) continue;
     Axis axis = old.axes[i];
     axis.symbol = p.add(Symbol{p.symbol(axis.symbol).name, SymbolKind::axis, ScalarType::index, name, step.call.place});
     axis.lo = substitute(axis.lo, axes);
@@ -196,6 +224,7 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
       l.hi = box.hi;
     }
     loops.emplace_back(old.axes[i].symbol, var(l.loop));
+    if (const Var* v = leaf.bindings[i].as<Var>()) own.emplace_back(v->symbol, var(l.loop));
     row.axes.push_back(axis);
     bindings.push_back(var(l.loop));
     (reduce ? reduces : maps).push_back(std::move(l));
@@ -221,6 +250,7 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   sum.recomputed = !disjoint_over(whole, outside, facts);
   sum.bindings = bindings;
   if (old.where.known()) guards.push_back(substitute(old.where, loops));
+  for (const Expr& condition : conditions_of(p, s)) guards.push_back(substitute(condition, own));
   sum.predicate = conjoin(guards);
   sum.assigns = {std::move(assign)};
   const std::string reducer = row.reducer;
@@ -287,7 +317,7 @@ Result<Done> whole_by_then(const Step& step, const Product& s) {
 Result<Done> ranges_stand_alone(const Step& step, const Product& s) {
   const Stage& row = step.program.stage(s.nest.stage);
   for (const Axis& a : row.axes) {
-    if (a.cls != AxisClass::reduce && !mentions(s.right, a.symbol))
+    if (is_dropped(a, s))
       for (const Axis& other : row.axes)
         if (mentions(other.lo, a.symbol) || mentions(other.hi, a.symbol) ||
             (row.where.known() && mentions(row.where, a.symbol)))
@@ -296,6 +326,22 @@ Result<Done> ranges_stand_alone(const Step& step, const Product& s) {
                                                         "`, so the sums of the other factor do too");
     if (a.cls != AxisClass::reduce && a.cls != AxisClass::map)
       return step.refusal(codes::other_meaning, "`" + row.name + "` is no plain reduction");
+  }
+  const Leaf& leaf = s.nest.leaf();
+  for (const Expr& condition : conditions_of(step.program, s)) {
+    bool plain = !speaks_of_dropped(condition, row, s);
+    for (const StmtRef& around : s.nest.chain)
+      if (const For* l = as<For>(around); l && mentions(condition, l->loop))
+        plain = plain && std::any_of(leaf.bindings.begin(), leaf.bindings.end(), [&](const Expr& b) {
+                  const Var* v = b.as<Var>();
+                  return v && v->symbol == l->loop;
+                });
+    if (!plain)
+      return step
+          .refusal(codes::order_matters, "what `" + row.name +
+                                             "` sums depends on more than axes of the other factor: on `" +
+                                             print(step.program, condition) + "`")
+          .label(s.nest.chain.back()->place, "here");
   }
   return Done{};
 }
