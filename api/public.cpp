@@ -97,12 +97,13 @@ Diagnostic wrong_count(size_t seen, int expected) {
 }
 
 // Where the request leaves the target open, a schedule for what this machine is not brings its own: its program can be shown and
-// interpreted here.
-std::string target_of(const OpImpl& op, const CompileOptions& options) {
+// interpreted here, where nothing of it runs.
+Result<ir::Target> target_of(const OpImpl& op, const CompileOptions& options) {
   if (options.schedule && (options.target.empty() || options.target == "auto"))
     for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name))
-      if (s->name == *options.schedule && s->target != "cpu" && !host::target_named(s->target)) return s->target;
-  return options.target;
+      if (s->name == *options.schedule && s->target != "cpu" && !host::target_named(s->target))
+        return api::resolve_target(s->target, true);
+  return api::resolve_target(options.target, true);
 }
 
 // The program that the interpreter runs for a request, and its arguments checked by the same plan as compiled code.
@@ -113,7 +114,7 @@ struct Interpretable {
 
 Result<Interpretable> interpretable(const OpImpl& op, const CompileOptions& options, const std::vector<Buffer>& arrays,
                                     const std::vector<Scalar>& scalars) {
-  Result<ir::Target> target = api::resolve_target(target_of(op, options), true);
+  Result<ir::Target> target = target_of(op, options);
   if (!target) return target.errors();
   Result<ir::Program> canonical = api::canonical_program(op, options);
   if (!canonical) return canonical.errors();
@@ -305,7 +306,7 @@ Result<Kernel> Op::compile(const CompileOptions& options) const {
 
 Result<Op::States> Op::states(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<States> {
-    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), true);
+    Result<ir::Target> target = target_of(*impl_, options);
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -322,7 +323,7 @@ Result<Op::States> Op::states(const CompileOptions& options) const {
 
 Result<Numerics> Op::numerics(const CompileOptions& options) const {
   return within_limits(options, [&]() -> Result<Numerics> {
-    Result<ir::Target> target = api::resolve_target(target_of(*impl_, options), true);
+    Result<ir::Target> target = target_of(*impl_, options);
     if (!target) return target.errors();
     Result<ir::Program> canonical = api::canonical_program(*impl_, options);
     if (!canonical) return canonical.errors();
@@ -339,7 +340,7 @@ Result<Done> Op::interpret(const CompileOptions& options, const std::vector<Buff
     if (!ready) return ready.errors();
     ir::InterpretOptions how;
     how.seed = seed;
-    how.has_fma = api::resolve_target(target_of(*impl_, options), true)->has_fma;
+    how.has_fma = target_of(*impl_, options)->has_fma;
     Result<ir::InterpretResult> done = ir::interpret(ready->program, ready->args, how);
     if (!done) return done.errors();
     return Done{};

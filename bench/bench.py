@@ -37,23 +37,20 @@ def time_in_turns(calls, seconds=0.4, least=9, most=400):
 
     Each round has an order of its own: what a call leaves in the caches helps or hinders the next, which must not always be the same
     one. A turn begins when no thread of the one before works any more: some libraries free their memory after their calls have ended, in
-    the time of whoever is next. Of a call that takes a long time, twenty times as long as the fastest, once is enough.
+    the time of whoever is next.
     """
+    for call in calls:
+        call()
     each = [_timed(call) for call in calls]
-    each = [t if t > 0.2 else _timed(call) for t, call in zip(each, calls)]
-    hopeless = {i for i, t in enumerate(each) if i > 0 and t > max(0.2, 20 * min(each))}  # never our own, the first
     once = max(1e-7, each[0])
     inner = max(1, int(2e-4 / once))  # a call shorter than the clock's noise is repeated
-    times = [[t] if i in hopeless else [] for i, t in enumerate(each)]
-    hopeful = [i for i in range(len(calls)) if i not in hopeless]
+    times = [[] for _ in calls]
     order = random.Random(0)
     # On one processor others work only while this thread sleeps; after long calls there is time for it.
-    asleep = len(os.sched_getaffinity(0)) == 1 or max(each[i] for i in hopeful) > 2e-3
+    asleep = len(os.sched_getaffinity(0)) == 1 or max(each) > 2e-3
     stop = time.perf_counter() + seconds
-    rounds = 0
-    while (rounds < least or time.perf_counter() < stop) and rounds < most:
-        rounds += 1
-        for i in order.sample(hopeful, len(hopeful)):
+    while (len(times[0]) < least or time.perf_counter() < stop) and len(times[0]) < most:
+        for i in order.sample(range(len(calls)), len(calls)):
             settle(asleep)
             start = time.perf_counter()
             for _ in range(inner):
@@ -80,16 +77,16 @@ def copy_seconds(moved):
 FLOPS_OF_EXP = 24  # a polynomial of 12 operations, in a unit that counts an FMA as two
 
 
-HOPELESS = 5.0  # seconds; a peer that takes longer, as some types do without instructions for them, is not timed again
+def first_calls(call):
+    """Seconds of one of a function's first calls: the very first may compile something, so that a long one is followed by another."""
+    seconds = _timed(call)
+    return seconds if seconds < 0.2 else _timed(call)
 
 
-def first_calls(peer, what):
-    """Seconds of one of a peer's first calls; none where it does not do the case at all: it is left out, with a line that says so.
-
-    The very first may compile something, so that a long one is followed by another."""
+def seconds_of(peer, what):
+    """As first_calls; none where a peer does not do the case at all: it is left out, with a line that says so."""
     try:
-        seconds = _timed(peer)
-        return seconds if seconds < HOPELESS else _timed(peer)
+        return first_calls(peer)
     except Exception as e:  # any library's own kind
         print(f"{what} is left out: {str(e).strip().splitlines()[0]}", file=sys.stderr, flush=True)
         return None
@@ -105,10 +102,12 @@ def measure(case, threads, peak):
     if built.check:
         error, bound = built.check()
         row["max_error"], row["ok"] = error, error <= bound
-    first = {n: first_calls(peer, f"{case.name}: {n}") for n, peer in built.peers.items()}
-    names = [n for n, seconds in first.items() if seconds is not None and seconds < HOPELESS]
+    first = {n: seconds_of(peer, f"{case.name}: {n}") for n, peer in built.peers.items()}
+    # Twenty times as slow as we are, as with types that a library has no instructions for: once is enough.
+    hopeless = max(0.2, 20 * first_calls(built.run))
+    names = [n for n, seconds in first.items() if seconds is not None and seconds < hopeless]
     times = time_in_turns([built.run] + [built.peers[n] for n in names])
-    slow = {n: seconds * 1e6 for n, seconds in first.items() if seconds is not None and seconds >= HOPELESS}
+    slow = {n: seconds * 1e6 for n, seconds in first.items() if seconds is not None and seconds >= hopeless}
     compute, memory = (built.flops + FLOPS_OF_EXP * built.exps) / peak, copy_seconds(built.bytes) / threads
     row["us"] = times[0] * 1e6
     row["limit"] = "compute" if compute > memory else "memory"

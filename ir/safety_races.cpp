@@ -77,28 +77,39 @@ class RaceChecker {
     return false;
   }
 
-  // The one at an iteration, the other at a later one. Loops inside are at places of their own, but for those over rows.
   bool differ_in_a_row(const Access& a, const Access& b, size_t d, const std::set<uint32_t>& rows) const {
-    Facts facts = at_;
-    facts.add_range(loop_.loop, loop_.lo, loop_.hi);
-    facts.add(less(var(loop_.loop), var(other_)));
-    facts.add(less(var(other_), loop_.hi));
+    const TwoIterations two = two_iterations(a, b, at_, rows, false);
+    const Expr apart = simplify(substitute(b.window[d].lo, two.there) - substitute(a.window[d].lo, two.here));
+    return !mentions_load(apart) &&
+           (prove(two.facts, less(index_constant(0), apart)) || prove(two.facts, less(apart, index_constant(0))));
+  }
+
+  // An access at an iteration and one at a later one, under the conditions of both.
+  struct TwoIterations {
+    Facts facts;
+    Substitution here, there;
+  };
+  // Loops inside, but for those over `shared`, are at places of their own.
+  TwoIterations two_iterations(const Access& a, const Access& b, const Facts& at, const std::set<uint32_t>& shared,
+                               bool constant_ends) const {
+    TwoIterations out{at, {}, {{loop_.loop, var(other_)}}};
+    out.facts.add_range(loop_.loop, loop_.lo, loop_.hi);
+    out.facts.add(less(var(loop_.loop), var(other_)));
+    out.facts.add(less(var(other_), loop_.hi));
     uint32_t next = other_.value + 1;
-    const auto placed = [&](const Access& x, Substitution names) {
+    const auto place = [&](const Access& x, Substitution& names) {
       for (const SymbolRange& r : x.free) {
-        if (rows.count(r.symbol.value)) continue;
-        const Expr lo = substitute(r.lo, names), hi = substitute(r.hi, names);
+        if (shared.count(r.symbol.value)) continue;
+        const Expr lo = substitute(r.lo, names), hi = substitute(constant_ends ? constant_part(r.hi) : r.hi, names);
         const SymbolId own{next++};
         names.emplace_back(r.symbol, var(own));
-        facts.add_range(own, lo, hi);
+        out.facts.add_range(own, lo, hi);
       }
-      if (x.condition.known() && !mentions_load(x.condition)) facts.add(substitute(x.condition, names));
-      return substitute(x.window[d].lo, names);
+      if (x.condition.known() && !mentions_load(x.condition)) out.facts.add(substitute(x.condition, names));
     };
-    const Expr here = placed(a, {}), there = placed(b, {{loop_.loop, var(other_)}});
-    const Expr apart = simplify(there - here);
-    return !mentions_load(apart) &&
-           (prove(facts, less(index_constant(0), apart)) || prove(facts, less(apart, index_constant(0))));
+    place(a, out.here);
+    place(b, out.there);
+    return out;
   }
 
   // `min(4, ceildiv(n - 8*o, 2))`, the end of a last block, as 4: what else it says fills the prover's system of rows.
@@ -146,24 +157,8 @@ class RaceChecker {
 
   // At two iterations, this one and a later one, under the conditions of both: no cell is in both windows.
   bool never_meet(const Access& a, const Access& b, const Facts& at, bool constant_ends) const {
-    Facts facts = at;
-    facts.add_range(loop_.loop, loop_.lo, loop_.hi);
-    facts.add(less(var(loop_.loop), var(other_)));
-    facts.add(less(var(other_), loop_.hi));
-    auto add_own = [&](const Access& x, Substitution names, uint32_t next) {
-      for (const SymbolRange& r : x.free) {
-        const Expr lo = substitute(r.lo, names), hi = substitute(constant_ends ? constant_part(r.hi) : r.hi, names);
-        const SymbolId own{next++};
-        names.emplace_back(r.symbol, var(own));
-        facts.add_range(own, lo, hi);
-      }
-      if (x.condition.known() && !mentions_load(x.condition)) facts.add(substitute(x.condition, names));
-      return names;
-    };
-    const uint32_t first = other_.value + 1;
-    const Substitution here = add_own(a, {}, first);
-    const Substitution there = add_own(b, {{loop_.loop, var(other_)}}, first + static_cast<uint32_t>(a.free.size()));
-    auto meet = [&](Facts& out, size_t d) {
+    const auto [facts, here, there] = two_iterations(a, b, at, {}, constant_ends);
+    auto meet = [&, &here = here, &there = there](Facts& out, size_t d) {
       if (folds(p_.buffer(a.buffer), d)) return false;
       const Range &x = a.window[d], &y = b.window[d];
       if (mentions_load(x.lo) || mentions_load(x.hi) || mentions_load(y.lo) || mentions_load(y.hi)) return false;

@@ -60,21 +60,20 @@ Result<Done> holds([[maybe_unused]] const ir::Program& program, [[maybe_unused]]
 }  // namespace
 
 Result<ir::Program> lower(ir::Program program, const ir::Target& target) {
-  for (const TargetPass& pass : target_passes) {
+  Result<Done> fine = Done{};
+  const auto ran = [&](std::string_view name, ir::Program next) {
+    program = std::move(next);
+    fine = holds(program, name);
     stop_point_now();
-    program = pass.run(std::move(program), target);
-    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
-  }
-  for (const LoweringPass& pass : lowering_passes()) {
-    stop_point_now();
-    program = pass.run(std::move(program));
-    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
-  }
-  for (const TargetPass& pass : last_passes) {
-    stop_point_now();
-    program = pass.run(std::move(program), target);
-    if (Result<Done> fine = holds(program, pass.name); !fine) return fine.errors();
-  }
+    return fine.ok();
+  };
+  stop_point_now();
+  for (const TargetPass& pass : target_passes)
+    if (!ran(pass.name, pass.run(std::move(program), target))) return fine.errors();
+  for (const LoweringPass& pass : passes)
+    if (!ran(pass.name, pass.run(std::move(program)))) return fine.errors();
+  for (const TargetPass& pass : last_passes)
+    if (!ran(pass.name, pass.run(std::move(program), target))) return fine.errors();
   return program;
 }
 
