@@ -147,10 +147,11 @@ void SafeFacts::assume_not(const Expr& condition) {
 
 void SafeFacts::assume_range(SymbolId symbol, const Expr& lo, const Expr& hi, const std::set<BufferId>& written) {
   if (!touches_data(lo) && !touches_data(hi)) return facts_.add_range(symbol, lo, hi);
-  // `lo .. if c then hi else lo` has the iterations of `lo .. hi` or none.
-  if (const Select* once = hi.as<Select>(); once && same(once->no, lo)) {
-    if (lasting(once->condition, written)) assume(once->condition);
-    return assume_range(symbol, lo, once->yes, written);
+  // `lo .. if c then hi else lo` has the iterations of `lo .. hi` or none, and so has `lo .. if c then lo else hi`.
+  if (const Select* once = hi.as<Select>(); once && (same(once->no, lo) || same(once->yes, lo))) {
+    const bool where_it_holds = same(once->no, lo);
+    if (lasting(once->condition, written)) where_it_holds ? assume(once->condition) : assume_not(once->condition);
+    return assume_range(symbol, lo, where_it_holds ? once->yes : once->no, written);
   }
   const Expr at_least = less_equal(lo, var(symbol)), below = less(var(symbol), hi);
   bring_in_loads(lo, 0);

@@ -27,12 +27,15 @@ bool in_registers(const ir::Program& p, ir::BufferId id) {
   return p.buffer(id).role == ir::Role::temporary && (m == ir::Memory::registers || m == ir::Memory::tile);
 }
 
-// Whether a leaf reaches a register buffer at a place that moves with the loop.
+// Whether a leaf reaches a register buffer at a place that moves with the loop, beside where the buffer itself begins.
 bool walks_registers(const ir::Program& p, const Body& body, ir::SymbolId loop) {
   bool found = false;
   for (const ir::Access& a : ir::accesses(p, body)) {
     if (found || !in_registers(p, a.buffer)) continue;
-    for (const ir::Range& r : a.window) found |= ir::mentions(r.lo, loop) || ir::mentions(r.hi, loop);
+    const std::vector<ir::BoxDim>& box = p.buffer(a.buffer).box;
+    for (size_t d = 0; d < box.size(); ++d)
+      for (const Expr& edge : {a.window[d].lo, a.window[d].hi})
+        found |= ir::mentions(edge, loop) && ir::mentions(ir::simplify(edge - box[d].lo), loop);
   }
   return found;
 }

@@ -10,11 +10,13 @@
 // leaves its range to be inferred, `lo .. hi` or `i in lo .. hi` gives it. Reads with `or c` of one constant c are
 // padded: n holds c outside of t. n is by default `t_tile`; its loops carry the names of the dims. Where t is written, the
 // loops of S inside L become those of n, and t gets new ones, one for each dim where S runs over whole stretches.
+// `cache T(t[window])`, T a type or `widen`: n holds T(t[i]), and S, which reads t as T(t[..]) alone, reads n; any conversion, as it is
+// the same one of the same value.
 //
 // Refused: the window does not hold what is read or written, or more than that of what a loop around makes; t is an index of
 // something inside L; t is allocated inside L, or both written and read there;
 // what is written is an update, or not one plain index for each dim; L is a vector loop; registers for a window that is
-// not constant; of an open reduction, what `rfactor` refuses.
+// not constant; of an open reduction, what `rfactor` refuses; with T, another read than T(t[..]), or a t that is written.
 // Over 500 lines: one step with three forms, which share the window and the names.
 #include <algorithm>
 #include <set>
@@ -40,6 +42,7 @@ struct Cached {
   std::vector<std::string> dims;  // names of the copy's indices
   std::vector<Range> window;
   Expr otherwise;  // what padded cells hold, or none
+  ScalarType type = ScalarType::f32;  // of the copy: t's own, or what it is read as
 };
 
 const std::vector<Term>& window_terms(const Term& operand) {
@@ -373,7 +376,7 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   Facts at = facts_at(p, path);
   Buffer b;
   b.name = c.name;
-  b.type = from.type;
+  b.type = c.type;
   b.memory = c.memory;
   b.place = step.call.place;
   Stage row;
@@ -428,7 +431,7 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   made.buffer = p.add(std::move(b));
   row.writes = {made.buffer};
   assign.buffer = made.buffer;
-  assign.value = select(defined, load(from.type, c.from, assign.subs, c.otherwise), c.otherwise);
+  assign.value = convert(c.type, select(defined, load(from.type, c.from, assign.subs, c.otherwise), c.otherwise));
   leaf.stage = p.add(std::move(row));
   leaf.predicate = conjoin(guards);
   leaf.assigns = {std::move(assign)};
@@ -445,12 +448,24 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
   return made;
 }
 
+// What the tensor is read as: itself, or under the one conversion that the copy holds.
+const Load* read_as(const Expr& e, const Cached& c, ScalarType own) {
+  const Convert* under = c.type == own ? nullptr : e.as<Convert>();
+  if (c.type != own && (!under || e.type() != c.type || under->mode != ConvertMode::value)) return nullptr;
+  const Load* l = under ? under->value.as<Load>() : e.as<Load>();
+  return l && l->buffer == c.from ? l : nullptr;
+}
+
 // Reads of t become reads of the copy. Where the copy is not padded, a read with `or` asks for t's box itself.
 Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const Body& body) {
-  const std::vector<BoxDim> box = step.program.buffer(c.from).box;
+  const Buffer& from = step.program.buffer(c.from);
+  const std::vector<BoxDim>& box = from.box;
   bool refused = false;
-  Body out = map_loads(body, {c.from}, [&](const Expr& e, const Load& l) {
-    Expr plain = load(e.type(), copy, l.subs);
+  auto read = [&](const Expr& e) {
+    const Load* found = read_as(e, c, from.type);
+    if (!found) return e;
+    const Load& l = *found;
+    Expr plain = load(c.type, copy, l.subs);
     if (!l.otherwise.known() || c.otherwise.known()) return plain;
     Expr in = bool_constant(true);
     for (size_t d = 0; d < box.size(); ++d) {
@@ -461,8 +476,16 @@ Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const 
         });
       in = both(in, both(less_equal(box[d].lo, l.subs[d]), less(l.subs[d], box[d].hi)));
     }
-    return select(in, plain, l.otherwise);
-  });
+    return select(in, plain, convert(c.type, l.otherwise));
+  };
+  Body out;
+  for (const StmtRef& s : body) out.push_back(map_exprs(s, [&](const Expr& e) { return rewrite(e, read); }));
+  for (const Access& a : accesses(step.program, out, c.from))
+    if (a.reads)
+      return step
+          .refusal(codes::bad_window, "`" + from.name + "` is read here other than as `" + std::string(scalar_type_name(c.type)) + "(" + from.name + "[..])`")
+          .label(a.by ? a.by->place : step.call.place, "here")
+          .with_help("copy it as it is: `cache " + from.name + " ..`");
   if (refused)
     return step.refusal(codes::not_shown,
                         "`" + buffer_name(step.program, c.from) + "` is read by `or`, and its box depends on loops");
@@ -522,52 +545,70 @@ Result<Done> cache_state(Step& step, const Term& operand, const std::vector<Buff
   for (BufferId field : read) {
     const std::string copy = name + "." + step.program.buffer(field).field;
     if (Result<Done> free = free_stage_name(step, copy); !free) return free;
-    if (Result<Done> done = read_cache(step, Cached{field, loop, copy, memory, {}, {}, {}}, operand); !done)
-      return done;
+    Cached c{field, loop, copy, memory, {}, {}, {}, step.program.buffer(field).type};
+    if (Result<Done> done = read_cache(step, std::move(c), operand); !done) return done;
   }
   return Done{};
+}
+
+// The type that `widen(t)` or `f32(t[..])` reads a tensor of type `own` as; its own where the operand is the tensor alone.
+Result<ScalarType> read_type(const Term& operand, ScalarType own) {
+  if (operand.kind != Term::Kind::call) return own;
+  if (operand.text == "widen") return widened(own);
+  if (std::optional<ScalarType> type = parse_scalar_type(operand.text)) return *type;
+  return Diagnostic(codes::bad_window, operand.place, "a copy holds a tensor as it is, or as one conversion gives it")
+      .with_help("write `cache TENSOR ..`, `cache widen(TENSOR) ..`, or a type in place of `widen`");
 }
 
 }  // namespace
 
 Result<Done> cache_step(Step& step) {
-  const Term& operand = step.call.operands[0];
+  const Term& written = step.call.operands[0];
+  const bool converts = written.kind == Term::Kind::call && written.args.size() == 1;
+  const Term& operand = converts ? written.args[0] : written;
   Result<std::vector<BufferId>> buffers =
       find_buffers(step, operand.kind == Term::Kind::subscript ? operand.args[0] : operand);
   if (!buffers) return buffers.errors();
+  const BufferId t = (*buffers)[0];
+  Result<ScalarType> type = read_type(written, step.program.buffer(t).type);
+  if (!type) return type.errors();
   Result<SymbolId> loop = find_loop(step, step.call.with.at("at")[0]);
   if (!loop) return loop.errors();
   Result<Memory> memory = memory_after(step, "in");
   if (!memory) return memory.errors();
-  const std::string source = step.program.buffer((*buffers)[0]).name;
+  const std::string source = step.program.buffer(t).name;
   Result<std::vector<std::string>> name = names_after(step, "as", {main_part(source) + "_tile"});
   if (!name) return name.errors();
   Result<Done> free = free_stage_name(step, (*name)[0]);
   if (!free) return free;
 
-  if (in_open_reduction(step.program, (*buffers)[0], *loop)) {
+  const Path path = path_to_loop(step.program, *loop);
+  const std::vector<Access> touched = accesses(step.program, loop_of(path).body, t);
+  const bool writes = std::any_of(touched.begin(), touched.end(),
+                                  [](const Access& a) { return a.writes && a.by && !as<Call>(a.by); });
+  const bool opens = in_open_reduction(step.program, t, *loop);
+  if (converts && (opens || writes || buffers->size() != 1))
+    return step.refusal(codes::bad_window, "only what is read is copied as a conversion gives it, and `" + source +
+                                               "` is " + (buffers->size() != 1 ? "a state" : "written below"));
+  if (opens) {
     if (operand.kind == Term::Kind::subscript)
       return Diagnostic(codes::bad_window, operand.place,
                         "the window of partial results is the block that an iteration combines; leave it out");
     return accumulate_at(step, *loop, (*name)[0], *memory);
   }
   if (buffers->size() != 1) return cache_state(step, operand, *buffers, *loop, (*name)[0], *memory);
-  const BufferId t = (*buffers)[0];
-  Path path = path_to_loop(step.program, *loop);
-  std::vector<Access> touched = accesses(step.program, loop_of(path).body, t);
-  if (std::any_of(touched.begin(), touched.end(),
-                  [](const Access& a) { return a.writes && a.by && !as<Call>(a.by); })) {
+  if (writes) {
     Result<Done> placed = can_place(step, t, *loop, path);
     if (!placed) return placed;
     Result<std::vector<std::optional<Range>>> window = written_window(step, operand, t, path);
     if (!window) return window.errors();
     return write_back_at(step, {t}, *loop, (*name)[0], *memory, *window);
   }
-  if (indexes(loop_of(path_to_loop(step.program, *loop)).body, (*buffers)[0]))
+  if (indexes(loop_of(path).body, t))
     return step.refusal(codes::bad_window, "`" + source + "` is used as an index inside `" +
                                                loop_name(step.program, *loop) + "`, and the checks on it speak of `" +
                                                source + "` itself");
-  return read_cache(step, Cached{(*buffers)[0], *loop, (*name)[0], *memory, {}, {}, {}}, operand);
+  return read_cache(step, Cached{t, *loop, (*name)[0], *memory, {}, {}, {}, *type}, operand);
 }
 
 }  // namespace heddle::schedule

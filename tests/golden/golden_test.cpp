@@ -6,7 +6,7 @@
 //   // golden: states OP SCHEDULE ..                    every state with its certificate
 //   // golden: program                                  each printed program of the text, read and printed again
 //   // golden: nki OP SCHEDULE ..                       NKI text, target:neuron/trn2 and profile:basic as words, or the refusal
-//   // golden: compile                                  `ok` for each printed program that becomes machine code, else why not
+//   // golden: compile [TARGET]                         `ok` for each printed program that becomes machine code, else why not
 //
 // WORD: const:stride=2  fix:cols=1024  tune:block=8  target:cpu/avx2. Every program that is printed must read back to the same program.
 #include <gtest/gtest.h>
@@ -107,15 +107,16 @@ std::string run_program(const Module& module) {
   return out;
 }
 
-std::string run_compile(const Module& module) {
-  std::string out;
+std::string run_compile(const Module& module, std::istringstream& words) {
+  std::string out, target = "cpu/x86-64-v2";
+  words >> target;
   for (const std::string& name : module.programs()) {
     Result<Program> program = module.program(name);
     if (!program) {
       out += errors(program.errors());
       continue;
     }
-    Result<Kernel> kernel = program->compile("cpu/x86-64-v2");
+    Result<Kernel> kernel = program->compile(target);
     out += kernel ? "ok\n" : errors(kernel.errors());
   }
   return out;
@@ -163,7 +164,7 @@ std::string run(const Case& c) {
   if (!module) return errors(module.errors());
   if (mode == "program") return run_program(*module);
   if (mode == "nki") return run_nki(*module, words);
-  if (mode == "compile") return run_compile(*module);
+  if (mode == "compile") return run_compile(*module, words);
   if (mode == "lower" || mode == "states") return run_states(*module, words, mode == "states");
   return "unknown command `" + mode + "`\n";
 }

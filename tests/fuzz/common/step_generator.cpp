@@ -208,10 +208,38 @@ class Generator {
   StepCall cache() {
     StepCall c = step("cache", r_.pick(buffers_));
     if (r_.chance(30)) c.operands[0] = window(c.operands[0].text);
+    if (const std::string word = conversion(c.operands[0]); !word.empty()) {
+      Term under;
+      under.kind = Term::Kind::call;
+      under.text = word;
+      under.args = {c.operands[0]};
+      c.operands[0] = std::move(under);
+    }
     memory(c);
     c.with["at"].push_back(path(loop()));
     if (r_.chance(50)) c.with["as"].push_back(path(fresh("c")));
     return c;
+  }
+  // What a read of the tensor stands under somewhere, often; or none.
+  std::string conversion(const Term& operand) {
+    const std::string tensor = operand.kind == Term::Kind::subscript ? operand.args[0].text : operand.text;
+    std::vector<std::string> words;
+    ir::walk(p_.body, [&](const ir::StmtRef& s) {
+      const ir::Leaf* leaf = std::get_if<ir::Leaf>(&s->form);
+      if (!leaf) return true;
+      for (const ir::Assign& a : leaf->assigns)
+        ir::walk(a.value, [&](const ir::Expr& e) {
+          const ir::Convert* under = e.as<ir::Convert>();
+          const ir::Load* l = under ? under->value.as<ir::Load>() : nullptr;
+          if (!l || p_.buffer(l->buffer).name != tensor) return true;
+          words.emplace_back(ir::scalar_type_name(e.type()));
+          if (ir::widened(under->value.type()) == e.type()) words.emplace_back("widen");
+          return true;
+        });
+      return true;
+    });
+    if (words.empty()) return r_.chance(3) ? "widen" : "";
+    return r_.chance(60) ? r_.pick(words) : "";
   }
   // `t[q0 in lo .. hi, q1]`: of some dims the range is written, mostly one that holds what is read.
   Term window(const std::string& tensor) {

@@ -61,6 +61,7 @@ std::string kind_of(const ir::Program& before, const schedule::State& after, con
   if ((call.name == "split" || call.name == "rfactor") && tail != call.with.end())
     return call.name + " " + (call.name == "split" ? "" : "with ") + tail->second[0].text;
   if (call.name == "cache") {
+    if (call.operands[0].kind == ir::Term::Kind::call) return "cache converted";
     for (const std::string& line : after.certificate.relied_on)
       if (line.find("is written back once") != std::string::npos)
         return after.program.buffers.back().field.empty() ? "cache back" : "cache back of a state";

@@ -179,6 +179,24 @@ TEST(Lower, guards_to_bounds) {
 )");
 }
 
+TEST(Lower, unroll_registers_of_loops_inside_which_the_registers_stand) {
+  const std::string text = R"(
+  for y.io in 0 .. 4 {
+    alloc t: f32[i in 8*io .. 8*io + 8, j in 0 .. 1] in registers
+    for t.i in 0 .. 8 {
+      at t(i = 8*io + i, j = 0) where 8*io + i < m { t[i, j] = x[i, j] }
+    }
+    for y.ii in 0 .. 8 {
+      at y(i = 8*io + ii, j = 0) where 8*io + ii < m { y[i, j] = t[i, j] }
+    }
+  }
+)";
+  const std::string seen = after(unroll_registers, text);
+  EXPECT_NE(seen.find("for y.io in 0 .. 4 {"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("for t.i in 0 .. 8 unrolled {"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("for y.ii in 0 .. 8 unrolled {"), std::string::npos) << seen;
+}
+
 TEST(Lower, outer_bounds) {
   EXPECT_EQ(after(outer_bounds, R"(
   for y.ib in 0 .. ceildiv(m, 512) {
