@@ -185,6 +185,10 @@ class Verifier {
     const std::string name = "`" + p_.symbol(l.loop).name + "`";
     if (!l.stage_of.empty() && (l.kind != LoopKind::pipelined || l.stage_of.size() != l.body.size()))
       broken("loops", "the pipeline " + name + " does not give each of its statements a stage", place);
+    if (l.axis.empty() == (l.kind == LoopKind::bound))
+      broken("loops", name + " names a hardware axis without being bound to it, or is bound to none", place);
+    if ((l.stages > 0) != (l.kind == LoopKind::pipelined))
+      broken("loops", name + " has stages without being a pipeline, or is one without them", place);
     for (int s : l.stage_of)
       if (s < 0 || s >= l.stages)
         broken("loops", "a stage of the pipeline " + name + " is not below its number of stages", place);

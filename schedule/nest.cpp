@@ -153,6 +153,14 @@ std::optional<size_t> first_with(const Body& body, const std::function<bool(cons
   return std::nullopt;
 }
 
+For plain_loop(const For& l) {
+  For out;
+  out.loop = l.loop;
+  out.lo = l.lo;
+  out.hi = l.hi;
+  return out;
+}
+
 Body map_loads(const Body& body, const std::vector<BufferId>& buffers,
                const std::function<Expr(const Expr&, const Load&)>& f) {
   Body out;

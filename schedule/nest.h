@@ -44,6 +44,9 @@ bool loads_from(const ir::Expr& e, const std::vector<ir::BufferId>& buffers);
 /// below.
 void own_exprs(const ir::StmtRef& s, const std::function<void(const ir::Expr&)>& f);
 
+/// A serial loop over the same range, empty: what was said of how the other one runs is not said of this one.
+ir::For plain_loop(const ir::For& l);
+
 /// Rewrites the loads of a body, in leaves as in bounds. `f` gets each load with its parts already rewritten.
 ir::Body map_loads(const ir::Body& body, const std::vector<ir::BufferId>& buffers,
                    const std::function<ir::Expr(const ir::Expr&, const ir::Load&)>& f);

@@ -1,3 +1,4 @@
+#include "schedule/nest.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/partial.h"
@@ -29,9 +30,7 @@ StmtRef combining_region(Step& step, const Reduction& r, const Partial& made, bo
   StmtRef inner = make_stmt(combining_leaf(step, r, made), r.leaf_stmt->place);
   for (size_t i = r.loops.size(); i-- > 0;) {
     if (r.reduces[i] && i != r.at) continue;
-    For l = r.loops[i];
-    l.kind = LoopKind::serial;
-    l.axis.clear();
+    For l = plain_loop(r.loops[i]);
     l.body = {inner};
     inner = make_stmt(std::move(l), r.region->place);
   }

@@ -1,3 +1,4 @@
+#include "schedule/nest.h"
 #include "schedule/whole_range.h"
 
 #include <algorithm>
@@ -205,11 +206,10 @@ class Maker {
     }
     for (size_t i = r_.loops.size(); i-- > 0;) {
       if (r_.reduces[i] && !r_.mapped[i] && !ranges_over(line)) continue;
-      For l = r_.loops[i];
+      For l = plain_loop(r_.loops[i]);
       l.loop = line.made.loops[i].second.as<Var>()->symbol;
       l.lo = substitute(l.lo, line.made.loops);
       l.hi = substitute(l.hi, line.made.loops);
-      l.kind = LoopKind::serial;
       l.body = {inner};
       inner = make_stmt(std::move(l), r_.region->place);
     }

@@ -5,6 +5,7 @@
 
 #include "ir/parts.h"
 #include "ir/print.h"
+#include "schedule/nest.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
 #include "schedule/place.h"
@@ -104,14 +105,7 @@ Result<Done> find_writers(const Step& step, WriteCache& c, const Path& path) {
         const bool drives = std::any_of(c.axis_of.begin(), c.axis_of.end(),
                                         [&](size_t axis) { return mentions(leaf.bindings[axis], l->loop); });
         if (!drives) continue;
-        For alone = *l;
-        alone.body.clear();
-        alone.kind = LoopKind::serial;
-        alone.axis.clear();
-        alone.stages = 0;
-        alone.stage_of.clear();
-        alone.prefetch.clear();
-        w.loops.push_back(std::move(alone));
+        w.loops.push_back(plain_loop(*l));
       }
     for (const StmtRef& s : site.path)  // loops that stay behind
       if (const For* l = as<For>(s))
