@@ -61,6 +61,22 @@ Result<Done> reads_nothing_updated(const Step& step, const ProducerNest& nest) {
   return Done{};
 }
 
+// What the producer reads is there where it will stand: not made by a later statement of the loop, whose tensor `store_at` put outside.
+Result<Done> operands_before(const Step& step, const ProducerNest& nest, const Body& after, SymbolId loop) {
+  const Program& p = step.program;
+  for (const Access& a : accesses(p, {nest.chain.front()})) {
+    if (!a.reads || a.combines) continue;
+    for (const Access& other : accesses(p, after, a.buffer))
+      if (other.writes)
+        return step
+            .refusal(codes::order_matters, "`" + p.stage(nest.stage).name + "` reads `" + buffer_name(p, a.buffer) +
+                                               "`, which is made further inside `" + loop_name(p, loop) + "`")
+            .label(other.by ? other.by->place : step.call.place, "made here")
+            .with_help("place `" + buffer_name(p, a.buffer) + "` at `" + loop_name(p, loop) + "` or outside of it first");
+  }
+  return Done{};
+}
+
 // The box of cells that one iteration reads, over all fields of a state; own dims first, as in the field with the
 // fewest.
 TouchedBox box_read(const Program& p, const ProducerNest& nest, const Body& body, const Facts& at) {
@@ -270,6 +286,8 @@ Result<Done> compute_at_loop(Step& step, StageId stage, SymbolId loop, std::opti
   path = path_to_loop(p, loop);
   For l = loop_of(path);
   size_t first = *first_with(l.body, [&](const StmtRef& s) { return reads_itself(s, nest.buffers); });
+  legal = operands_before(step, nest, Body(l.body.begin() + static_cast<std::ptrdiff_t>(first), l.body.end()), loop);
+  if (!legal) return legal;
   l.body.insert(l.body.begin() + first, {nest.alloc, *inner});
   replace(p, path.back(), {make_stmt(std::move(l), path.back()->place)});
   step.relied_on("everything that reads `" + name + "` stands below `" + loop_name(p, loop) + "`");

@@ -89,13 +89,14 @@ bool gather(const ir::Program& p, const Body& body, Ends& ends, bool below_regio
   return true;
 }
 
-// Vectors of one row of a temporary: what reads the whole row computes with all of them, so they are filled, not left out.
+// Vectors of one row of a temporary: what reads the whole row computes with all of them, so they are filled, not left out. Sums are read cell
+// by cell.
 bool fills_a_row(const ir::Program& p, const For& l) {
   const auto* below = l.body.size() == 1 ? std::get_if<For>(&l.body[0]->form) : nullptr;
   const auto* leaf = below && below->kind == LoopKind::vector && below->body.size() == 1
                          ? std::get_if<Leaf>(&below->body[0]->form)
                          : nullptr;
-  return leaf && ir::constant_value(ir::simplify(l.hi - l.lo)) &&
+  return leaf && leaf->assigns[0].kind == ir::AssignKind::define && ir::constant_value(ir::simplify(l.hi - l.lo)) &&
          p.buffer(leaf->assigns[0].buffer).role == ir::Role::temporary;
 }
 

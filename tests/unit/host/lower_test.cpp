@@ -221,6 +221,25 @@ TEST(Lower, outer_bounds) {
 )");
 }
 
+TEST(Lower, outer_bounds_of_vectors_of_sums) {
+  const auto with = [](const std::string& before, const std::string& op, const std::string& behind) {
+    return after(outer_bounds, R"(
+  for y.jo in 0 .. ceildiv(n, 64) {
+    alloc t: f32[i in 0 .. 1, j in 64*jo .. 64*jo + 64] in l1
+)" + before + R"(
+    for t.jb in 0 .. 4 {
+      for t.ji in 0 .. 16 vector {
+        at t(i = 0, j = 64*jo + 16*jb + ji) where 64*jo + 16*jb + ji < n { t[i, j] )" +
+                                   op + R"( w[j] }
+      }
+    }
+)" + behind + "  }\n");
+  };
+  EXPECT_NE(with("", "=", "").find("for t.jb in 0 .. 4 {"), std::string::npos) << "a row is filled for whoever reads it";
+  const std::string summed = with("reduce t[0, 64*jo .. 64*jo + 64] by sum {", "sum=", "}");
+  EXPECT_NE(summed.find("for t.jb in 0 .. min(4, ceildiv(n, 16) - 4*jo) {"), std::string::npos) << summed;
+}
+
 TEST(Lower, outer_bounds_only_where_all_leaves_end) {
   const std::string body = R"(  for y.io in 0 .. 8 {
     for t.ii in 0 .. 4 {
