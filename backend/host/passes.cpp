@@ -35,7 +35,8 @@ bool walks_registers(const ir::Program& p, const Body& body, ir::SymbolId loop) 
     const std::vector<ir::BoxDim>& box = p.buffer(a.buffer).box;
     for (size_t d = 0; d < box.size(); ++d)
       for (const Expr& edge : {a.window[d].lo, a.window[d].hi})
-        found |= ir::mentions(edge, loop) && ir::mentions(ir::simplify(edge - box[d].lo), loop);
+        found |= (ir::mentions(edge, loop) || ir::mentions(box[d].lo, loop)) &&
+                 ir::mentions(ir::simplify(edge - box[d].lo), loop);
   }
   return found;
 }

@@ -197,6 +197,19 @@ TEST(Lower, unroll_registers_of_loops_inside_which_the_registers_stand) {
   EXPECT_NE(seen.find("for y.ii in 0 .. 8 unrolled {"), std::string::npos) << seen;
 }
 
+TEST(Lower, unroll_registers_of_a_loop_where_they_begin) {
+  const std::string seen = after(unroll_registers, R"(
+  for y.io in 0 .. 1 {
+    alloc t: f32[i in io .. io + 1, j in 0 .. 1] in registers
+    for t.i in 0 .. 1 {
+      at t(i = i, j = 0) where i < m { t[i, j] = x[i, j] }
+    }
+    at y(i = io, j = 0) where io < m { y[i, j] = t[i, j] }
+  }
+)");
+  EXPECT_NE(seen.find("for y.io in 0 .. 1 unrolled {"), std::string::npos) << seen;
+}
+
 TEST(Lower, outer_bounds) {
   EXPECT_EQ(after(outer_bounds, R"(
   for y.ib in 0 .. ceildiv(m, 512) {
