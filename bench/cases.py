@@ -313,8 +313,8 @@ class Maker:
             yield from family()
 
 
-# A 3x3 box in two passes, over the points that have all neighbours. Three rows of the first pass slide along; rows that memory holds are
-# asked for one ahead.
+# A 3x3 box in two passes, over the points that have all neighbours, in strips of 1024 columns. Three rows of the first pass slide along in L1;
+# rows that memory holds are asked for one ahead.
 BLUR = """
 op blur(x: f32[h, w]) -> y: f32[h - 2, w - 2] {
   require h >= 2 && w >= 2, "the image has an edge on each side"
@@ -323,19 +323,23 @@ op blur(x: f32[h, w]) -> y: f32[h - 2, w - 2] {
 }
 schedule blur.far on cpu allow contract where h * w >= 4194304 {
   split y.i by 64 into io, ii
+  split y.j by 1024 into jo, ji
+  reorder y.io, y.jo, y.ii, y.ji
   compute_at b at y.ii in l1
-  store_at b at y.io
+  store_at b at y.jo
   fold_storage b by 4
   prefetch x at y.ii by 1
-  vectorize b.j, y.j by lanes(f32)
+  vectorize b.j, y.ji by lanes(f32)
   parallel y.io
 }
 schedule blur.sliding on cpu allow contract {
   split y.i by 64 into io, ii
+  split y.j by 1024 into jo, ji
+  reorder y.io, y.jo, y.ii, y.ji
   compute_at b at y.ii in l1
-  store_at b at y.io
+  store_at b at y.jo
   fold_storage b by 4
-  vectorize b.j, y.j by lanes(f32)
+  vectorize b.j, y.ji by lanes(f32)
   parallel y.io
 }
 """
