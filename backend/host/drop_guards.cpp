@@ -158,7 +158,8 @@ class DropGuards {
       if (inside(p_, l->buffer, clamped(l->subs, guards, leaf), facts)) return true;
       const bool define = assign.kind == ir::AssignKind::define;
       settled = !(retreat(guards, leaf, l->subs, Guard::dropped, define ? Guard::filled : Guard::kept, true) ||
-                  retreat(guards, leaf, l->subs, Guard::dropped, Guard::clamped, false) ||
+                  retreat(guards, leaf, l->subs, Guard::dropped, made_beside(l->buffer) ? Guard::kept : Guard::clamped,
+                          false) ||
                   retreat(guards, leaf, l->subs, Guard::filled, Guard::kept, true) ||
                   retreat(guards, leaf, l->subs, Guard::clamped, Guard::kept, false));
       if (settled)  // the guards of this read's axes are all kept, yet it cannot be shown inside: keep the others too
@@ -166,6 +167,21 @@ class DropGuards {
       return false;
     });
     return settled;
+  }
+
+  // Whether iterations that run at the same time make cells of the tensor: the last row is then another one's, which may be at it now.
+  bool made_beside(ir::BufferId buffer) const {
+    return std::any_of(loops_.begin(), loops_.end(), [&](const StmtRef& s) {
+      const auto& l = std::get<ir::For>(s->form);
+      if (l.kind != ir::LoopKind::parallel && l.kind != ir::LoopKind::bound) return false;
+      const Body allocated = ir::path_to(l.body, [&](const StmtRef& below) {
+        std::vector<ir::BufferId> own;
+        add_allocated(below, own);
+        return contains(own, buffer);
+      });
+      const std::vector<ir::Access> touched = ir::accesses(p_, l.body, buffer);
+      return allocated.empty() && std::any_of(touched.begin(), touched.end(), [](const ir::Access& a) { return a.writes; });
+    });
   }
 
   std::vector<Expr> clamped(std::vector<Expr> subs, const std::vector<Guard>& guards, const Leaf& leaf) const {

@@ -225,6 +225,7 @@ class Planner {
     std::vector<Expr> extents;
     for (const ir::BoxDim& d : buffer.box) {
       Expr extent = extent_bound(ir::simplify(d.hi - d.lo));
+      if (!extent.known()) extent = extent_of_ends(d);
       if (!extent.known()) {
         errors_.push_back(Diagnostic(codes::unbounded_memory, buffer.place.known() ? buffer.place : where,
                                      "the extent of `" + buffer.name + "` cannot be bounded before the kernel runs"));
@@ -273,6 +274,27 @@ class Planner {
     for (const ir::SymbolRange& r : loops_)
       if (ir::mentions(bounds.hi, r.symbol)) return {};
     return ir::max(bounds.hi, ir::index_constant(0));
+  }
+
+  // Each end by itself: of `max(0, data) .. min(data, k)` the data does not matter.
+  Expr extent_of_ends(const ir::BoxDim& d) {
+    const Expr hi = end_bound(d.hi, true), lo = end_bound(d.lo, false);
+    return hi.known() && lo.known() ? ir::max(ir::simplify(hi - lo), ir::index_constant(0)) : Expr{};
+  }
+
+  // What an end does not pass; none where that is up to loops or data.
+  Expr end_bound(const Expr& end, bool upper) {
+    if (const auto* b = end.as<ir::Binary>(); b && b->op == (upper ? ir::BinaryOp::min : ir::BinaryOp::max)) {
+      const Expr left = end_bound(b->left, upper), right = end_bound(b->right, upper);
+      if (!left.known() || !right.known()) return left.known() ? left : right;
+      return ir::simplify(ir::binary(b->op, left, right));
+    }
+    const ir::Bounds bounds = ir::bounds_over(end, loops_, facts_);
+    const Expr bound = upper ? bounds.hi : bounds.lo;
+    if (!bounds.ok || ir::mentions_load(bound)) return {};
+    for (const ir::SymbolRange& r : loops_)
+      if (ir::mentions(bound, r.symbol)) return {};
+    return bound;
   }
 
   const ir::Program& p_;
