@@ -323,7 +323,7 @@ op blur(x: f32[h, w]) -> y: f32[h - 2, w - 2] {
 }
 schedule blur.far on cpu allow contract where h * w >= 4194304 {
   split y.i by 64 into io, ii
-  split y.j by 1024 into jo, ji
+  split y.j by 512 into jo, ji
   reorder y.io, y.jo, y.ii, y.ji
   compute_at b at y.ii in l1
   store_at b at y.jo

@@ -1,6 +1,8 @@
 #include "jit/pool.h"
 
 #include <immintrin.h>
+#include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,10 +54,14 @@ struct ThreadPool::State {
   std::atomic<int64_t> next{0};         // the first part that nobody has claimed
   std::atomic<int64_t> done{0};         // parts that are finished
   std::atomic<int64_t> inside{0};       // workers that may look at `region`
+  std::atomic<int64_t> asleep{0};       // workers that must be woken
   std::atomic<int64_t> status{0};
   std::atomic<bool> stop{false};
   Region region;
   pid_t owner = getpid();
+  int kept_off = -1;    // the processor that workers are kept off
+  size_t kept_on = 0;   // how many of them
+  cpu_set_t allowed{};  // what is left to them
 
   uint32_t await(uint32_t seen) {
     auto deadline = std::chrono::steady_clock::now() + spin_time;
@@ -65,11 +71,29 @@ struct ThreadPool::State {
       _mm_pause();
       if (i % spins_between_clock_reads == 0 && std::chrono::steady_clock::now() > deadline) break;
     }
+    asleep.fetch_add(1);
     for (;;) {
       uint32_t now = generation.load();
-      if (stop.load() || (now != seen && now % 2 == 1)) return now;
+      if (stop.load() || (now != seen && now % 2 == 1)) {
+        asleep.fetch_sub(1);
+        return now;
+      }
       generation.wait(now);
     }
+  }
+
+  // A worker that has slept for some milliseconds may be woken on the caller's own processor, though another one is idle, and waits there
+  // until the system balances its load: a millisecond or more (seen on Linux 6.18). So sleepers are kept off it, within what the caller may use.
+  void keep_off_the_caller() {
+    cpu_set_t may;
+    const int here = sched_getcpu();
+    if (asleep.load() == 0 || here < 0 || here >= CPU_SETSIZE) return;
+    if (pthread_getaffinity_np(pthread_self(), sizeof may, &may) != 0) return;
+    if (CPU_COUNT(&may) < 2) return;
+    CPU_CLR(here, &may);
+    if (kept_off == here && kept_on == workers.size() && CPU_EQUAL(&may, &allowed)) return;
+    for (std::thread& w : workers) pthread_setaffinity_np(w.native_handle(), sizeof may, &may);
+    kept_off = here, kept_on = workers.size(), allowed = may;
   }
 
   void work(int64_t index, uint32_t seen) {
@@ -110,6 +134,7 @@ struct ThreadPool::State {
     grow(now.threads - 1);
     region = now;
     next.store(0), done.store(0), status.store(0);
+    keep_off_the_caller();
     generation.fetch_add(1);
     generation.notify_all();
     inside_region = true;

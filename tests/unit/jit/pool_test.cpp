@@ -1,8 +1,11 @@
 #include "jit/pool.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -60,6 +63,38 @@ TEST(ThreadPool, TheFirstFailureIsTheResult) {
   EXPECT_EQ(run(pool, work, 100, 4), 7);
   work.fail_at = -1;
   EXPECT_EQ(run(pool, work, 100, 4), 0);
+}
+
+struct Places {
+  std::atomic<int> workers{0};
+  std::atomic<int> processors{0};  // that a worker may run on
+};
+
+int64_t note_place(host::Context*, void* closure, int64_t thread, int64_t, int64_t) {
+  auto* places = static_cast<Places*>(closure);
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  cpu_set_t may;
+  if (thread == 0 || pthread_getaffinity_np(pthread_self(), sizeof may, &may) != 0) return 0;
+  places->workers.fetch_add(1);
+  places->processors.store(CPU_COUNT(&may));
+  return 0;
+}
+
+TEST(ThreadPool, WorkersThatSleptKeepOffTheCaller) {
+  cpu_set_t may;
+  ASSERT_EQ(pthread_getaffinity_np(pthread_self(), sizeof may, &may), 0);
+  if (CPU_COUNT(&may) < 2) GTEST_SKIP() << "one processor";
+  ThreadPool pool;
+  host::Context context{};
+  context.pool = &pool;
+  context.threads = 2;
+  Places places;
+  ASSERT_EQ(ThreadPool::parallel_for(&context, note_place, &places, 8), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // longer than workers look for work
+  places.workers = 0;
+  ASSERT_EQ(ThreadPool::parallel_for(&context, note_place, &places, 8), 0);
+  ASSERT_GT(places.workers.load(), 0);
+  EXPECT_EQ(places.processors.load(), CPU_COUNT(&may) - 1);
 }
 
 TEST(ThreadPool, CallersFromManyThreads) {
