@@ -72,7 +72,8 @@ Result<Done> operands_before(const Step& step, const ProducerNest& nest, const B
             .refusal(codes::order_matters, "`" + p.stage(nest.stage).name + "` reads `" + buffer_name(p, a.buffer) +
                                                "`, which is made further inside `" + loop_name(p, loop) + "`")
             .label(other.by ? other.by->place : step.call.place, "made here")
-            .with_help("place `" + buffer_name(p, a.buffer) + "` at `" + loop_name(p, loop) + "` or outside of it first");
+            .with_help("place `" + buffer_name(p, a.buffer) + "` at `" + loop_name(p, loop) +
+                       "` or outside of it first");
   }
   return Done{};
 }

@@ -1,6 +1,6 @@
-#include "schedule/nest.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
+#include "schedule/nest.h"
 #include "schedule/partial.h"
 #include "schedule/place.h"
 #include "schedule/whole_range.h"

@@ -1,5 +1,5 @@
-#include "schedule/nest.h"
 #include "schedule/whole_range.h"
+#include "schedule/nest.h"
 
 #include <algorithm>
 

@@ -5,9 +5,9 @@
 
 #include "ir/parts.h"
 #include "ir/print.h"
-#include "schedule/nest.h"
 #include "schedule/legality.h"
 #include "schedule/names.h"
+#include "schedule/nest.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {

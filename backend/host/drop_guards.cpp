@@ -180,7 +180,8 @@ class DropGuards {
         return contains(own, buffer);
       });
       const std::vector<ir::Access> touched = ir::accesses(p_, l.body, buffer);
-      return allocated.empty() && std::any_of(touched.begin(), touched.end(), [](const ir::Access& a) { return a.writes; });
+      return allocated.empty() &&
+             std::any_of(touched.begin(), touched.end(), [](const ir::Access& a) { return a.writes; });
     });
   }
 

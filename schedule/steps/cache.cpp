@@ -41,7 +41,7 @@ struct Cached {
   Memory memory = Memory::dram;
   std::vector<std::string> dims;  // names of the copy's indices
   std::vector<Range> window;
-  Expr otherwise;  // what padded cells hold, or none
+  Expr otherwise;                     // what padded cells hold, or none
   ScalarType type = ScalarType::f32;  // of the copy: t's own, or what it is read as
 };
 
@@ -481,9 +481,10 @@ Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const 
   Body out;
   for (const StmtRef& s : body) out.push_back(map_exprs(s, [&](const Expr& e) { return rewrite(e, read); }));
   for (const Access& a : accesses(step.program, out, c.from))
-    if (a.reads)
+    if (a.reads && c.type != from.type)
       return step
-          .refusal(codes::bad_window, "`" + from.name + "` is read here other than as `" + std::string(scalar_type_name(c.type)) + "(" + from.name + "[..])`")
+          .refusal(codes::bad_window, "`" + from.name + "` is read here other than as `" +
+                                          std::string(scalar_type_name(c.type)) + "(" + from.name + "[..])`")
           .label(a.by ? a.by->place : step.call.place, "here")
           .with_help("copy it as it is: `cache " + from.name + " ..`");
   if (refused)
@@ -584,8 +585,8 @@ Result<Done> cache_step(Step& step) {
 
   const Path path = path_to_loop(step.program, *loop);
   const std::vector<Access> touched = accesses(step.program, loop_of(path).body, t);
-  const bool writes = std::any_of(touched.begin(), touched.end(),
-                                  [](const Access& a) { return a.writes && a.by && !as<Call>(a.by); });
+  const bool writes =
+      std::any_of(touched.begin(), touched.end(), [](const Access& a) { return a.writes && a.by && !as<Call>(a.by); });
   const bool opens = in_open_reduction(step.program, t, *loop);
   if (converts && (opens || writes || buffers->size() != 1))
     return step.refusal(codes::bad_window, "only what is read is copied as a conversion gives it, and `" + source +

@@ -313,8 +313,7 @@ Result<Done> whole_by_then(const Step& step, const Product& s) {
   for (const BoxDim& d : source.box)
     for (const StmtRef& around : made)
       if (const For* l = as<For>(around); l && (mentions(d.lo, l->loop) || mentions(d.hi, l->loop)))
-        return step
-            .refusal(codes::not_shown, "the box of " + name + " moves with `" + loop_name(p, l->loop) + "`")
+        return step.refusal(codes::not_shown, "the box of " + name + " moves with `" + loop_name(p, l->loop) + "`")
             .label(around->place, "this loop")
             .with_help("move this line above the one that placed " + name + " there");
   return Done{};

@@ -248,7 +248,8 @@ TEST(Lower, outer_bounds_of_vectors_of_sums) {
     }
 )" + behind + "  }\n");
   };
-  EXPECT_NE(with("", "=", "").find("for t.jb in 0 .. 4 {"), std::string::npos) << "a row is filled for whoever reads it";
+  EXPECT_NE(with("", "=", "").find("for t.jb in 0 .. 4 {"), std::string::npos)
+      << "a row is filled for whoever reads it";
   const std::string summed = with("reduce t[0, 64*jo .. 64*jo + 64] by sum {", "sum=", "}");
   EXPECT_NE(summed.find("for t.jb in 0 .. min(4, ceildiv(n, 16) - 4*jo) {"), std::string::npos) << summed;
 }
