@@ -20,6 +20,7 @@ namespace {
 // chain of kernels comes sooner.
 constexpr auto spin_time = std::chrono::microseconds(80);
 constexpr int spins_between_clock_reads = 64;
+constexpr size_t most_moved_awake = 8;
 
 // Parts for each thread. A thread that comes late, or shares its processor, then holds up the others by a part at most.
 constexpr int64_t parts_for_each_thread = 4;
@@ -59,9 +60,8 @@ struct ThreadPool::State {
   std::atomic<bool> stop{false};
   Region region;
   pid_t owner = getpid();
-  int kept_off = -1;    // the processor that workers are kept off
-  size_t kept_on = 0;   // how many of them
-  cpu_set_t allowed{};  // what is left to them
+  int kept_off = -1;   // the processor that workers are kept off
+  size_t kept_on = 0;  // how many of them
 
   uint32_t await(uint32_t seen) {
     auto deadline = std::chrono::steady_clock::now() + spin_time;
@@ -82,18 +82,19 @@ struct ThreadPool::State {
     }
   }
 
-  // A worker that has slept for some milliseconds may be woken on the caller's own processor, though another one is idle, and waits there
-  // until the system balances its load: a millisecond or more (seen on Linux 6.18). So sleepers are kept off it, within what the caller may use.
+  // A worker that has slept for some milliseconds, or is new, may be put on the caller's own processor, though another one is idle, and waits
+  // there until the system balances its load: a millisecond or more (seen on Linux 6.18). So workers are kept off it, within what the caller
+  // may use. Where many are awake they are left alone: each costs a system call.
   void keep_off_the_caller() {
-    cpu_set_t may;
     const int here = sched_getcpu();
-    if (asleep.load() == 0 || here < 0 || here >= CPU_SETSIZE) return;
-    if (pthread_getaffinity_np(pthread_self(), sizeof may, &may) != 0) return;
-    if (CPU_COUNT(&may) < 2) return;
+    const bool same_workers = kept_on == workers.size();
+    if (here < 0 || here >= CPU_SETSIZE || (here == kept_off && same_workers)) return;
+    if (same_workers && workers.size() > most_moved_awake && asleep.load() == 0) return;
+    cpu_set_t may;
+    if (pthread_getaffinity_np(pthread_self(), sizeof may, &may) != 0 || CPU_COUNT(&may) < 2) return;
     CPU_CLR(here, &may);
-    if (kept_off == here && kept_on == workers.size() && CPU_EQUAL(&may, &allowed)) return;
     for (std::thread& w : workers) pthread_setaffinity_np(w.native_handle(), sizeof may, &may);
-    kept_off = here, kept_on = workers.size(), allowed = may;
+    kept_off = here, kept_on = workers.size();
   }
 
   void work(int64_t index, uint32_t seen) {
