@@ -313,7 +313,7 @@ class Maker:
             yield from family()
 
 
-# A 3x3 box in two passes, over the points that have all neighbours, in strips of 1024 columns. Three rows of the first pass slide along in L1;
+# A 3x3 box in two passes, over the points that have all neighbours, in strips of columns. Three rows of the first pass slide along in L1;
 # rows that memory holds are asked for one ahead.
 BLUR = """
 op blur(x: f32[h, w]) -> y: f32[h - 2, w - 2] {

@@ -188,6 +188,15 @@ bool mentions_load(const Expr& e) {
   return found;
 }
 
+bool mentions_loops(const Program& p, const Expr& e) {
+  bool found = false;
+  walk(e, [&](const Expr& node) {
+    if (const Var* v = node.as<Var>()) found |= p.symbol(v->symbol).kind == SymbolKind::loop;
+    return !found;
+  });
+  return found;
+}
+
 bool mentions(const Expr& e, SymbolId symbol) {
   bool found = false;
   walk(e, [&](const Expr& node) {

@@ -25,6 +25,8 @@ Substitution point_of(const Program& program, const Leaf& leaf);
 bool mentions(const Expr& e, SymbolId symbol);
 /// Whether it reads an array.
 bool mentions_load(const Expr& e);
+/// Whether it speaks of a loop: what a leaf's body, written in axes, must not.
+bool mentions_loops(const Program& program, const Expr& e);
 bool mentions(const StmtRef& s, SymbolId symbol);
 
 /// The parts of a statement: rebuilds it with every expression mapped by `f` (bounds, windows, bindings, predicates, bodies of

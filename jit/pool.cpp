@@ -20,6 +20,7 @@ namespace {
 // chain of kernels comes sooner.
 constexpr auto spin_time = std::chrono::microseconds(80);
 constexpr int spins_between_clock_reads = 64;
+// So many workers are moved while they are awake: each costs a system call of about a microsecond.
 constexpr size_t most_moved_awake = 8;
 
 // Parts for each thread. A thread that comes late, or shares its processor, then holds up the others by a part at most.
@@ -84,7 +85,7 @@ struct ThreadPool::State {
 
   // A worker that has slept for some milliseconds, or is new, may be put on the caller's own processor, though another one is idle, and waits
   // there until the system balances its load: a millisecond or more (seen on Linux 6.18). So workers are kept off it, within what the caller
-  // may use. Where many are awake they are left alone: each costs a system call.
+  // may use.
   void keep_off_the_caller() {
     const int here = sched_getcpu();
     const bool same_workers = kept_on == workers.size();

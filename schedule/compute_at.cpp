@@ -196,11 +196,7 @@ Result<Done> keep_tried_reads(Step& step, const ProducerNest& nest, SymbolId loo
     Expr in = bool_constant(true);
     for (size_t d = 0; d < grows.size(); ++d) {
       if (!grows[d]) continue;
-      for (const Expr& edge : {old_box[d].lo, old_box[d].hi})
-        walk(edge, [&](const Expr& node) {
-          if (const Var* v = node.as<Var>()) refused |= step.program.symbol(v->symbol).kind == SymbolKind::loop;
-          return true;
-        });
+      refused |= mentions_loops(step.program, old_box[d].lo) || mentions_loops(step.program, old_box[d].hi);
       in = both(in, both(less_equal(old_box[d].lo, read.subs[d]), less(read.subs[d], old_box[d].hi)));
     }
     if (constant_value(in)) return e;

@@ -61,15 +61,6 @@ Result<Path> combining_path(const Step& step, const Path& path, bool open) {
       .label(path.back()->place, "this loop");
 }
 
-bool mentions_loops(const Program& p, const Expr& e) {
-  bool found = false;
-  walk(e, [&](const Expr& node) {
-    if (const Var* v = node.as<Var>()) found |= p.symbol(v->symbol).kind == SymbolKind::loop;
-    return !found;
-  });
-  return found;
-}
-
 SymbolId copy_symbol(Program& p, SymbolId from, const std::string& owner, SymbolKind kind) {
   Symbol s = p.symbol(from);
   s.owner = owner;

@@ -1,10 +1,10 @@
 #include "schedule/whole_range.h"
-#include "schedule/nest.h"
 
 #include <algorithm>
 
 #include "ir/print.h"
 #include "schedule/names.h"
+#include "schedule/nest.h"
 #include "schedule/place.h"
 
 namespace heddle::schedule {

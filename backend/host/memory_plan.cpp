@@ -270,9 +270,7 @@ class Planner {
       return ir::prove(facts_, ir::less_equal(ir::index_constant(0), extent)) ? extent
                                                                               : ir::max(extent, ir::index_constant(0));
     ir::Bounds bounds = ir::bounds_over(extent, loops_, facts_);
-    if (!bounds.ok) return {};
-    for (const ir::SymbolRange& r : loops_)
-      if (ir::mentions(bounds.hi, r.symbol)) return {};
+    if (!bounds.ok || ir::mentions_loops(p_, bounds.hi)) return {};
     return ir::max(bounds.hi, ir::index_constant(0));
   }
 
@@ -291,10 +289,7 @@ class Planner {
     }
     const ir::Bounds bounds = ir::bounds_over(end, loops_, facts_);
     const Expr bound = upper ? bounds.hi : bounds.lo;
-    if (!bounds.ok || ir::mentions_load(bound)) return {};
-    for (const ir::SymbolRange& r : loops_)
-      if (ir::mentions(bound, r.symbol)) return {};
-    return bound;
+    return bounds.ok && !ir::mentions_load(bound) && !ir::mentions_loops(p_, bound) ? bound : Expr{};
   }
 
   const ir::Program& p_;

@@ -86,15 +86,6 @@ class Partition {
                                                                                  : ir::max(middle.begin, limit.begin);
   }
 
-  bool speaks_of_loops(const Expr& e) const {
-    bool found = false;
-    ir::walk(e, [&](const Expr& node) {
-      if (const auto* v = node.as<ir::Var>()) found |= p_.symbol(v->symbol).kind == ir::SymbolKind::loop;
-      return !found;
-    });
-    return found;
-  }
-
   // A read with `or` whose place the loop moves: what is left of its conditions where the loop meets the others; none where lanes
   // would still differ.
   std::optional<std::vector<Expr>> left_of(const ir::Load& load, const ir::Substitution& point, const For& l,
@@ -112,7 +103,7 @@ class Partition {
           met.push_back(one);
           continue;
         }
-        if (speaks_of_loops(above ? box[d].hi : box[d].lo)) return std::nullopt;  // a leaf's body is written in axes
+        if (ir::mentions_loops(p_, above ? box[d].hi : box[d].lo)) return std::nullopt;
         left.push_back(inside(load.subs[d]));
         for (const ir::SymbolRange& v : inner_)
           if (ir::mentions(sub, v.symbol)) return std::nullopt;

@@ -31,13 +31,11 @@ def text_of(value):
 
 
 class Steps:
-    """Lines of a schedule or of a derived step. The methods named as steps of the language add one line each."""
+    """Lines of a schedule or of a derived step. The methods named as steps of the language add one line each: `_with(*lines)` of the two
+    kinds below gives the same with these lines at its end."""
 
     def __init__(self, lines=()):
         self._lines = tuple(lines)
-
-    def _with(self, *lines):
-        raise NotImplementedError
 
     @property
     def lines(self):

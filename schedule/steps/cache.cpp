@@ -272,12 +272,7 @@ Result<Done> choose_window(Step& step, Cached& c, const std::vector<std::optiona
 Result<Range> whole_range(const Step& step, const Cached& c, size_t d, const Path& path) {
   const Program& p = step.program;
   const BoxDim& box = p.buffer(c.from).box[d];
-  bool free = true;
-  for (const Expr& e : {box.lo, box.hi})
-    walk(e, [&](const Expr& node) {
-      if (const Var* v = node.as<Var>()) free &= p.symbol(v->symbol).kind != SymbolKind::loop;
-      return free;
-    });
+  const bool free = !mentions_loops(p, box.lo) && !mentions_loops(p, box.hi);
   if (free && !c.otherwise.known()) return Range{box.lo, box.hi};
   std::vector<SymbolRange> ranges;
   for (const StmtRef& s : path)
@@ -469,11 +464,7 @@ Result<Body> redirected(const Step& step, const Cached& c, BufferId copy, const 
     if (!l.otherwise.known() || c.otherwise.known()) return plain;
     Expr in = bool_constant(true);
     for (size_t d = 0; d < box.size(); ++d) {
-      for (const Expr& edge : {box[d].lo, box[d].hi})
-        walk(edge, [&](const Expr& node) {
-          if (const Var* v = node.as<Var>()) refused |= step.program.symbol(v->symbol).kind == SymbolKind::loop;
-          return true;
-        });
+      refused |= mentions_loops(step.program, box[d].lo) || mentions_loops(step.program, box[d].hi);
       in = both(in, both(less_equal(box[d].lo, l.subs[d]), less(l.subs[d], box[d].hi)));
     }
     return select(in, plain, convert(c.type, l.otherwise));
