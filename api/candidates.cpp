@@ -68,12 +68,13 @@ bool names_loop(const std::vector<ir::ScheduleLine>& lines, const std::string& l
   return false;
 }
 
-// `r_2`, where the pack `r` has fewer than three dims.
+// `r_2`, where the pack `r` has fewer than three dims, or `r` itself where it has none.
 bool names_missing_dim(const ir::Term& t, const std::string& pack, size_t rank) {
   const bool own = t.kind == ir::Term::Kind::path && t.text.size() > pack.size() + 1 && t.text.starts_with(pack + "_");
   const std::string number = own ? t.text.substr(pack.size() + 1) : "";
   const bool plain = own && number.size() < 3 && number.find_first_not_of("0123456789") == std::string::npos;
   if (plain && std::stoul(number) >= rank) return true;
+  if (t.kind == ir::Term::Kind::path && t.text == pack && rank == 0) return true;
   return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_missing_dim(a, pack, rank); });
 }
 

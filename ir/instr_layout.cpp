@@ -66,33 +66,62 @@ std::optional<int64_t> apart(const Mapping& a, const Mapping& b) {
   return sum;
 }
 
+// The elements of a window, counted from its corner.
+class Elements {
+ public:
+  Elements(const Buffer& b, const Window& w) : b_(b) {
+    for (size_t d = 0; d < w.ranges.size(); ++d) {
+      corner_.push_back(simplify(w.ranges[d].lo - b.box[d].lo));
+      sizes_.push_back(simplify(b.box[d].hi - b.box[d].lo));
+    }
+    here_ = mapping(b.layout, corner_, sizes_);
+  }
+
+  // How far `i` steps along dim `d` carry; nothing where that is not a constant.
+  std::optional<int64_t> along(size_t d, int64_t i) const {
+    std::vector<Expr> at = corner_;
+    at[d] = simplify(at[d] + i);
+    return apart(here_, mapping(b_.layout, at, sizes_));
+  }
+
+ private:
+  const Buffer& b_;
+  std::vector<Expr> corner_, sizes_;
+  Mapping here_;
+};
+
 }  // namespace
 
 // Each coordinate moved alone, along its whole range: parts of a layout speak of one index each, so this says all.
 bool lies_as(const Program& p, const Window& w, const Instr& instr, size_t o) {
   const InstrOperand& operand = instr.operands[o];
   const std::vector<int64_t> most = most_extents(instr, operand);
-  const Buffer& b = p.buffer(w.buffer);
   const std::vector<size_t> dims = operand_dims(w);
-  std::vector<Expr> corner, sizes, zero, full;
-  for (size_t d = 0; d < w.ranges.size(); ++d) {
-    corner.push_back(simplify(w.ranges[d].lo - b.box[d].lo));
-    sizes.push_back(simplify(b.box[d].hi - b.box[d].lo));
-  }
+  const Elements elements(p.buffer(w.buffer), w);
+  std::vector<Expr> zero, full;
   for (int64_t n : most) zero.push_back(index_constant(0)), full.push_back(index_constant(n));
-  const Mapping here = mapping(b.layout, corner, sizes), needed = mapping(operand.layout, zero, full);
+  const Mapping needed = mapping(operand.layout, zero, full);
   for (size_t k = 0; k < dims.size(); ++k) {
     // Without a layout only the elements of the last dim need to be neighbours.
     if (!operand.layout && k + 1 < dims.size()) continue;
     for (int64_t i = 1; i < most[k]; ++i) {
-      std::vector<Expr> at = corner, own = zero;
-      at[dims[k]] = simplify(at[dims[k]] + i);
+      std::vector<Expr> own = zero;
       own[k] = index_constant(i);
-      const std::optional<int64_t> have = apart(here, mapping(b.layout, at, sizes));
+      const std::optional<int64_t> have = elements.along(dims[k], i);
       if (!have || have != apart(needed, mapping(operand.layout, own, full))) return false;
     }
   }
   return true;
+}
+
+std::optional<int64_t> rows_apart(const Program& p, const Window& w, const Instr& instr, size_t o) {
+  const std::vector<int64_t> most = most_extents(instr, instr.operands[o]);
+  const size_t dim = operand_dims(w).front();
+  const Elements elements(p.buffer(w.buffer), w);
+  const std::optional<int64_t> first = elements.along(dim, 1);
+  for (int64_t i = 2; first && i < most.front(); ++i)
+    if (elements.along(dim, i) != i * *first) return std::nullopt;
+  return first;
 }
 
 namespace {
@@ -106,8 +135,8 @@ struct TileParts {
 // `parts` are coordinates, or sizes where `sizes` says so.
 TileParts tile_parts(const Buffer& b, const std::vector<Expr>& parts, const std::vector<int64_t>& sizes, bool of_size) {
   TileParts out;
-  const size_t in_row = b.layout && parts.size() > 2 ? 2 : 1;
   const int64_t element = scalar_bytes(b.type);
+  const size_t in_row = b.layout && parts.size() > 2 && sizes.back() * element < tile_row_bytes ? 2 : 1;
   Expr bytes = index_constant(of_size ? element : 0);
   int64_t stride = element;
   for (size_t i = parts.size(); i-- > 0;) {

@@ -42,7 +42,8 @@ Result<Contraction> contraction_of(const Program& p, StageId stage, const Place&
   out["b"] = {p.buffer(read[1]->buffer).name};
   for (const StmtRef& s : sites[0].path) {
     const For* l = as<For>(s);
-    if (!l) continue;
+    if (!l || p.symbol(l->loop).owner != row.name)
+      continue;  // those of the stage that it is computed in are not its own
     for (size_t i = 0; i < row.axes.size(); ++i) {
       if (!mentions(leaf.bindings[i], l->loop)) continue;
       const bool first = uses(*read[0], row.axes[i].symbol), second = uses(*read[1], row.axes[i].symbol);

@@ -52,6 +52,7 @@ class Converter {
       if (s.name == t.text) return var(SymbolId{static_cast<uint32_t>(i)});
       known.push_back(s.name);
     }
+    if (const std::vector<SymbolId> dims = pack_dims(t.text); !dims.empty()) return var(dims.back());
     Diagnostic d(codes::unknown_name, t.place,
                  "`" + t.text + "` is no dim" + (own_values(p_) ? " or const" : "") +
                      (loops_.empty() ? "" : " and no loop around this place"));
@@ -63,6 +64,17 @@ class Converter {
     for (const Symbol& s : p_.symbols)
       if (s.name == t.text && s.kind == SymbolKind::scalar) d.help = "a scalar is known only at the call";
     return d;
+  }
+
+  // `r_0`, `r_1`, .. of a pack `r`.
+  std::vector<SymbolId> pack_dims(const std::string& pack) const {
+    std::vector<SymbolId> out;
+    for (size_t i = 0; i < p_.symbols.size(); ++i) {
+      const Symbol& s = p_.symbols[i];
+      if (s.kind == SymbolKind::dim && s.name == pack + "_" + std::to_string(out.size()))
+        out.push_back(SymbolId{static_cast<uint32_t>(i)});
+    }
+    return out;
   }
 
   Result<Expr> unary_term(const Term& t) {
@@ -129,10 +141,19 @@ class Converter {
   }
 
   Result<Expr> call(const Term& t) {
+    if (t.text == "product" && t.args.size() == 1 && t.args[0].kind == Term::Kind::path) {
+      const std::vector<SymbolId> dims = pack_dims(t.args[0].text);
+      if (dims.empty())
+        return Diagnostic(codes::unknown_name, t.place, "`" + t.args[0].text + "_0` is no dim")
+            .with_help("`product` takes a pack of dims, `r` of `...r`");
+      Expr all = var(dims[0]);
+      for (size_t i = 1; i < dims.size(); ++i) all = all * var(dims[i]);
+      return all;
+    }
     bool known = t.text == "min" || t.text == "max" || t.text == "ceildiv";
     if (!known || t.args.size() != 2)
       return refuse(t, "`" + t.text + "` is no function of indices")
-          .with_help("`min`, `max` and `ceildiv` take two indices");
+          .with_help("`min`, `max` and `ceildiv` take two indices, `product` a pack of dims");
     Result<Expr> a = convert(t.args[0]), b = convert(t.args[1]);
     if (!a) return a;
     if (!b) return b;

@@ -23,8 +23,8 @@ struct Val {
 
 class Arith {
  public:
-  Arith(llvm::IRBuilder<>& builder, const ir::Target& target, bool contract)
-      : b(builder), target_(target), contract_(contract) {
+  Arith(llvm::IRBuilder<>& builder, const ir::Target& target, const ir::Allow& allow)
+      : b(builder), target_(target), contract_(allow.contract), flush_(allow.flush_denormals) {
     for (const std::string& f : target.features) halves = halves || f == "+f16c";
   }
 
@@ -80,6 +80,7 @@ class Arith {
   llvm::Value* floor_divide(llvm::Value* x, llvm::Value* y, bool is_signed, bool remainder) const;
   llvm::Value* shift(llvm::Value* x, llvm::Value* count, bool left, bool is_signed) const;
   llvm::Value* round_narrow(ir::ScalarType type, llvm::Value* f32) const;
+  llvm::Value* to_bf16(llvm::Value* f32) const;
   llvm::Value* odd_f32(llvm::Value* f64) const;
   Val round_float(ir::ScalarType to, ir::ScalarType from, Val x) const;
   Val saturate(ir::ScalarType to, ir::ScalarType from, Val x) const;
@@ -93,7 +94,7 @@ class Arith {
 
   llvm::IRBuilder<>& b;
   const ir::Target& target_;
-  bool contract_;
+  bool contract_, flush_;
 };
 
 }  // namespace heddle::host

@@ -29,6 +29,7 @@ void Emitter::stmt(const ir::Call& call, const ir::StmtRef& s) {
     const std::vector<size_t> dims = ir::operand_dims(call.windows[1]);
     interleave(call.windows[0], call.windows[1], {dims[0], dims[1], row->group(), row->lanes()});
   } else if (row && row->kind == InstrRow::Kind::turn) turn(call.windows[0], call.windows[1]);
+  else if (row && row->kind == InstrRow::Kind::turn_columns) turn_columns(call.windows[0], call.windows[1]);
   else if (row) tile_call(call, *row);
   else fail(codes::unsupported_on_host, s->place, "the instruction `" + call.instr + "` has no machine code");
 }
@@ -39,6 +40,8 @@ bool Emitter::neighbours(const ir::Window& w) {
   const Storage& s = storage(w.buffer);
   return !s.layout && ir::is_constant(s.strides[ir::operand_dims(w).back()], 1);
 }
+
+Value* Emitter::extent(const ir::Window& w, size_t d) { return value(ir::simplify(w.ranges[d].hi - w.ranges[d].lo)).v; }
 
 // `count` of them, as the bytes of one word.
 Value* Emitter::gathered(const ir::Window& w, int count) {
@@ -85,30 +88,24 @@ void Emitter::dot(const ir::Call& call, const InstrRow& row) {
   tagged(b_.CreateAlignedStore(after, at.pointer, llvm::Align(static_cast<uint64_t>(bytes))), *at.storage);
 }
 
-// Rows beyond the window are read as zero; a whole window is written at once, of another only its cells. What one lane gets is one word
-// where it lies as neighbours.
-void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Packing& how) {
-  const auto [along, across, group, lanes] = how;
+// One vector of `type`, a lane for each of `how.lanes` columns, from row p of the group.
+Value* Emitter::row_of(const ir::Window& from, const Packing& how, llvm::Type* type, int p, Value* on) {
   llvm::Type* element = arith_.memory_type(p_.buffer(from.buffer).type);
   const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(p_.buffer(from.buffer).type)));
-  const auto width = static_cast<unsigned>(lanes);
-  auto extent = [&](size_t d) { return value(ir::simplify(from.ranges[d].hi - from.ranges[d].lo)).v; };
-  Value *rows = extent(along), *columns = extent(across);
-  Value* full = b_.CreateICmpSGE(rows, b_.getInt64(static_cast<uint64_t>(group)));
+  const auto width = static_cast<unsigned>(how.lanes);
+  Value* columns = extent(from, how.across);
   const ir::SymbolId lane = p_.add(ir::Symbol{"lane", ir::SymbolKind::loop});
-
-  // One vector of `type` a lane, from row p of the group.
-  auto read = [&, along = along, across = across](llvm::Type* type, int p, Value* on) {
+  Value* out = nullptr;
+  with_lanes(lane, 0, how.lanes, [&] {
     std::vector<Expr> subs = corner(from);
-    subs[along] = ir::simplify(subs[along] + p);
-    subs[across] = subs[across] + ir::var(lane);
+    subs[how.along] = ir::simplify(subs[how.along] + p);
+    subs[how.across] = subs[how.across] + ir::var(lane);
     Value* inside = columns == b_.getInt64(width)
                         ? llvm::Constant::getAllOnesValue(llvm::FixedVectorType::get(b_.getInt1Ty(), width))
                         : b_.CreateICmpSLT(arith_.iota(b_.getInt64Ty(), 0), b_.CreateVectorSplat(width, columns));
     mask_ = b_.CreateAnd(inside, b_.CreateVectorSplat(width, on));
     if (!ahead_.empty()) prefetch_ahead(from.buffer, subs);
     const Spot at = spot(from.buffer, subs);
-    Value* out = nullptr;
     if (at.shape == Spot::contiguous && type == element) {
       out = masked_load(element, at.pointer, align, *at.storage);
     } else {
@@ -118,8 +115,12 @@ void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Pac
                    *at.storage);
     }
     mask_ = nullptr;
-    return out;
-  };
+  });
+  return out;
+}
+
+// The rows of a group, from `first` on, element by element, each column's beside each other. Rows beyond the window are zero.
+Value* Emitter::zipped(const ir::Window& from, const Packing& how, int first) {
   // Pairs, then pairs of pairs: rows 0, 2 with 1, 3.
   auto zip = [&](Value* a, Value* b, int each, int count) {
     llvm::SmallVector<int> order;
@@ -129,22 +130,30 @@ void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Pac
     }
     return b_.CreateShuffleVector(a, b, order);
   };
-  auto by_elements = [&] {
-    llvm::SmallVector<Value*> of;
-    with_lanes(lane, 0, how.lanes, [&] {
-      for (int p = 0; p < how.group; ++p)
-        of.push_back(read(element, p, b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(p)), rows)));
-    });
-    if (how.group == 2) return zip(of[0], of[1], 1, how.lanes);
-    return zip(zip(of[0], of[1], 1, how.lanes), zip(of[2], of[3], 1, how.lanes), 2, 2 * how.lanes);
-  };
+  llvm::Type* element = arith_.memory_type(p_.buffer(from.buffer).type);
+  Value* rows = extent(from, how.along);
+  llvm::SmallVector<Value*> of;
+  for (int p = first; p < first + how.group; ++p)
+    of.push_back(row_of(from, how, element, p, b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(p)), rows)));
+  if (how.group == 2) return zip(of[0], of[1], 1, how.lanes);
+  return zip(zip(of[0], of[1], 1, how.lanes), zip(of[2], of[3], 1, how.lanes), 2, 2 * how.lanes);
+}
+
+// A whole window is written at once, of another only its cells. What one lane gets is one word where it lies as neighbours.
+void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Packing& how) {
+  const auto [along, across, group, lanes] = how;
+  llvm::Type* element = arith_.memory_type(p_.buffer(from.buffer).type);
+  const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(p_.buffer(from.buffer).type)));
+  const auto width = static_cast<unsigned>(lanes);
+  Value *rows = extent(from, along), *columns = extent(from, across);
+  Value* full = b_.CreateICmpSGE(rows, b_.getInt64(static_cast<uint64_t>(group)));
   auto write = [&](Value* packed) {
     const Spot at = spot(to.buffer, corner(to));
     Value* whole = b_.CreateAnd(full, b_.CreateICmpSGE(columns, b_.getInt64(width)));
     branch(whole, [&] { tagged(b_.CreateAlignedStore(packed, at.pointer, align), *at.storage); });
     branch(b_.CreateNot(whole), [&] {
       const int cells = how.lanes * how.group;
-      with_lanes(lane, 0, cells, [&] {
+      with_lanes(p_.add(ir::Symbol{"lane", ir::SymbolKind::loop}), 0, cells, [&] {
         Value* cell = arith_.iota(b_.getInt64Ty(), 0);
         auto all = [&](Value* v) { return b_.CreateVectorSplat(static_cast<unsigned>(cells), v); };
         auto constant = [&](int n) { return all(b_.getInt64(static_cast<uint64_t>(n))); };
@@ -155,13 +164,43 @@ void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Pac
       });
     });
   };
-  if (along + 1 != from.ranges.size() || !neighbours(from)) return write(by_elements());
+  if (along + 1 != from.ranges.size() || !neighbours(from)) return write(zipped(from, how, 0));
   branch(full, [&] {
-    Value* words = nullptr;
-    with_lanes(lane, 0, how.lanes, [&] { words = read(b_.getInt32Ty(), 0, b_.getTrue()); });
+    Value* words = row_of(from, how, b_.getInt32Ty(), 0, b_.getTrue());
     write(b_.CreateBitCast(words, llvm::FixedVectorType::get(element, width * static_cast<unsigned>(how.group))));
   });
-  branch(b_.CreateNot(full), [&] { write(by_elements()); });
+  branch(b_.CreateNot(full), [&] { write(zipped(from, how, 0)); });
+}
+
+// Rows of 16 elements, in pairs as words that are exchanged in registers: 16 rows of all elements of a column. Of a window that is not whole
+// only its cells are written.
+void Emitter::turn_columns(const ir::Window& to, const ir::Window& from) {
+  constexpr int n = 16;
+  const std::vector<size_t> dims = ir::operand_dims(from), into = ir::operand_dims(to);
+  llvm::Type* element = arith_.memory_type(p_.buffer(from.buffer).type);
+  const auto bytes = static_cast<uint64_t>(ir::scalar_bytes(p_.buffer(from.buffer).type));
+  const Packing how{dims[0], dims[1], static_cast<int>(4 / bytes), n};
+  const int length = n * how.group;
+  auto* words = llvm::FixedVectorType::get(b_.getInt32Ty(), n);
+  std::vector<Value*> block;
+  for (int i = 0; i < n; ++i) block.push_back(b_.CreateBitCast(zipped(from, how, i * how.group), words));
+  exchange(block);
+  Value *rows = extent(from, dims[0]), *columns = extent(from, dims[1]);
+  const ir::SymbolId lane = p_.add(ir::Symbol{"lane", ir::SymbolKind::loop});
+  for (int i = 0; i < n; ++i) {
+    std::vector<Expr> subs = corner(to);
+    subs[into[1]] = ir::simplify(subs[into[1]] + i);
+    with_lanes(lane, 0, length, [&] {
+      auto all = [&](Value* v) { return b_.CreateVectorSplat(static_cast<unsigned>(length), v); };
+      Value* on = all(b_.CreateICmpSLT(b_.getInt64(static_cast<uint64_t>(i)), columns));
+      const Spot at = spot(to.buffer, subs);
+      mask_ = b_.CreateAnd(on, b_.CreateICmpSLT(arith_.iota(b_.getInt64Ty(), 0), all(rows)));
+      Value* cells = b_.CreateBitCast(block[static_cast<size_t>(i)],
+                                      llvm::FixedVectorType::get(element, static_cast<unsigned>(length)));
+      masked_store(cells, element, at.pointer, llvm::Align(bytes), *at.storage);
+      mask_ = nullptr;
+    });
+  }
 }
 
 // Whole blocks of 16 rows by 64 bytes are exchanged in registers, others word by word.
@@ -169,8 +208,8 @@ void Emitter::turn(const ir::Window& to, const ir::Window& from) {
   constexpr int n = 16;
   const std::vector<size_t> dims = ir::operand_dims(from), into = ir::operand_dims(to);
   const int group = 4 / ir::scalar_bytes(p_.buffer(from.buffer).type);
-  auto extent = [&](size_t d) { return ir::simplify(from.ranges[d].hi - from.ranges[d].lo); };
-  const Expr rows = extent(dims[0]), elements = extent(dims[1]);
+  auto size = [&](size_t d) { return ir::simplify(from.ranges[d].hi - from.ranges[d].lo); };
+  const Expr rows = size(dims[0]), elements = size(dims[1]);
   auto in_registers = [&] {
     auto* words = llvm::FixedVectorType::get(b_.getInt32Ty(), n);
     const llvm::Align align(static_cast<uint64_t>(4 / group));
@@ -254,8 +293,13 @@ void Emitter::tile_call(const ir::Call& call, const InstrRow& row) {
   const ir::Window &tile = call.windows[loads ? 0 : 1], &memory = call.windows[loads ? 1 : 0];
   std::vector<ir::Expr> subs = corner(memory);
   Value* from = spot(memory.buffer, subs).pointer;
-  Value* stride = b_.getInt64(ir::tile_row_bytes);  // of what a layout keeps together
-  if (!p_.buffer(memory.buffer).layout) {
+  const size_t o = loads ? 1 : 0;
+  const ir::Buffer& buffer = p_.buffer(memory.buffer);
+  Value* stride = b_.getInt64(ir::tile_row_bytes);  // of what an operand's layout keeps together
+  const ir::Instr& instr = *p_.instr(call.instr);
+  if (buffer.layout && !instr.operands[o].layout) {
+    stride = b_.getInt64(ir::rows_apart(p_, memory, instr, o).value_or(0) * ir::scalar_bytes(buffer.type));
+  } else if (!buffer.layout) {
     const size_t dim = ir::operand_dims(memory)[0];
     subs[dim] = ir::simplify(subs[dim] + 1);
     stride = b_.CreatePtrDiff(b_.getInt8Ty(), spot(memory.buffer, subs).pointer, from);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include "backend/host/emit_arith.h"
 
@@ -41,6 +42,8 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   const bool lanes = x->getType()->isVectorTy();
   llvm::Type* bits_type = with_lanes(b.getInt32Ty(), lanes);
   if (type == ScalarType::f16 && halves) return quiet(b.CreateFPExt(to_half(x), x->getType()));
+  if (type == ScalarType::bf16)
+    if (Value* stored = to_bf16(x)) return decode_narrow(type, stored);
   const unsigned drop = static_cast<unsigned>(24 - row.precision);
   Value* bits = b.CreateBitCast(x, bits_type);
   Value* sign = b.CreateAnd(bits, integer(bits_type, 0x80000000u));
@@ -63,6 +66,16 @@ Value* Arith::round_narrow(ScalarType type, Value* x) const {
   }
   Value* quiet = b.CreateOr(sign, integer(bits_type, 0x7fc00000u));
   return b.CreateBitCast(b.CreateSelect(b.CreateFCmpUNO(x, x), quiet, kept), x->getType());
+}
+
+// f32 -> the bits of bf16 by AVX512-BF16, which takes denormals as zero; null where the program or the machine has no leave for it.
+Value* Arith::to_bf16(Value* x) const {
+  const auto* lanes = llvm::dyn_cast<llvm::FixedVectorType>(x->getType());
+  if (!flush_ || !target_.has_bf16 || !lanes || (lanes->getNumElements() != 8 && lanes->getNumElements() != 16))
+    return nullptr;
+  const auto id = lanes->getNumElements() == 16 ? llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_512
+                                                : llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_256;
+  return b.CreateBitCast(b.CreateIntrinsic(id, {}, {x}), with_lanes(b.getInt16Ty(), true));
 }
 
 // f32 -> f16 by F16C. What was rounded from f64 is rounded twice, as in ir/float_format.h: without the fence LLVM makes one rounding of the two,

@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 #include <llvm/IR/MDBuilder.h>
 
 #include "backend/host/codes.h"
@@ -26,7 +27,7 @@ Emitter::Emitter(llvm::Module& module, ir::Program program, MemoryPlan plan, con
       zero_registers_(zero_registers),
       tiles_(plan_tiles(p_, target)),
       layout_(arg_layout(p_)),
-      arith_(b_, target, p_.allow.contract) {
+      arith_(b_, target, p_.allow) {
   for (const auto& [dim, word] : layout_.dims) ranges_.set(dim, {0, INT64_MAX});
 }
 
@@ -91,6 +92,8 @@ void Emitter::kernel() {
   });
   body(p_.body);
   fence();
+  // The caller's thread holds no tiles that the system would have to keep for it.
+  if (configured_) b_.CreateIntrinsic(llvm::Intrinsic::x86_tilerelease, llvm::ArrayRef<llvm::Type*>{}, {});
   b_.CreateRet(b_.getInt64(status_ok));
 }
 

@@ -157,7 +157,11 @@ class Emitter {
     size_t along, across;  ///< dims of what is packed: of a group's elements, and of the lanes
     int group, lanes;
   };
+  llvm::Value* extent(const ir::Window& w, size_t d);
+  llvm::Value* row_of(const ir::Window& from, const Packing& how, llvm::Type* type, int p, llvm::Value* on);
+  llvm::Value* zipped(const ir::Window& from, const Packing& how, int first);
   void interleave(const ir::Window& to, const ir::Window& from, const Packing& how);
+  void turn_columns(const ir::Window& to, const ir::Window& from);
   void turn(const ir::Window& to, const ir::Window& from);
   void tile_call(const ir::Call& call, const InstrRow& row);
   Value* tile_number(const ir::Window& window);
@@ -249,7 +253,7 @@ class Emitter {
   const std::vector<ArgTraits>& traits_;
   bool zero_registers_;
   TilePlan tiles_;
-  llvm::Function* configured_ = nullptr;  ///< whose entry loads the tile configuration
+  llvm::Function* configured_ = nullptr;  ///< the last whose entry loads the tile configuration
   ArgLayout layout_;
   Arith arith_;
   Ranges ranges_;

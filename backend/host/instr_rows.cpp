@@ -91,6 +91,12 @@ constexpr InstrRow rows[] = {
      &ir::Target::has_masks,
      turn,
      {{16, 32}, {16, 32}}},
+    {"turn_columns",
+     "instr turn_columns(inout y: bf16[k <= 32, n <= 16] in dram layout(k, j) -> (j, k), x: bf16[k, n] in dram) "
+     "numerics exact {\n  y[p, j] = x[p, j]\n}\n",
+     &ir::Target::has_masks,
+     turn_columns,
+     {{32, 16}, {32, 16}}},
     {"amx_dot_bf16",
      "instr amx_dot_bf16(inout c: f32[m <= 16, n <= 16] in tile, a: bf16[m, k <= 32] in tile, b: bf16[k, n] in tile "
      "layout(k, j) -> (k/2, j, k%2)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= f32(a[i, p]) * "
@@ -98,6 +104,30 @@ constexpr InstrRow rows[] = {
      &ir::Target::has_amx,
      tile_dot,
      {{16, 16}, {16, 32}, {32, 16}},
+     "llvm.x86.tdpbf16ps"},
+    {"amx_dot_nt_bf16",
+     "instr amx_dot_nt_bf16(inout c: f32[m <= 16, n <= 16] in tile, a: bf16[m, k <= 32] in tile, b: bf16[n, k] in tile "
+     "layout(j, k) -> (k/2, j, k%2)) numerics reassociates, flushes_denormals {\n  c[i, j] sum= f32(a[i, p]) * "
+     "f32(b[j, p])\n}\n",
+     &ir::Target::has_amx,
+     tile_dot,
+     {{16, 16}, {16, 32}, {16, 32}},
+     "llvm.x86.tdpbf16ps"},
+    {"amx_dot_tn_bf16",
+     "instr amx_dot_tn_bf16(inout c: f32[m <= 16, n <= 16] in tile, a: bf16[k <= 32, m] in tile layout(k, i) -> (i, "
+     "k), b: bf16[k, n] in tile layout(k, j) -> (k/2, j, k%2)) numerics reassociates, flushes_denormals {\n  c[i, j] "
+     "sum= f32(a[p, i]) * f32(b[p, j])\n}\n",
+     &ir::Target::has_amx,
+     tile_dot,
+     {{16, 16}, {32, 16}, {32, 16}},
+     "llvm.x86.tdpbf16ps"},
+    {"amx_dot_tt_bf16",
+     "instr amx_dot_tt_bf16(inout c: f32[m <= 16, n <= 16] in tile, a: bf16[k <= 32, m] in tile layout(k, i) -> (i, "
+     "k), b: bf16[n, k] in tile layout(j, k) -> (k/2, j, k%2)) numerics reassociates, flushes_denormals {\n  c[i, j] "
+     "sum= f32(a[p, i]) * f32(b[j, p])\n}\n",
+     &ir::Target::has_amx,
+     tile_dot,
+     {{16, 16}, {32, 16}, {16, 32}},
      "llvm.x86.tdpbf16ps"},
     {"amx_dot_i8",
      "instr amx_dot_i8(inout c: i32[m <= 16, n <= 16] in tile, a: i8[m, k <= 64] in tile, b: i8[k, n] in tile "
@@ -137,6 +167,20 @@ constexpr InstrRow rows[] = {
     {"amx_load_pairs",
      "instr amx_load_pairs(inout t: bf16[k <= 32, n <= 16] in tile layout(k, j) -> (k/2, j, k%2), x: bf16[k, n] in "
      "dram layout(k, j) -> (k/2, j, k%2)) numerics exact {\n  t[p, j] = x[p, j]\n}\n",
+     &ir::Target::has_amx,
+     tile_load,
+     {{32, 16}, {32, 16}},
+     "llvm.x86.tileloadd64"},
+    {"amx_load_turned",
+     "instr amx_load_turned(inout t: bf16[n <= 16, k <= 32] in tile layout(j, k) -> (k/2, j, k%2), x: bf16[n, k] in "
+     "dram layout(j, k) -> (k/2, j, k%2)) numerics exact {\n  t[j, p] = x[j, p]\n}\n",
+     &ir::Target::has_amx,
+     tile_load,
+     {{16, 32}, {16, 32}},
+     "llvm.x86.tileloadd64"},
+    {"amx_load_columns",
+     "instr amx_load_columns(inout t: bf16[k <= 32, m <= 16] in tile layout(k, i) -> (i, k), x: bf16[k, m] in dram "
+     "layout(k, i) -> (i, k)) numerics exact {\n  t[p, i] = x[p, i]\n}\n",
      &ir::Target::has_amx,
      tile_load,
      {{32, 16}, {32, 16}},
@@ -197,7 +241,7 @@ bool is_machine_code(const ir::Program& program, const ir::Call& call, const ir:
     if (!whole(w, row->extents[o])) return false;
     // The rows of a tile are equally far apart in memory.
     const bool memory = row->in_tiles() && instr.operands[o].memory != ir::Memory::tile;
-    if (memory && b.layout && !instr.operands[o].layout) return false;
+    if (memory && b.layout && !instr.operands[o].layout && !ir::rows_apart(program, w, instr, o)) return false;
     if (row->in_tiles() && !memory && b.memory != ir::Memory::tile) return false;
   }
   return true;

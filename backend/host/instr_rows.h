@@ -10,13 +10,14 @@ namespace heddle::host {
 
 struct InstrRow {
   enum class Kind : uint8_t {
-    dot,         ///< c[1, n] sum= a[1, k] * b[k, n] in vectors; a, b or both may be named the other way round
-    sum,         ///< c[n] sum= 128 * b[k, n] in vectors
-    interleave,  ///< y[k, n] = x[k, n], columns' k elements beside each other; any window
-    turn,        ///< y[n, k] = x[n, k], words of each row's elements beside those of the other rows; any window
-    tile_dot,    ///< c[m, n] sum= a[m, k] * b[k, n] in tiles
-    tile_load,   ///< t[..] = x[..], rows of x any distance apart
-    tile_store   ///< y[..] = t[..]
+    dot,           ///< c[1, n] sum= a[1, k] * b[k, n] in vectors; a, b or both may be named the other way round
+    sum,           ///< c[n] sum= 128 * b[k, n] in vectors
+    interleave,    ///< y[k, n] = x[k, n], columns' k elements beside each other; any window
+    turn_columns,  ///< y[k, n] = x[k, n], whose columns become rows; any window
+    turn,          ///< y[n, k] = x[n, k], words of each row's elements beside those of the other rows; any window
+    tile_dot,      ///< c[m, n] sum= a[m, k] * b[k, n] in tiles
+    tile_load,     ///< t[..] = x[..], rows of x any distance apart
+    tile_store     ///< y[..] = t[..]
   };
   const char* name;
   const char* meaning;         ///< as `print_instr` gives it: another meaning under the name is not this one
@@ -28,7 +29,7 @@ struct InstrRow {
   /// Of a dot product, a sum or an interleaving: columns, and how many elements of each meet in a lane.
   int lanes() const { return kind == Kind::dot ? extents[0][1] : extents[1][1]; }
   int group() const { return kind == Kind::dot ? extents[1][0] * extents[1][1] : extents[1][0]; }
-  bool packs() const { return kind == Kind::interleave || kind == Kind::turn; }
+  bool packs() const { return kind == Kind::interleave || kind == Kind::turn || kind == Kind::turn_columns; }
   bool in_tiles() const { return kind >= Kind::tile_dot; }
   size_t operands() const { return kind == Kind::dot || kind == Kind::tile_dot ? 3 : 2; }
   bool accumulates() const { return kind == Kind::dot || kind == Kind::sum || kind == Kind::tile_dot; }
@@ -37,7 +38,7 @@ struct InstrRow {
     if (kind == Kind::sum) return operand == 1 && dim == 0;
     if (kind == Kind::tile_load) return operand == 1 && dim == (extents[1][0] == 16 ? 1u : 0u);
     if (kind == Kind::dot) return operand > 0 && extents[operand][dim] == group();
-    return operands() == 3 && ((operand == 1 && dim == 1) || (operand == 2 && dim == 0));
+    return kind == Kind::tile_dot && operand > 0 && extents[operand][dim] != 16;
   }
 };
 

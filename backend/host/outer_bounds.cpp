@@ -1,5 +1,7 @@
 // See passes.h. A condition c*L + rest < 0 of every leaf below, at the values of the inner loops that make it weakest, says from
 // which iteration of L on no leaf runs. The conditions stay where they are: they still tell the cells of the last blocks.
+#include <algorithm>
+
 #include "backend/host/passes.h"
 #include "ir/visit.h"
 
@@ -17,9 +19,19 @@ namespace {
 struct Ends {
   ir::SymbolId loop;
   std::vector<const For*> inner;  ///< loops between it and the statement, outermost first
+  std::vector<ir::BufferId> own;  ///< made in an iteration and gone after it: who fills them need not say where it ends
   std::vector<Expr> common;       ///< where it may end, by conditions that all leaves so far have
   bool first = true;
+
+  bool is_own(ir::BufferId id) const { return std::find(own.begin(), own.end(), id) != own.end(); }
 };
+
+// Whether all that a leaf or a call writes is the iteration's own.
+bool fills_own(const Leaf* leaf, const ir::Call* call, const Ends& ends) {
+  if (call) return ends.is_own(call->windows[0].buffer);
+  return leaf && std::all_of(leaf->assigns.begin(), leaf->assigns.end(),
+                             [&](const ir::Assign& a) { return ends.is_own(a.buffer); });
+}
 
 // `d < 0` at the inner loops' values where d is least; nothing where d is not linear in them.
 bool at_least(Expr& d, const std::vector<const For*>& inner) {
@@ -69,7 +81,7 @@ bool gather(const ir::Program& p, const Body& body, Ends& ends, bool below_regio
     if (std::holds_alternative<ir::Check>(s->form)) return false;
     const auto* leaf = std::get_if<Leaf>(&s->form);
     const auto* call = std::get_if<ir::Call>(&s->form);
-    if (leaf || call) {
+    if ((leaf || call) && !fills_own(leaf, call, ends)) {
       std::vector<Expr> own = leaf ? ends_of(p, *leaf, ends, below_region) : ends_of(*call, ends, below_region);
       if (ends.first) ends.common = own;
       else
@@ -104,6 +116,15 @@ bool fills_a_row(const ir::Program& p, const For& l) {
 
 namespace {
 
+std::vector<ir::BufferId> made_in(const Body& body) {
+  std::vector<ir::BufferId> out;
+  ir::walk(body, [&](const StmtRef& s) {
+    if (const auto* a = std::get_if<ir::Alloc>(&s->form)) out.insert(out.end(), a->buffers.begin(), a->buffers.end());
+    return true;
+  });
+  return out;
+}
+
 ir::Program bounded(ir::Program program, bool calls_only) {
   const ir::Program& p = program;
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
@@ -114,7 +135,7 @@ ir::Program bounded(ir::Program program, bool calls_only) {
     if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel) || fills_a_row(p, *l)) return {s};
     bool nest = false;
     for (const StmtRef& below : l->body) nest = nest || !ir::children(below).empty();
-    Ends ends{l->loop, {}, {}};
+    Ends ends{l->loop, {}, calls_only ? made_in(l->body) : std::vector<ir::BufferId>{}, {}};
     if (!nest || !gather(p, l->body, ends)) return {s};
     For out = *l;
     for (const Expr& end : ends.common) out.hi = ir::simplify(ir::min(out.hi, end));

@@ -16,6 +16,11 @@ namespace heddle::host {
 /// For instructions that the target has no machine code for, or not for such windows.
 ir::Program expand_calls(ir::Program program, const ir::Target& target);
 
+/// before: for r in 0 .. 1 { for i in 0 .. 2 unrolled { call dot(t[r + i, ..], ..) } }
+/// after:  for i in 0 .. 2 unrolled { call dot(t[i, ..], ..) }
+/// Around calls only: where a tile lies must be a constant.
+ir::Program single_iterations(ir::Program program, const ir::Target& target);
+
 /// As outer_bounds, for loops around calls, while their windows still tell where they end.
 ir::Program call_bounds(ir::Program program, const ir::Target& target);
 

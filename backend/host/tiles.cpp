@@ -42,6 +42,8 @@ class Planner {
         continue;
       }
       const auto* l = std::get_if<ir::For>(&s->form);
+      // Its body is a function of its own, which begins with empty tiles.
+      fine_ = fine_ && !(l && l->kind == ir::LoopKind::parallel && used > 0);
       if (l) loops_.push_back(*l);
       if (const auto* call = std::get_if<ir::Call>(&s->form)) fine_ = fine_ && known_place(*call);
       body(ir::children(s), used);

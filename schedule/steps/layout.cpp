@@ -5,7 +5,8 @@
 //
 // An input with a layout is packed once outside the call, `k.pack(b=b)`; a call that gets it as it is packs it first.
 // Logical subscripts stay as they are; coordinates of the layout count from the box's origin. The pad fills what blocks
-// add past the box.
+// add past the box. `...r` in front stands for all indices but those named after it, in `to` for the same, so that one
+// line serves tensors of any rank.
 //
 // Refused: b is an output, or has a layout; of an input, an axis made of several dims that are not constant; an index is missing from the layout or stands there twice; the parts of an index do not
 // make it up again.
@@ -48,6 +49,35 @@ Result<Done> axes_known(const Step& step, const Buffer& b) {
   return Done{};
 }
 
+bool is_pack(const Term& t) { return t.kind == Term::Kind::path && t.text.starts_with("..."); }
+
+// The operand's indices with `...r` written out as `r0`, `r1`, ..; `to` the same.
+Result<Done> spread(Step& step, size_t rank, std::vector<Term>& from, std::vector<Term>& to) {
+  std::string pack;
+  std::vector<Term> leading;
+  if (!from.empty() && is_pack(from[0])) {
+    pack = from[0].text;
+    if (from.size() - 1 > rank)
+      return Diagnostic(codes::bad_layout, from[0].place,
+                        "there are " + std::to_string(rank) + " indices, fewer than stand after `" + pack + "`");
+    for (size_t i = 0; i + from.size() <= rank; ++i) {
+      Term t = from[0];
+      t.text = pack.substr(3) + std::to_string(i);
+      leading.push_back(std::move(t));
+    }
+    from.erase(from.begin());
+    from.insert(from.begin(), leading.begin(), leading.end());
+  }
+  std::vector<Term> out;
+  for (Term& t : to) {
+    if (!is_pack(t)) out.push_back(std::move(t));
+    else if (t.text == pack) out.insert(out.end(), leading.begin(), leading.end());
+    else return step.refusal(codes::bad_layout, "`" + t.text + "` does not stand in front of the indices");
+  }
+  to = std::move(out);
+  return Done{};
+}
+
 }  // namespace
 
 Result<Done> layout_step(Step& step) {
@@ -67,23 +97,25 @@ Result<Done> layout_step(Step& step) {
         .refusal(codes::bad_layout, "`" + b.name + "` is an output: where its elements lie is the caller's choice")
         .with_help("write it through a copy, `cache " + b.name + " in .. at ..`, and give the copy a layout");
   if (b.layout) return step.refusal(codes::bad_layout, "`" + b.name + "` has a layout already");
-  if (operand.args.size() - 1 != b.box.size())
-    return Diagnostic(codes::bad_layout, operand.place,
-                      "`" + b.name + "` has " + std::to_string(b.box.size()) + " indices, not " +
-                          std::to_string(operand.args.size() - 1));
+  std::vector<Term> from(operand.args.begin() + 1, operand.args.end());
+  const std::vector<Term>& written = step.call.with.at("to");
+  std::vector<Term> terms = written.size() == 1 && written[0].kind == Term::Kind::tuple ? written[0].args : written;
+  if (Result<Done> all = spread(step, b.box.size(), from, terms); !all) return all;
+  if (from.size() != b.box.size())
+    return Diagnostic(
+        codes::bad_layout, operand.place,
+        "`" + b.name + "` has " + std::to_string(b.box.size()) + " indices, not " + std::to_string(from.size()));
 
   if (Result<Done> known = axes_known(step, b); !known) return known;
   Layout layout;
-  for (size_t i = 1; i < operand.args.size(); ++i) {
-    Result<std::string> name = name_of(step, operand.args[i]);
+  for (const Term& index : from) {
+    Result<std::string> name = name_of(step, index);
     if (!name) return name.errors();
     for (SymbolId other : layout.from)
       if (p.symbol(other).name == *name)
-        return Diagnostic(codes::bad_layout, operand.args[i].place, "`" + *name + "` stands here twice");
-    layout.from.push_back(p.add(Symbol{*name, SymbolKind::local, ScalarType::index, {}, operand.args[i].place}));
+        return Diagnostic(codes::bad_layout, index.place, "`" + *name + "` stands here twice");
+    layout.from.push_back(p.add(Symbol{*name, SymbolKind::local, ScalarType::index, {}, index.place}));
   }
-  const std::vector<Term>& to = step.call.with.at("to");
-  const std::vector<Term>& terms = to.size() == 1 && to[0].kind == Term::Kind::tuple ? to[0].args : to;
   std::vector<std::vector<Digit>> digits(layout.from.size());
   for (const Term& t : terms) {
     Result<Expr> e = index_expr(p, t, layout.from);

@@ -5,7 +5,7 @@ import pytest
 
 import heddle as hd
 
-TARGETS = ["cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"]
+TARGETS = ["cpu/amx", "cpu/avx512", "cpu/avx2", "cpu/x86-64-v2"]
 
 
 def serves_others(error):

@@ -319,11 +319,15 @@ def test_types_that_nothing_says():
     assert "`i32` is no `float`" in heddle("lower", "-", "--types", "i32", stdin=text, code=1).stderr
 
 
-@pytest.mark.parametrize("file,types,schedule,dot", [
-    ("linalg/matmul", "bf16", "amx", "tdpbf16ps"), ("linalg/matmul", "bf16", "amx_packed", "tdpbf16ps"), ("quant/matmul_i8", "i8", "amx", "tdpbssd")])
-def test_tile_products_are_machine_code(file, types, schedule, dot):
+@pytest.mark.parametrize("file,schedule,dot", [
+    *((f"linalg/{op}", "amx", "tdpbf16ps") for op in ("matmul", "matmul_nt", "matmul_tn", "matmul_tt", "linear", "bmm")),
+    ("linalg/matmul", "amx_4", "tdpbf16ps"), ("linalg/matmul", "amx_packed", "tdpbf16ps"),
+    ("quant/matmul_i8", "amx", "tdpbssd"), ("quant/matmul_i8", "amx_packed", "tdpbssd"),
+    ("nn/conv2d", "amx", "tdpbf16ps"), ("nn/conv2d", "amx_row", "tdpbf16ps")])
+def test_tile_products_are_machine_code(file, schedule, dot):
     """Few machines run AMX; elsewhere its schedules run by what they mean, so only the text tells whether tiles are used."""
-    text = heddle("emit", ROOT / f"stdlib/{file}.hd", "--types", types, types, "--schedule", schedule, "--target", "cpu/amx", "--as", "asm").stdout
+    types = ["i8", "i8"] if file.startswith("quant") else ["bf16"] * (3 if file.endswith("linear") else 2)
+    text = heddle("emit", ROOT / f"stdlib/{file}.hd", "--types", *types, "--schedule", schedule, "--target", "cpu/amx", "--as", "asm").stdout
     assert dot in text and "tileloadd" in text and "tilestored" in text
 
 

@@ -246,9 +246,11 @@ def test_a_schedule_for_types():
 PRODUCTS = [(1, 1, 1), (0, 5, 3), (5, 0, 3), (5, 3, 0), (7, 33, 129), (13, 64, 31), (12, 31, 257), (100, 1537, 257), (97, 1600, 300)]
 
 
-@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_odd", "bf16_packed", "amx", "amx_packed"])
+@pytest.mark.parametrize("schedule", [None, "bf16", "bf16_odd", "bf16_packed", "amx", "amx_4", "amx_packed"])
 def test_products_of_bf16(rng, schedule):
     for m, k, n in PRODUCTS:
+        if schedule in ("amx", "amx_4") and m <= 8:
+            continue  # fewer rows than tiles are worth
         k += k % 2 if schedule in ("bf16", "bf16_packed") else 0
         a, b = (rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in ((m, k), (k, n)))
         c = hd.std.linalg.matmul(a, b, schedule=schedule).astype(np.float64)
@@ -276,13 +278,15 @@ def test_forms_of_products_of_bf16(rng, op):
         bound = (k + 3) * 2.0**-23 * (np.abs(left) @ np.abs(right) + 8) + np.abs(exact) * 2.0**-8
         kernel = f.compile(*arrays)
         if k % 2 == 0 and host_has("bf16"):
-            assert kernel.schedule in ("bf16", "few_rows")
+            assert kernel.schedule in ("bf16", "few_rows", "one_row", "amx")
+        kernels = [kernel] + [f.compile(*arrays, schedule=s) for s in ("bf16", "amx") if m > 4 and (s == "amx" or k % 2 == 0)]
         for view in (arrays[1], np.asfortranarray(arrays[1])):
             given = [arrays[0], view] + arrays[2:]
-            assert (np.abs(kernel(*given).astype(np.float64) - exact) <= bound).all(), (m, k, n)
+            for kernel in kernels:
+                assert (np.abs(kernel(*given).astype(np.float64) - exact) <= bound).all(), (m, k, n, kernel.schedule)
 
 
-@pytest.mark.parametrize("schedule", [None, "vnni", "vnni_wide", "amx", "blocked"])
+@pytest.mark.parametrize("schedule", [None, "vnni", "vnni_wide", "amx", "amx_packed", "blocked"])
 def test_products_of_i8(rng, schedule):
     for m, k, n in [(9, 2051, 2053)] if schedule == "vnni_wide" else PRODUCTS:
         a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))

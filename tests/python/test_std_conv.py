@@ -56,7 +56,8 @@ def test_every_schedule(rng, n, c, f, groups, h, w, kernel, stride, padding, dil
 
 
 @pytest.mark.parametrize("n,c,f,groups,h,w,kernel,stride,padding,dilation", [case for case in CASES if case[2] // case[3] >= 15] + [
-    (2, 4, 32, 2, 5, 20, (3, 3), 1, 1, 1), (3, 7, 20, 1, 6, 9, (2, 5), 2, 2, 1)])
+    (2, 4, 32, 2, 5, 20, (3, 3), 1, 1, 1), (3, 7, 20, 1, 6, 9, (2, 5), 2, 2, 1),
+    (2, 33, 50, 1, 6, 19, (3, 3), 1, 1, 1), (1, 34, 130, 2, 7, 15, (3, 2), 1, 1, 2), (1, 16, 16, 1, 1, 1, (1, 1), 1, 0, 1)])
 def test_bf16(rng, n, c, f, groups, h, w, kernel, stride, padding, dilation):
     x = rng.standard_normal((n, c, h, w)).astype(ml_dtypes.bfloat16)
     weight = rng.standard_normal((f, c // groups, *kernel)).astype(ml_dtypes.bfloat16)

@@ -92,6 +92,26 @@ def test_linear(rng, lead, k, n):
     every_schedule(hd.std.linalg.linear, x, w, b, check=lambda out: within(out, exact, bound(k, size, 3)))
 
 
+@pytest.mark.parametrize("lead", [(1,), (40,), (3, 33), (33, 1), (2, 2, 17)])
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+def test_linear_of_halves(rng, lead, dtype):
+    """Over one, two and three axes of rows. Each schedule that serves the sizes serves the rank."""
+    k, n = 34, 70
+    x, w, b = (operands(rng, s, dtype) for s in ((*lead, k), (n, k), (n,)))
+    x64, w64, b64 = (v.astype(np.float64) for v in (x, w, b))
+    exact, size = x64 @ w64.T + b64, np.abs(x64) @ np.abs(w64).T + np.abs(b64)
+    most = 2 * bound(k, size, 3) + np.abs(exact) * 2.0**-8
+    served = every_schedule(hd.std.linalg.linear, x, w, b, check=lambda out: within(out, exact, most))
+    assert served >= {"widened_4", "widened", "blocked"}
+
+
+def test_linear_is_chosen_by_all_rows():
+    linear = hd.std.linalg.linear
+    w, b = hd.spec("f32", 64, 64), hd.spec("f32", 64)
+    chosen = {lead: linear.compile(hd.spec("f32", *lead, 64), w, b).schedule for lead in [(1,), (16,), (2, 2, 1), (17,), (2, 33), (1, 1)]}
+    assert chosen == {(1,): "one_row", (1, 1): "one_row", (16,): "few_rows", (2, 2, 1): "few_rows", (17,): "blocked", (2, 33): "batches"}
+
+
 def test_linear_of_one_vector(rng):
     x, w, b = operands(rng, 9), operands(rng, (5, 9)), operands(rng, 5)
     np.testing.assert_allclose(hd.std.linalg.linear(x, w, b), w @ x + b, rtol=1e-5, atol=1e-5)

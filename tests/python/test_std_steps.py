@@ -78,7 +78,7 @@ def test_every_state_is_the_same_product(ops, rng):
 
 
 def test_what_is_no_contraction_is_refused(rng):
-    wrong = hd.parse(TEXT + "schedule matmul.wrong on cpu { cs.register_tile c, c.i, 8 }")
+    wrong = hd.parse(TEXT + "schedule matmul.wrong on cpu {\n  let t = contraction(c)\n  split t.k by 8\n}")
     a = np.ones((3, 3), np.float32)
     with pytest.raises(hd.Error, match="HD0323"):
         wrong.matmul(a, a, schedule="wrong")

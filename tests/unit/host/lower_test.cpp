@@ -5,6 +5,7 @@
 #include "backend/host/memory_plan.h"
 #include "backend/host/passes.h"
 #include "backend/host/target.h"
+#include "backend/host/tiles.h"
 #include "frontend/program_text.h"
 #include "ir/print.h"
 
@@ -433,6 +434,64 @@ TEST(Lower, guards_of_small_tiles_of_temporaries_wait_for_drop_guards) {
   }
 )";
   EXPECT_EQ(after(guards_to_bounds, body), body);
+}
+
+// Loads of a tile in an instruction's program: `inside` stands in a loop over blocks of rows and, there, over blocks of columns.
+ir::Program program_of_tiles(const std::string& columns, const std::string& inside) {
+  const std::string text = R"(
+instr amx_load_bf16(inout t: bf16[m <= 16, k <= 32] in tile, x: bf16[m, k] in dram) numerics exact {
+  t[i, p] = x[i, p]
+}
+program p(in x: bf16[m, n] in dram, out y: bf16[m, n] in dram) facts (m >= 0, n >= 0) {
+  stage y(map i in 0 .. m, map j in 0 .. n)
+  stage s(map i in 0 .. m, map j in 0 .. n)
+  stage t(map i in 0 .. m, map j in 0 .. n)
+  for y.io in 0 .. ceildiv(m, 16) {
+    alloc s: bf16[i in 16*io .. 16*io + 16, j in 0 .. 32] in l1
+    alloc t: bf16[i in 16*io .. 16*io + 16, j in 0 .. 32] in tile
+    call amx_load_bf16(t[16*io .. min(16*io + 16, m) <= 16, 0 .. 32], s[16*io .. min(16*io + 16, m) <= 16, 0 .. 32])
+)" + columns + inside + "    }\n  }\n}\n";
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", text));
+  EXPECT_TRUE(p.ok()) << (p.ok() ? "" : render(p.errors()));
+  return p.ok() ? *p : ir::Program{};
+}
+
+// Only the leaf says where the loop over columns ends: the load fills what nobody else sees.
+TEST(Lower, call_bounds_of_loops_that_fill_their_own) {
+  const ir::Program before = program_of_tiles("    for y.jo in 0 .. 8 {\n", R"(
+      alloc t2: bf16[i in 16*io .. 16*io + 16, j in 0 .. 32] in tile
+      call amx_load_bf16(t2[16*io .. min(16*io + 16, m) <= 16, 0 .. 32], s[16*io .. min(16*io + 16, m) <= 16, 0 .. 32])
+      for y.ii in 0 .. 16 {
+        for y.ji in 0 .. 32 {
+          at y(i = 16*io + ii, j = 32*jo + ji) where 16*io + ii < m && 32*jo + ji < n { y[i, j] = s[i, j - 32*(j/32)] }
+        }
+      }
+)");
+  const ir::Program out = call_bounds(before, *target_for_emission("cpu/amx"));
+  EXPECT_NE(ir::print(out).find("for y.jo in 0 .. min(8, ceildiv(n, 32)) {"), std::string::npos) << ir::print(out);
+  EXPECT_NE(ir::print(out).find("for y.ji in 0 .. 32 {"), std::string::npos) << "of leaves alone, outer_bounds speaks";
+}
+
+TEST(Lower, single_iterations) {
+  const ir::Program before = program_of_tiles("    for y.once in 0 .. 1 {\n", R"(
+      alloc t2: bf16[i in 16*io + once .. 16*io + once + 16, j in 0 .. 32] in tile
+      call amx_load_bf16(t2[16*io + once .. 16*io + once + 16, 0 .. 32], s[16*io .. 16*io + 16, 0 .. 32])
+)");
+  const std::string out = ir::print(single_iterations(before, *target_for_emission("cpu/amx")));
+  EXPECT_EQ(out.find("once"), std::string::npos) << out;
+  EXPECT_NE(out.find("alloc t2: bf16[i in 16*io .. 16*io + 16"), std::string::npos) << out;
+  EXPECT_NE(out.find("call amx_load_bf16(t2[16*io .. 16*io + 16"), std::string::npos) << out;
+}
+
+// The body of a parallel loop is a function of its own, and begins with empty tiles.
+TEST(Lower, no_tiles_across_the_begin_of_a_parallel_loop) {
+  const ir::Target amx = *target_for_emission("cpu/amx");
+  const std::string leaf = "at y(i = 16*io, j = jo) where 16*io < m && jo < n { y[i, j] = s[i, 0] }\n";
+  const auto tiles = [&](const std::string& kind) {
+    return plan_tiles(fit_calls(program_of_tiles("    for y.jo in 0 .. 32" + kind + " {\n", leaf), amx), amx).size();
+  };
+  EXPECT_EQ(tiles(""), 1U);
+  EXPECT_EQ(tiles(" parallel"), 0U);
 }
 
 TEST(Lower, explicit_padding) {
