@@ -118,7 +118,7 @@ void add_values(const ir::Term& where, const std::string& name, bool applies,
     for (int64_t beside : {n - 1, n + 1}) near.insert(beside);
   std::vector<int64_t> values(near.begin(), near.end());
   // Sizes and strides are mostly positive.
-  std::stable_partition(values.begin(), values.end(), [](int64_t value) { return value > 0; });
+  std::rotate(values.begin(), std::upper_bound(values.begin(), values.end(), 0), values.end());
   const size_t before = choices.size();
   for (int64_t value : values)
     for (size_t i = 0; i < before && choices.size() < most; ++i) {

@@ -1,7 +1,8 @@
 """`./dev bench`: every case of cases.py beside its peers, in turns in one process for each number of threads.
 
-A row's ratio is the best peer's time over ours; `of_limit` is the case's roofline (the larger of its arithmetic at the measured FMA
-peak, an exponential counted as 12 vector operations, and its bytes at the speed of a copy of as many bytes) over our time.
+A row's ratio is the best peer's time over ours; `of_limit` is the case's roofline over our time: the larger of its arithmetic and its bytes.
+The bytes at the speed of a copy of as many; the arithmetic at the measured FMA peak, an exponential counted as 12 vector operations, or for
+schedules named amx at what products of tiles reach in the same turns.
 """
 
 import argparse
@@ -92,7 +93,9 @@ def seconds_of(peer, what):
         return None
 
 
-def measure(case, threads, peak):
+def measure(case, threads, fma_peak):
+    from measure import tile_products
+
     row = {"case": case.name, "family": case.family, "op": case.op, "shape": case.shape, "dtype": case.dtype, "threads": threads,
            "schedule": None, "skipped": None}
     built = case.make()
@@ -106,11 +109,16 @@ def measure(case, threads, peak):
     # Twenty times as slow as we are, as with types that a library has no instructions for: once is enough.
     hopeless = max(0.2, 20 * first_calls(built.run))
     names = [n for n, seconds in first.items() if seconds is not None and seconds < hopeless]
-    times = time_in_turns([built.run] + [built.peers[n] for n in names])
+    # A machine slows down when its tiles work: their limit is what they reach in the same turns.
+    in_tiles = built.schedule.startswith("amx")
+    products, operations = tile_products(case.dtype, threads, built.flops) if in_tiles else (None, 0)
+    calls = [built.run] + [built.peers[n] for n in names] + ([products] if in_tiles else [])
+    times = time_in_turns(calls)
+    peak = operations / times[-1] if in_tiles else fma_peak
     slow = {n: seconds * 1e6 for n, seconds in first.items() if seconds is not None and seconds >= hopeless}
     compute, memory = (built.flops + FLOPS_OF_EXP * built.exps) / peak, copy_seconds(built.bytes) / threads
     row["us"] = times[0] * 1e6
-    row["limit"] = "compute" if compute > memory else "memory"
+    row["limit"] = "memory" if memory >= compute else "tiles" if in_tiles else "compute"
     row["of_limit"] = max(compute, memory) / times[0]
     row["peers"] = {n: t * 1e6 for n, t in zip(names, times[1:])} | slow
     row["best_peer"] = min(row["peers"], key=row["peers"].get, default=None)

@@ -74,9 +74,10 @@ class Maker:
         return self.torch.from_numpy(a)
 
     def case(self, family, path, shape, args, dtype="f32", numpy=None, torch=None, jax=None, halide=None, compiled=None, expected=None, flops=0.0,
-             moved=0.0, exps=0.0, scalars=None, tolerance=1e-4, source=None, **consts):
+             moved=0.0, exps=0.0, scalars=None, tolerance=1e-4, source=None, schedule=None, packed=None, **consts):
         """`args()` gives the arrays. `torch(t, *tensors)` and `halide(*arrays)` give callables; `jax(jnp, *arrays)` is what is jitted;
-        `compiled(t, *tensors)` is what torch.compile gets; `numpy(out, *arrays)` computes."""
+        `compiled(t, *tensors)` is what torch.compile gets; `numpy(out, *arrays)` computes. With `packed`, the name of an array, this one
+        is packed once, outside of the calls; `schedule` is of tiles, and skipped where the machine has none."""
 
         def make():
             built = Built(flops=flops, bytes=moved, exps=exps)
@@ -85,10 +86,13 @@ class Maker:
                 op = getattr(op or hd.std, word, None)
                 if op is None:
                     return Built(skipped=f"hd.std.{path} is not in the standard library")
+            if schedule and "cpu/amx" not in hd.targets():
+                return Built(skipped="no AMX")
             arrays = args()
-            kernel = op.compile(*arrays, threads=self.threads, **consts)
-            outs = kernel(*arrays, **(scalars or {}))
-            built.run = functools.partial(kernel, *arrays, out=outs, **(scalars or {}))
+            kernel = op.compile(*arrays, threads=self.threads, schedule=schedule, **consts)
+            ready = (arrays[0], kernel.pack(**{packed: arrays[1]})) if packed else arrays
+            outs = kernel(*ready, **(scalars or {}))
+            built.run = functools.partial(kernel, *ready, out=outs, **(scalars or {}))
             built.schedule = kernel.schedule or "(none)"
             first = outs[0] if isinstance(outs, tuple) else outs
             if numpy:
@@ -154,6 +158,15 @@ class Maker:
                             torch=into_matmul, jax=lambda j, a, b: a @ b, tolerance=2e-2,
                             expected=lambda a, b: a.astype(np.float32) @ b.astype(np.float32), flops=2.0 * m * k * n,
                             moved=2.0 * (m * k + k * n + m * n))
+        for size in (512, 1024, 2048):
+            yield self.case("matmul tiles", "linalg.matmul", f"{size}x{size}x{size} packed",
+                            lambda n=size: (self.normal(n, n, dtype="bf16"), self.normal(n, n, dtype="bf16")), dtype="bf16", schedule="amx_packed",
+                            packed="b", torch=into_matmul, tolerance=2e-2, expected=lambda a, b: a.astype(np.float32) @ b.astype(np.float32),
+                            flops=2.0 * size**3, moved=6.0 * size**2)
+            yield self.case("matmul tiles", "quant.matmul_i8", f"{size}x{size}x{size} packed",
+                            lambda n=size: tuple(self.rng.integers(-128, 128, (n, n), dtype=np.int8) for _ in "ab"), dtype="i8",
+                            schedule="amx_packed", packed="b", torch=lambda t, a, b: lambda: t._int_mm(a, b), tolerance=0,
+                            expected=lambda a, b: a.astype(np.float64) @ b.astype(np.float64), flops=2.0 * size**3, moved=6.0 * size**2)
         for name in ("matmul_nt", "matmul_tn"):
             yield self.form("matmul bf16", name, 512, 512, 512, "bf16")
         for m, k, n in [(512, 1024, 1024), (64, 1024, 4096)]:

@@ -73,6 +73,63 @@ schedule peak.registers on cpu allow reassociate, contract {
 """
 
 
+def tile_products(dtype, threads, operations):
+    """A call of about so many `operations` on `threads` processors, and how many they are: products of tiles, of bf16 or i8, that stay in tile
+    registers. Operands are random numbers: zeros are multiplied faster."""
+    import heddle as hd
+    import ml_dtypes
+
+    narrow = dtype == "i8"
+    depth = 64 if narrow else 32
+    words = {"DEPTH": depth, "GROUP": 4 if narrow else 2, "TYPE": "i8" if narrow else "bf16", "SUM": "i32" if narrow else "f32",
+             "WIDE": "i32" if narrow else "widen", "ROWS": 64 * threads, "TURNED": "fours" if narrow else "pairs",
+             "ALLOW": "" if narrow else "allow reassociate, flush_denormals"}
+    text = _TILE_PRODUCTS
+    for word, value in words.items():
+        text = text.replace(word, str(value))
+    rng = np.random.default_rng(5)
+    shapes = (64 * threads, depth), (depth, 32)
+    a, b = (rng.integers(-128, 128, s).astype(np.int8) if narrow else rng.standard_normal(s).astype(ml_dtypes.bfloat16) for s in shapes)
+    each = 2.0 * 64 * threads * 32 * depth
+    times = max(64, round(operations / each))
+    kernel = hd.parse(text).products.compile(a, b, times=times, schedule="tiles", target="cpu/amx", threads=threads)
+    c = kernel(a, b)
+    return lambda: kernel(a, b, out=c), each * times
+
+
+# Four products of tiles at a time, of tiles that were loaded once.
+_TILE_PRODUCTS = """
+import "std/steps/tiles" as tiles
+op products(a: TYPE[ROWS, DEPTH], b: TYPE[DEPTH, 32], const times: int = 1) -> c: SUM[ROWS, 32] {
+  acc[i, j] = sum[t in 0 .. times, p] WIDE(a[i, p]) * WIDE(b[p, j])
+  c[i, j] = acc[i, j]
+}
+schedule products.tiles on cpu/amx ALLOW {
+  split c.i by 32 into io, ir with exact
+  split c.ir by 32 into ig, ii with exact
+  compute_at acc at c.io in tile
+  split acc.t by times into once, t with exact
+  split acc.p by DEPTH into po, pi with exact
+  split acc.i by 16 into it, dot with exact
+  split acc.j by 16 into jt, jn with exact
+  reorder acc.once, acc.t, acc.po, acc.it, acc.jt, acc.dot, acc.jn, acc.pi
+  cache b in l1 at c.io as panel
+  layout panel[p, j] to (j/16, p/GROUP, j%16, p%GROUP)
+  cache panel in tile at acc.once as tb
+  layout tb[p, j] to (j/16, p/GROUP, j%16, p%GROUP)
+  tiles.load_columns tb.p, tb.j, amx_load_TURNED
+  cache a in l1 at c.io as block
+  cache block in tile at acc.once as ta
+  tiles.load ta.i, amx_load_TYPE
+  cache acc in l1 at c.ig as sums
+  tiles.store sums.i, sums.j, amx_store_SUM
+  replace acc.dot by amx_dot_TYPE
+  unroll c.ig, acc.it, acc.jt
+  parallel c.io
+}
+"""
+
+
 def _timed(f):
     t = time.perf_counter()
     f()

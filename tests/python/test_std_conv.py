@@ -76,6 +76,8 @@ def test_each_schedule_serves_some_case(rng):
         served |= every_schedule(op, x, np.repeat(few[:1], channels, axis=0), check=np.shape)
     for columns in (5, 20):
         served |= every_schedule(op, x[..., :columns].astype(ml_dtypes.bfloat16), np.repeat(few, 6, axis=0).astype(ml_dtypes.bfloat16), check=np.shape)
+    channels = rng.standard_normal((1, 16, 6, 8)).astype(ml_dtypes.bfloat16)
+    served |= every_schedule(op, channels, channels[:, :, :3, :3].repeat(16, axis=0), check=np.shape)
     assert served == set(op.schedules) - made_for_others(op, x, few)
 
 
