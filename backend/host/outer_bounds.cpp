@@ -27,9 +27,10 @@ struct Ends {
 };
 
 // Whether all that a leaf or a call writes is the iteration's own.
-bool fills_own(const Leaf* leaf, const ir::Call* call, const Ends& ends) {
-  if (call) return ends.is_own(call->windows[0].buffer);
-  return leaf && std::all_of(leaf->assigns.begin(), leaf->assigns.end(),
+bool fills_own(const ir::Program& p, const Leaf* leaf, const ir::Call* call, const Ends& ends) {
+  for (size_t o = 0; call && o < call->windows.size(); ++o)
+    if (p.instr(call->instr)->operands[o].inout && !ends.is_own(call->windows[o].buffer)) return false;
+  return call || std::all_of(leaf->assigns.begin(), leaf->assigns.end(),
                              [&](const ir::Assign& a) { return ends.is_own(a.buffer); });
 }
 
@@ -81,7 +82,7 @@ bool gather(const ir::Program& p, const Body& body, Ends& ends, bool below_regio
     if (std::holds_alternative<ir::Check>(s->form)) return false;
     const auto* leaf = std::get_if<Leaf>(&s->form);
     const auto* call = std::get_if<ir::Call>(&s->form);
-    if ((leaf || call) && !fills_own(leaf, call, ends)) {
+    if ((leaf || call) && !fills_own(p, leaf, call, ends)) {
       std::vector<Expr> own = leaf ? ends_of(p, *leaf, ends, below_region) : ends_of(*call, ends, below_region);
       if (ends.first) ends.common = own;
       else

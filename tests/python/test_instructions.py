@@ -229,6 +229,25 @@ def test_offset_wraps_with_the_sum():
     assert m.mm(a, b, schedule="s")[0, 0] == wrapped == m.mm(a, b, schedule="")[0, 0]
 
 
+def test_bf16_as_the_machine_rounds(rng):
+    """With leave to take denormals as zero, machines with AVX512-BF16 round by one instruction: as everywhere but for those."""
+    m = hd.parse("op narrow(x: f32[n]) -> y: bf16[n] { y[i] = bf16(x[i]) }\n"
+                 "schedule narrow.s on cpu allow flush_denormals { vectorize y.i by 16 }\n"
+                 "schedule narrow.t on cpu allow flush_denormals { vectorize y.i by 8 }\n"
+                 "schedule narrow.exact on cpu { vectorize y.i by 16 }")
+    bits = rng.integers(0, 2**32, 20_011, dtype=np.uint64).astype(np.uint32)
+    ties = (rng.integers(0, 2**16, 4000, dtype=np.uint64).astype(np.uint32) << 16) | np.uint32(0x8000)
+    edges = np.array([0, 0x80000000, 0x7f800000, 0xff800000, 0x7f7fffff, 0x7f800001, 0xffc12345, 0x007fffff, 0x00800000, 1, 0x80000001], np.uint32)
+    x = np.concatenate([bits, ties, edges]).view(np.float32)
+    with np.errstate(all="ignore"):
+        expected = x.astype(ml_dtypes.bfloat16).astype(np.float32)
+        for schedule in ("s", "t", "exact"):
+            y = m.narrow(x, schedule=schedule).astype(np.float32)
+            tiny = (np.abs(x) < np.finfo(np.float32).tiny) & (schedule != "exact")
+            same = (y == expected) | (np.isnan(y) & np.isnan(expected)) | (tiny & (y == 0))
+            assert same.all(), (schedule, x[~same][:4], y[~same][:4])
+
+
 def test_a_schedule_for_types():
     m = hd.parse("op twice<T: number>(x: T[n]) -> y: T[n] { y[i] = x[i] + x[i] }\n"
                  "schedule twice.bytes on cpu where type(x) == i8 && n >= 4 { split y.i by 4 }\n"

@@ -4,6 +4,7 @@
 #include "tests/fuzz/common/op_generator.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "tests/fuzz/common/known_ops.h"
 #include "tests/fuzz/common/reducer_texts.h"
@@ -50,7 +51,12 @@ class Generator {
     aims_at_ranges_ = r_.chance(35);
     if (aims_at_ranges_) state("r");
     const int stages = 1 + r_.below(4);
-    for (int i = 0; i < stages; ++i) stage("s" + std::to_string(i));
+    const int at = narrow_ ? r_.below(stages + 1) : -1;
+    for (int i = 0; i < stages; ++i) {
+      if (i == at) converts();
+      stage("s" + std::to_string(i));
+    }
+    if (at == stages) converts();
     results();
     if (r_.chance(15)) {
       // A step of the text; what it makes is private.
@@ -149,6 +155,14 @@ class Generator {
       params_.push_back(t.name + ": " + type() + listed(t.dims, t.composite));
       tensors_.push_back(t);
     }
+    if (r_.chance(35)) {
+      // Read under a conversion only: a copy of what that gives can stand for it.
+      const char* other = floats() ? r_.pick({"bf16", "f16", "i8", "f8e5m2"}) : r_.pick({"i8", "u8", "i16"});
+      if (other != type()) {
+        narrow_ = Tensor{"v", r_.pick<std::vector<std::string>>({{"m"}, {"n"}, {"k"}, {"m", "n"}, {"n", "k"}})};
+        params_.push_back("v: " + std::string(other) + listed(narrow_->dims));
+      }
+    }
     if (r_.chance(15)) {
       params_.push_back("alpha: " + type());
       has("scalar");
@@ -244,10 +258,37 @@ class Generator {
     }
     if (tried) has("or");
     const std::string text = t.name + listed(parts, t.composite);
-    return tried ? "(" + text + " or " + literal() + ")" : text;
+    return tried ? "(" + text + " or " + (narrow_ && t.name == narrow_->name ? "0" : literal()) + ")" : text;
+  }
+
+  // The input of another type, as this one.
+  std::string converted() {
+    const std::string text = read(*narrow_);
+    return text.empty() ? "" : type() + "(" + text + ")";
+  }
+
+  // A stage that reads it: as it is, or reduced beside something else.
+  void converts() {
+    std::vector<std::string> dims = narrow_->dims;
+    has("cast");
+    if (dims.size() == 2 && r_.chance(60)) {
+      where_ = {{"ai", dims[0]}, {"pi", dims[1]}};
+      const std::string wide = type() + "(v[ai, pi])", value = expr(1);
+      line("sv[ai in 0 .. " + dims[0] + "] = " + reducer() + "[pi in 0 .. " + dims[1] + "] " + wide + " * " + value);
+      return define("sv", {dims[0]});
+    }
+    const std::vector<std::string> vars = indices(dims);
+    const std::string wide = type() + "(v" + listed(vars) + ")", value = expr(1);
+    line(left("sv", vars, dims) + " = " + wide + r_.pick({" + ", " - ", " * "}) + value);
+    define("sv", dims);
   }
 
   std::string leaf() {
+    if (narrow_ && r_.chance(50))
+      if (std::string text = converted(); !text.empty()) {
+        has("cast");
+        return text;
+      }
     std::vector<std::string> known;
     for (const Tensor& t : tensors_)
       if (std::string text = read(t); !text.empty()) known.push_back(text);
@@ -723,6 +764,7 @@ class Generator {
   std::string reducers_, requires_, body_, scalar_;
   bool stride_ = false;
   std::vector<Tensor> tensors_;
+  std::optional<Tensor> narrow_;  // of another type
   std::map<std::string, std::string> where_;
 };
 

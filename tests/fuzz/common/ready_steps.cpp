@@ -1,6 +1,7 @@
 #include "tests/fuzz/common/ready_steps.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ir/prove.h"
 #include "ir/visit.h"
@@ -44,7 +45,7 @@ class Ready {
         &Ready::write_back,   &Ready::fission,      &Ready::fission,     &Ready::pipeline,    &Ready::pipeline,
         &Ready::whole_range,  &Ready::whole_range,  &Ready::whole_range, &Ready::store_at,    &Ready::fold_storage,
         &Ready::fission,      &Ready::state_back,   &Ready::state_back,  &Ready::state_back,  &Ready::offset,
-        &Ready::offset};
+        &Ready::offset,       &Ready::converted,    &Ready::converted,   &Ready::converted};
     std::vector<Kind> left(std::begin(kinds), std::end(kinds));
     while (!left.empty()) {
       const size_t at = static_cast<size_t>(r_.below(static_cast<int>(left.size())));
@@ -288,6 +289,48 @@ class Ready {
     StepCall c = step("cache", tensor);
     memory(c, 100);
     c.with["at"] = {path(at)};
+    if (r_.chance(50)) c.with["as"] = {path("c" + std::to_string(r_.below(100)))};
+    return give(c);
+  }
+
+  // A tensor as one conversion gives it, at a loop in which it is read under that alone.
+  bool converted() {
+    struct Read {
+      std::string tensor, at;
+      ir::ScalarType from, to;
+    };
+    std::vector<Read> reads;
+    for (const Place& l : loops_) {
+      std::map<uint32_t, int> all;
+      std::map<std::pair<uint32_t, ir::ScalarType>, int> under;
+      loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf&) { ++all[load.buffer.value]; });
+      ir::walk(l.loop->body, [&](const ir::StmtRef& s) {
+        const auto* leaf = std::get_if<ir::Leaf>(&s->form);
+        for (const ir::Assign& a : leaf ? leaf->assigns : std::vector<ir::Assign>{})
+          ir::walk(a.value, [&](const ir::Expr& e) {
+            const auto* c = e.as<ir::Convert>();
+            const auto* load = c ? c->value.as<ir::Load>() : nullptr;
+            if (load && e.type() != ir::ScalarType::index) ++under[{load->buffer.value, e.type()}];
+            return true;
+          });
+        return true;
+      });
+      for (const auto& [key, count] : under) {
+        const ir::Buffer& b = p_.buffers[key.first];
+        if (count == all[key.first] && b.field.empty()) reads.push_back({b.name, l.name, b.type, key.second});
+      }
+    }
+    if (reads.empty()) return false;
+    const Read& read = r_.pick(reads);
+    ir::Term under;
+    under.kind = ir::Term::Kind::call;
+    under.text =
+        ir::widened(read.from) == read.to && r_.chance(50) ? "widen" : std::string(ir::scalar_type_name(read.to));
+    under.args = {path(read.tensor)};
+    StepCall c = step("cache", read.tensor);
+    c.operands[0] = std::move(under);
+    memory(c, 100);
+    c.with["at"] = {path(read.at)};
     if (r_.chance(50)) c.with["as"] = {path("c" + std::to_string(r_.below(100)))};
     return give(c);
   }
