@@ -115,14 +115,11 @@ schedule products.tiles on cpu/amx ALLOW {
   reorder acc.once, acc.t, acc.po, acc.it, acc.jt, acc.dot, acc.jn, acc.pi
   cache b in l1 at c.io as panel
   layout panel[p, j] to (j/16, p/GROUP, j%16, p%GROUP)
-  cache panel in tile at acc.once as tb
-  layout tb[p, j] to (j/16, p/GROUP, j%16, p%GROUP)
-  tiles.load_columns tb.p, tb.j, amx_load_TURNED
+  tiles.tiles_of panel, acc.once, GROUP, amx_load_TURNED
   cache a in l1 at c.io as block
   cache block in tile at acc.once as ta
   tiles.load ta.i, amx_load_TYPE
-  cache acc in l1 at c.ig as sums
-  tiles.store sums.i, sums.j, amx_store_SUM
+  tiles.sums acc, c.ig, amx_store_SUM
   replace acc.dot by amx_dot_TYPE
   unroll c.ig, acc.it, acc.jt
   parallel c.io

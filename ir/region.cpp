@@ -207,6 +207,15 @@ std::vector<Access> accesses(const Program& program, const Body& body, BufferId 
   return out;
 }
 
+std::vector<BufferId> allocated_in(const Body& body) {
+  std::vector<BufferId> out;
+  walk(body, [&](const StmtRef& s) {
+    if (const Alloc* a = std::get_if<Alloc>(&s->form)) out.insert(out.end(), a->buffers.begin(), a->buffers.end());
+    return true;
+  });
+  return out;
+}
+
 TouchedBox box_of(const Program& program, const std::vector<Access>& list, const Facts& at) {
   TouchedBox out;
   if (list.empty()) return out;

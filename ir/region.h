@@ -33,6 +33,9 @@ struct Access {
 /// Every access of the statements, in their order; of one buffer, or of all when `buffer` is unknown.
 std::vector<Access> accesses(const Program& program, const Body& body, BufferId buffer = {});
 
+/// The buffers allocated in the body.
+std::vector<BufferId> allocated_in(const Body& body);
+
 /// The union of boxes that a body touches in one buffer.
 struct TouchedBox {
   bool any = false;  ///< false: nothing touches the buffer, and there are no boxes

@@ -29,10 +29,7 @@ class RaceChecker {
 
   /// The first two accesses that may meet.
   bool find(const Access*& first, const Access*& second) {
-    walk(loop_.body, [&](const StmtRef& s) {
-      if (const auto* a = std::get_if<Alloc>(&s->form)) own_.insert(a->buffers.begin(), a->buffers.end());
-      return true;
-    });
+    for (BufferId id : allocated_in(loop_.body)) own_.insert(id);
     list_ = accesses(p_, loop_.body);
     size_t pairs = 0;
     for (const Access& w : list_) {

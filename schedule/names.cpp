@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ir/parts.h"
+#include "ir/region.h"
 #include "schedule/tree.h"
 #include "support/limits.h"
 #include "support/words.h"

@@ -149,15 +149,6 @@ bool carries_reduction(const Program& program, const Path& path, SymbolId loop) 
   return true;
 }
 
-std::vector<BufferId> allocated_in(const Body& body) {
-  std::vector<BufferId> out;
-  walk(body, [&](const StmtRef& s) {
-    if (const Alloc* a = as<Alloc>(s)) out.insert(out.end(), a->buffers.begin(), a->buffers.end());
-    return true;
-  });
-  return out;
-}
-
 int64_t size_of(const Program& program) {
   int64_t n = 0;
   for (const StmtRef& s : program.body) {

@@ -58,9 +58,6 @@ bool runs_a_reduction(const ir::Program& program, const ir::Leaf& leaf, ir::Symb
 /// region.
 bool carries_reduction(const ir::Program& program, const Path& leaf_path, ir::SymbolId loop);
 
-/// Buffers allocated in the body.
-std::vector<ir::BufferId> allocated_in(const ir::Body& body);
-
 /// Nodes of the tree, shared ones counted each time they are met: what printing would show. Counting ends a little past
 /// limits::program_nodes.
 int64_t size_of(const ir::Program& program);

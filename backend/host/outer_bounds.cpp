@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/host/passes.h"
+#include "ir/region.h"
 #include "ir/visit.h"
 
 namespace heddle::host {
@@ -117,15 +118,6 @@ bool fills_a_row(const ir::Program& p, const For& l) {
 
 namespace {
 
-std::vector<ir::BufferId> made_in(const Body& body) {
-  std::vector<ir::BufferId> out;
-  ir::walk(body, [&](const StmtRef& s) {
-    if (const auto* a = std::get_if<ir::Alloc>(&s->form)) out.insert(out.end(), a->buffers.begin(), a->buffers.end());
-    return true;
-  });
-  return out;
-}
-
 ir::Program bounded(ir::Program program, bool calls_only) {
   const ir::Program& p = program;
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
@@ -136,7 +128,7 @@ ir::Program bounded(ir::Program program, bool calls_only) {
     if (!l || (l->kind != LoopKind::serial && l->kind != LoopKind::parallel) || fills_a_row(p, *l)) return {s};
     bool nest = false;
     for (const StmtRef& below : l->body) nest = nest || !ir::children(below).empty();
-    Ends ends{l->loop, {}, calls_only ? made_in(l->body) : std::vector<ir::BufferId>{}, {}};
+    Ends ends{l->loop, {}, calls_only ? ir::allocated_in(l->body) : std::vector<ir::BufferId>{}, {}};
     if (!nest || !gather(p, l->body, ends)) return {s};
     For out = *l;
     for (const Expr& end : ends.common) out.hi = ir::simplify(ir::min(out.hi, end));

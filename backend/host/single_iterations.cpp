@@ -1,5 +1,6 @@
 // See passes.h.
 #include "backend/host/passes.h"
+#include "ir/region.h"
 #include "ir/visit.h"
 
 namespace heddle::host {
@@ -17,15 +18,11 @@ ir::Program single_iterations(ir::Program program, const ir::Target&) {
     const ir::Substitution at = {{l->loop, l->lo}};
     Body out;
     for (const StmtRef& below : l->body) out.push_back(ir::substitute_loops(below, at));
-    ir::walk(out, [&](const StmtRef& b) {
-      if (const auto* a = std::get_if<ir::Alloc>(&b->form))
-        for (ir::BufferId id : a->buffers)
-          for (ir::BoxDim& box : program.buffers[id.value].box) {
-            box.lo = ir::simplify(ir::substitute(box.lo, at));
-            box.hi = ir::simplify(ir::substitute(box.hi, at));
-          }
-      return true;
-    });
+    for (ir::BufferId id : ir::allocated_in(out))
+      for (ir::BoxDim& box : program.buffers[id.value].box) {
+        box.lo = ir::simplify(ir::substitute(box.lo, at));
+        box.hi = ir::simplify(ir::substitute(box.hi, at));
+      }
     return out;
   });
   return program;

@@ -304,16 +304,8 @@ class Ready {
       std::map<uint32_t, int> all;
       std::map<std::pair<uint32_t, ir::ScalarType>, int> under;
       loads(l.loop->body, [&](const ir::Load& load, const ir::Leaf&) { ++all[load.buffer.value]; });
-      ir::walk(l.loop->body, [&](const ir::StmtRef& s) {
-        const auto* leaf = std::get_if<ir::Leaf>(&s->form);
-        for (const ir::Assign& a : leaf ? leaf->assigns : std::vector<ir::Assign>{})
-          ir::walk(a.value, [&](const ir::Expr& e) {
-            const auto* c = e.as<ir::Convert>();
-            const auto* load = c ? c->value.as<ir::Load>() : nullptr;
-            if (load && e.type() != ir::ScalarType::index) ++under[{load->buffer.value, e.type()}];
-            return true;
-          });
-        return true;
+      converted_loads(l.loop->body, [&](const ir::Load& load, ir::ScalarType to) {
+        if (to != ir::ScalarType::index) ++under[{load.buffer.value, to}];
       });
       for (const auto& [key, count] : under) {
         const ir::Buffer& b = p_.buffers[key.first];

@@ -224,19 +224,11 @@ class Generator {
   std::string conversion(const Term& operand) {
     const std::string tensor = operand.kind == Term::Kind::subscript ? operand.args[0].text : operand.text;
     std::vector<std::string> words;
-    ir::walk(p_.body, [&](const ir::StmtRef& s) {
-      const ir::Leaf* leaf = std::get_if<ir::Leaf>(&s->form);
-      if (!leaf) return true;
-      for (const ir::Assign& a : leaf->assigns)
-        ir::walk(a.value, [&](const ir::Expr& e) {
-          const ir::Convert* under = e.as<ir::Convert>();
-          const ir::Load* l = under ? under->value.as<ir::Load>() : nullptr;
-          if (!l || p_.buffer(l->buffer).name != tensor) return true;
-          words.emplace_back(ir::scalar_type_name(e.type()));
-          if (ir::widened(under->value.type()) == e.type()) words.emplace_back("widen");
-          return true;
-        });
-      return true;
+    converted_loads(p_.body, [&](const ir::Load& load, ir::ScalarType to) {
+      const ir::Buffer& b = p_.buffer(load.buffer);
+      if (b.name != tensor) return;
+      words.emplace_back(ir::scalar_type_name(to));
+      if (ir::widened(b.type) == to) words.emplace_back("widen");
     });
     if (words.empty()) return r_.chance(3) ? "widen" : "";
     return r_.chance(60) ? r_.pick(words) : "";
