@@ -26,6 +26,13 @@ struct Writer {
       if (const Reduce* r = as<Reduce>(s)) return r;
     return nullptr;
   }
+  bool runs() const {  // not the case of a stage that `fix` has decided against
+    return std::none_of(path.begin(), path.end(), [](const StmtRef& s) {
+      const For* l = as<For>(s);
+      const int64_t *lo = l ? constant_value(l->lo) : nullptr, *hi = l ? constant_value(l->hi) : nullptr;
+      return lo && hi && *hi <= *lo;
+    });
+  }
 };
 
 struct WriteCache {
@@ -189,9 +196,12 @@ bool in_other_cases(const Writer& a, const Writer& b) {
   return false;
 }
 
-// One writer for each cell: a reduction that a step has taken apart is written back once, and so are the cases of a stage.
+// One writer for each cell: a reduction that a step has taken apart is written back once, and so are the cases of a stage. (Two writers
+// that are neither write different cells, as each is defined once.)
 Result<Done> keep_one_each(const Step& step, const WriteCache& c, const Facts& at, std::vector<const Writer*>& kept) {
+  const bool any_runs = std::any_of(c.writers.begin(), c.writers.end(), [](const Writer& w) { return w.runs(); });
   for (const Writer& w : c.writers) {
+    if (any_runs && !w.runs()) continue;
     bool again = false;
     for (const Writer* k : kept) {
       const bool cases = in_other_cases(*k, w);
