@@ -78,22 +78,40 @@ std::vector<ir::Expr> Emitter::not_shown_inside(ir::BufferId buffer, const std::
   return open;
 }
 
-void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies,
+// The dim of a window whose cells lie beside each other: the last of more than one cell, of those of a layout, where what follows it in the
+// buffer's own order is short.
+size_t Emitter::dim_of_lanes(ir::BufferId buffer, const std::vector<ir::Range>& window) const {
+  const auto extent = [&](size_t dim) { return ir::simplify(window[dim].hi - window[dim].lo); };
+  size_t last = window.size();
+  while (last > 0 && ir::is_constant(extent(last - 1), 1)) --last;
+  if (last == 0) return window.size();
+  const std::optional<ir::Layout>& layout = p_.buffer(buffer).layout;
+  if (!layout || redirects_.count(buffer.value)) return last - 1;
+  for (size_t i = layout->to.size(); i-- > 0;)
+    for (size_t dim = 0; dim < last; ++dim) {
+      if (!ir::mentions(layout->to[i], layout->from[dim]) || ir::is_constant(extent(dim), 1)) continue;
+      int64_t after = 1;
+      for (size_t later = dim + 1; later < last; ++later) {
+        const int64_t* n = ir::constant_value(extent(later));
+        if (!n || __builtin_mul_overflow(after, *n, &after) || after > longest_unrolled_dim) return last - 1;
+      }
+      return dim;
+    }
+  return last - 1;
+}
+
+void Emitter::cells(const std::vector<ir::Range>& window, size_t lanes_at, size_t dim, int width, int64_t copies,
                     std::vector<Expr>& subs, const std::function<void(std::vector<Expr>)>& work) {
   if (dim == window.size()) return work(subs);
   const ir::Range& r = window[dim];
   const Expr extent = ir::simplify(r.hi - r.lo);
   const int64_t* n = ir::constant_value(extent);
-  // Lanes run along the last dim of more than one cell.
-  bool last = true;
-  for (size_t later = dim + 1; later < window.size(); ++later)
-    last = last && ir::is_constant(ir::simplify(window[later].hi - window[later].lo), 1);
   auto at = [&](const Expr& sub, int64_t more) {
     subs.push_back(sub);
-    cells(window, dim + 1, width, copies * more, subs, work);
+    cells(window, lanes_at, dim + 1, width, copies * more, subs, work);
     subs.pop_back();
   };
-  if (!last || width == 1 || (n && *n == 1)) {
+  if (dim != lanes_at || width == 1 || (n && *n == 1)) {
     if (n && *n <= longest_unrolled_dim && copies * *n <= most_copies) {
       for (int64_t i = 0; i < *n; ++i) at(r.lo + i, *n);
       return;
@@ -108,7 +126,7 @@ void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width,
     path_.pop_back();
     return;
   }
-  // The last dim in lanes: whole vectors, then one masked.
+  // In lanes: whole vectors, then one masked.
   const ir::SymbolId lane = p_.add(ir::Symbol{"lane", ir::SymbolKind::loop});
   auto lanes = [&](const Expr& from, bool whole) {
     path_.push_back(ir::make_stmt(ir::For{lane, ir::index_constant(0), ir::index_constant(width)}));
@@ -134,12 +152,12 @@ void Emitter::cells(const std::vector<ir::Range>& window, size_t dim, int width,
   path_.pop_back();
 }
 
-void Emitter::each_cell(ir::BufferId, const std::vector<ir::Range>& window, int width,
+void Emitter::each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width,
                         const std::function<void(std::vector<Expr>)>& work) {
   std::vector<Expr> subs;
   known_.emplace_back();
   // In a vector loop the lanes are those of the loop: the window is one cell for each.
-  cells(window, 0, arith_.width > 1 ? 1 : width, 1, subs, [&](std::vector<Expr> at) {
+  cells(window, dim_of_lanes(buffer, window), 0, arith_.width > 1 ? 1 : width, 1, subs, [&](std::vector<Expr> at) {
     known_.emplace_back();
     work(std::move(at));
     known_.pop_back();

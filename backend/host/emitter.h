@@ -187,10 +187,11 @@ class Emitter {
   void identity(const ir::Reduce& region, const ir::Reducer& reducer, const ir::StmtRef& s);
   bool redirect(const ir::Window& window, Redirect& out);
   void write_back(const ir::Window& window, const Redirect& from, int width);
-  /// Runs `work` at each cell of a window, several lanes at a time along the last dim.
+  size_t dim_of_lanes(ir::BufferId buffer, const std::vector<ir::Range>& window) const;
+  /// Runs `work` at each cell of a window, several lanes at a time where cells lie beside each other.
   void each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width,
                  const std::function<void(std::vector<Expr>)>& work);
-  void cells(const std::vector<ir::Range>& window, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
+  void cells(const std::vector<ir::Range>& window, size_t lanes_at, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
              const std::function<void(std::vector<Expr>)>& work);
   std::vector<Expr> not_shown_inside(ir::BufferId buffer, const std::vector<Expr>& subs);
   void over_axes(const std::vector<ir::Axis>& axes, size_t at, const ir::Substitution& point, const Work& work);

@@ -1,5 +1,6 @@
 // See passes.h.
 #include "backend/host/passes.h"
+#include "ir/prove.h"
 #include "ir/region.h"
 #include "ir/visit.h"
 
@@ -8,13 +9,25 @@ namespace heddle::host {
 using ir::Body;
 using ir::StmtRef;
 
+namespace {
+
+// Whether a loop runs once: as its bounds are constant, which what comes later sees too, where an instruction stands below, or as facts of
+// the program say so.
+bool runs_once(const ir::For& loop, const ir::Facts& facts) {
+  const ir::Expr extent = ir::simplify(loop.hi - loop.lo);
+  if (!ir::constant_value(extent)) return ir::equal(extent, ir::index_constant(1), facts);
+  return ir::is_constant(extent, 1) &&
+         !ir::path_to(loop.body, [](const StmtRef& s) { return std::holds_alternative<ir::Call>(s->form); }).empty();
+}
+
+}  // namespace
+
 ir::Program single_iterations(ir::Program program, const ir::Target&) {
+  const ir::Facts facts = ir::facts_of(program);
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
     const auto* l = std::get_if<ir::For>(&s->form);
     const bool plain = l && (l->kind == ir::LoopKind::serial || l->kind == ir::LoopKind::unrolled);
-    if (!plain || !ir::is_constant(ir::simplify(l->hi - l->lo), 1)) return {s};
-    if (ir::path_to(l->body, [](const StmtRef& b) { return std::holds_alternative<ir::Call>(b->form); }).empty())
-      return {s};
+    if (!plain || !runs_once(*l, facts)) return {s};
     const ir::Substitution at = {{l->loop, l->lo}};
     Body out;
     for (const StmtRef& below : l->body) out.push_back(ir::substitute_loops(below, at));

@@ -42,6 +42,8 @@ CASES = [
     (1, 3, 48, 1, 9, 19, (3, 3), 1, 1, 1),
     (1, 2, 79, 1, 6, 31, (3, 1), 1, 1, 1),
     (2, 37, 37, 37, 18, 51, (3, 3), 2, 1, 1),
+    (2, 5, 13, 1, 9, 31, (1, 1), 1, 0, 1),
+    (1, 6, 40, 2, 13, 28, (1, 1), 1, 2, 1),
 ]
 
 
@@ -72,6 +74,7 @@ def test_each_schedule_serves_some_case(rng):
     op = hd.std.nn.conv2d
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
     served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape) | every_schedule(op, x, many[..., :1, :1], check=np.shape)
+    served |= every_schedule(op, x.repeat(3, axis=3), many[..., :1, :1], check=np.shape)
     for channels in (48, 80):
         served |= every_schedule(op, x, np.repeat(few[:1], channels, axis=0), check=np.shape)
     for columns in (5, 20):

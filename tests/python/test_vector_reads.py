@@ -69,3 +69,28 @@ def test_every_other_element(rng, dtype, step):
         x = (rng.standard_normal(n) * 50).astype(dtype)
         assert np.array_equal(m.every(x, schedule="lanes"), x[::step])
         assert np.array_equal(m.every(x[::-1], schedule="lanes"), x[::-1][::step])
+
+
+def test_sums_in_lanes_of_their_layout(rng):
+    """They begin as vectors of zeros, as they lie, not cell by cell along their last dim."""
+    m = hd.parse("""
+op product(a: f32[m, k], b: f32[k, n]) -> c: f32[m, n] {
+  acc[j in 0 .. n, i in 0 .. m] = sum[p] a[i, p] * b[p, j]
+  c[i, j] = acc[j, i]
+}
+schedule product.lanes on cpu allow reassociate, contract {
+  split c.j by 4*lanes(f32) into jo, ji
+  split c.i by 3 into io, ii
+  reorder c.io, c.jo, c.ii, c.ji
+  compute_at acc at c.jo in registers
+  layout acc[j, i] to (i, j)
+  reorder acc.p, acc.i, acc.j
+  vectorize acc.j, c.ji by lanes(f32)
+  unroll acc.i, acc.jo, c.ii, c.jio
+}
+""").product
+    for sizes in ((1, 1, 1), (3, 0, 5), (7, 9, 65), (6, 17, 128), (13, 5, 63)):
+        a, b = rng.standard_normal(sizes[:2], dtype=np.float32), rng.standard_normal(sizes[1:], dtype=np.float32)
+        assert np.allclose(m(a, b, schedule="lanes"), a.astype(np.float64) @ b, rtol=1e-4, atol=1e-5)
+    text = m.compile(a, b, schedule="lanes").llvm
+    assert "masked.scatter" not in text

@@ -483,6 +483,28 @@ TEST(Lower, single_iterations) {
   EXPECT_NE(out.find("call amx_load_bf16(t2[16*io .. 16*io + 16"), std::string::npos) << out;
 }
 
+// A loop whose extent a fact says is gone, so that `(i + v)%16` is `i%16`; one that has an iteration as it is written stays.
+TEST(Lower, single_iterations_by_facts) {
+  Result<ir::Program> p = frontend::read_program(Source::make("<program>", R"(program f(in x: f32[m, k] in dram, out y: f32[m] in dram) facts (m >= 0, k >= 0, k == 1) {
+  stage y(map i in 0 .. m, reduce v in 0 .. k) by sum
+  for y.i in 0 .. m {
+    for y.once in 0 .. 1 {
+      reduce y[i + once] by sum {
+        for y.v in 0 .. k {
+          at y(i = i, v = v) { y[i] sum= x[i, v] }
+        }
+      }
+    }
+  }
+}
+)"));
+  ASSERT_TRUE(p.ok()) << render(p.errors());
+  const std::string out = ir::print(single_iterations(*p, *target_for_emission("cpu/avx2")));
+  EXPECT_EQ(out.find("for y.v"), std::string::npos) << out;
+  EXPECT_NE(out.find("at y(i = i, v = 0) { y[i] sum= x[i, v] }"), std::string::npos) << out;
+  EXPECT_NE(out.find("for y.once"), std::string::npos) << out;
+}
+
 // The body of a parallel loop is a function of its own, and begins with empty tiles.
 TEST(Lower, no_tiles_across_the_begin_of_a_parallel_loop) {
   const ir::Target amx = *target_for_emission("cpu/amx");
