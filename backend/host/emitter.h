@@ -191,8 +191,8 @@ class Emitter {
   /// Runs `work` at each cell of a window, several lanes at a time where cells lie beside each other.
   void each_cell(ir::BufferId buffer, const std::vector<ir::Range>& window, int width,
                  const std::function<void(std::vector<Expr>)>& work);
-  void cells(const std::vector<ir::Range>& window, size_t lanes_at, size_t dim, int width, int64_t copies, std::vector<Expr>& subs,
-             const std::function<void(std::vector<Expr>)>& work);
+  void cells(const std::vector<ir::Range>& window, size_t lanes_at, size_t dim, int width, int64_t copies,
+             std::vector<Expr>& subs, const std::function<void(std::vector<Expr>)>& work);
   std::vector<Expr> not_shown_inside(ir::BufferId buffer, const std::vector<Expr>& subs);
   void over_axes(const std::vector<ir::Axis>& axes, size_t at, const ir::Substitution& point, const Work& work);
 

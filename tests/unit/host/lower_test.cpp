@@ -485,7 +485,8 @@ TEST(Lower, single_iterations) {
 
 // A loop whose extent a fact says is gone, so that `(i + v)%16` is `i%16`; one that has an iteration as it is written stays.
 TEST(Lower, single_iterations_by_facts) {
-  Result<ir::Program> p = frontend::read_program(Source::make("<program>", R"(program f(in x: f32[m, k] in dram, out y: f32[m] in dram) facts (m >= 0, k >= 0, k == 1) {
+  Result<ir::Program> p = frontend::read_program(Source::make(
+      "<program>", R"(program f(in x: f32[m, k] in dram, out y: f32[m] in dram) facts (m >= 0, k >= 0, k == 1) {
   stage y(map i in 0 .. m, reduce v in 0 .. k) by sum
   for y.i in 0 .. m {
     for y.once in 0 .. 1 {
