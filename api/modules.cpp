@@ -132,6 +132,7 @@ Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::st
   if (auto known = known_.find(path.rfind("std/", 0) == 0 ? path : files->front()); known != known_.end())
     return known->second;
   const std::string own_name = path.rfind("std/", 0) == 0 ? path : files->front(), file = files->front();
+  if (failed_.count(own_name) && !is_open(file)) return refused(from, short_name(file) + " has errors");
   const bool alone = files->size() == 1 && may_open(file);
   if (alone)
     if (Result<const std::string*> text = text_once(file, from); text.ok())
@@ -139,7 +140,10 @@ Result<std::shared_ptr<const frontend::Module>> ModuleFinder::find(const std::st
   frontend::Module module;
   for (size_t i = 0; i < files->size(); ++i) {
     Result<frontend::Module> next = read((*files)[i], i ? &module : nullptr, from);
-    if (!next.ok()) return next.errors();
+    if (!next.ok()) {
+      failed_.insert(own_name);
+      return next.errors();
+    }
     module = *std::move(next);
   }
   auto shared = std::make_shared<const frontend::Module>(std::move(module));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class ModuleFinder {
   Imports imports_;
   std::vector<std::string> open_;  // files that are being read, outermost first
   std::map<std::string, std::shared_ptr<const frontend::Module>> known_;
+  std::set<std::string> failed_;  // their errors are told once
 };
 
 /// The folder of the standard library; empty when it is not found.

@@ -158,8 +158,13 @@ class ModuleBuilder {
       mine->op = alias + "." + s->op;
       module_.schedules.push_back(std::move(mine));
     }
+    // Those that it imports too, as its own use them: no line names one with two dots.
     for (const auto& s : other->steps) {
-      if (s->name.find('.') != std::string::npos) continue;
+      if (module_.steps.size() >= limits::imported_steps) {
+        found_.push_back(Diagnostic(codes::too_large, imports_.at(alias),
+                                    "more than " + std::to_string(limits::imported_steps) + " steps are imported"));
+        return;
+      }
       auto mine = std::make_shared<ir::DerivedStep>(*s);
       mine->name = alias + "." + s->name;
       module_.steps.push_back(std::move(mine));

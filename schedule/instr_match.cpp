@@ -21,8 +21,10 @@ bool commutes(BinaryOp op) {
 
 class Matcher {
  public:
-  Matcher(const Step& step, const InstrNest& nest, const Instr& instr)
-      : step_(step), p_(step.program), nest_(nest), instr_(instr), line_(instr.lines[0]) {
+  /// `turned`: of what commutes, the operands are tried the other way round first. Two of one type agree either way; which is meant only
+  /// their dims tell.
+  Matcher(const Step& step, const InstrNest& nest, const Instr& instr, bool turned)
+      : step_(step), p_(step.program), nest_(nest), instr_(instr), line_(instr.lines[0]), turned_(turned) {
     const Stage& row = p_.stage(nest.leaf().stage);
     for (size_t i = 0; i < row.axes.size(); ++i) point_.emplace_back(row.axes[i].symbol, nest.leaf().bindings[i]);
     operands_.resize(instr.operands.size());
@@ -123,11 +125,15 @@ class Matcher {
       const Binary* other = e.as<Binary>();
       if (b->op != other->op) return false;
       const std::vector<Operand> before = operands_;
-      if (unify(b->left, other->left) && unify(b->right, other->right)) return true;
+      const auto agree = [&](bool turned) {
+        return unify(b->left, turned ? other->right : other->left) && unify(b->right, turned ? other->left : other->right);
+      };
+      const bool turned = turned_ && commutes(b->op);
+      if (agree(turned)) return true;
       if (!commutes(b->op)) return false;
       const std::string first = why_;
       operands_ = before;
-      if (unify(b->left, other->right) && unify(b->right, other->left)) return true;
+      if (agree(!turned)) return true;
       if (!first.empty()) why_ = first;
       return false;
     }
@@ -365,6 +371,7 @@ class Matcher {
   const InstrNest& nest_;
   const Instr& instr_;
   const InstrLine& line_;
+  bool turned_;
   Substitution point_;
   Facts facts_;
   std::vector<Operand> operands_;
@@ -376,7 +383,10 @@ class Matcher {
 }  // namespace
 
 Result<Call> match_instr(const Step& step, const InstrNest& nest, const Instr& instr) {
-  return Matcher(step, nest, instr).run();
+  Result<Call> as_written = Matcher(step, nest, instr, false).run();
+  if (as_written) return as_written;
+  Result<Call> turned = Matcher(step, nest, instr, true).run();
+  return turned ? turned : as_written;
 }
 
 // Places

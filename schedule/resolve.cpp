@@ -31,9 +31,10 @@ Term integer_term(int64_t value, const Place& place) {
 // The module that a derived step comes from, as names have it: "cs.".
 std::string home_of(const DerivedStep& d) { return d.name.substr(0, d.name.rfind('.') + 1); }
 
-// The derived step that a line of a module means: one of its own comes first.
+// The derived step that a line of a module means: one of its own comes first. What an imported module imports is not the line's to name.
 const DerivedStep* derived_step(const std::vector<DerivedStep>& derived, const std::string& home,
                                 const std::string& name) {
+  if (std::count(name.begin(), name.end(), '.') > 1) return nullptr;
   for (const std::string& full : {home + name, name})
     for (const DerivedStep& d : derived)
       if (d.name == full) return &d;
@@ -401,8 +402,9 @@ class Resolver {
             .label(d.place, "declared here");
       inner[d.params[i].name] = call.operands[i];
     }
-    const int made = ++expansions_[d.name];
-    const std::string own = d.name.substr(d.name.rfind('.') + 1) + (made > 1 ? std::to_string(made) : "") + "_";
+    const std::string short_name = d.name.substr(d.name.rfind('.') + 1);
+    const int made = ++expansions_[short_name];
+    const std::string own = short_name + (made > 1 ? std::to_string(made) : "") + "_";
     make_private(d.lines, own, inner);
     const std::string outer_own = std::exchange(own_, own);
     expanded_from_.emplace_back(call.place, d.name);
@@ -582,7 +584,7 @@ class Resolver {
   std::string own_;     ///< in front of the names that the derived step being expanded makes: "tile_"
   std::string prefix_;  ///< of the call whose schedule is applied: "p."
   std::vector<std::pair<Place, std::string>> expanded_from_;
-  std::map<std::string, int> expansions_;  // of each derived step, so far
+  std::map<std::string, int> expansions_;  // of derived steps of each name, whatever module they come from, so far
   size_t all_expansions_ = 0;
   int contractions_ = 0;
 };

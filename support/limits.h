@@ -17,6 +17,7 @@ inline constexpr int parameters = 64;   // of an op
 inline constexpr int stages = 1'000;
 inline constexpr int calls = 32;                   // ops that call ops, nested
 inline constexpr size_t imports = 200;             // files that one text brings in
+inline constexpr size_t imported_steps = 5'000;    // with those that imported texts import, by each way
 inline constexpr int called_stages = 10'000;       // that the calls of a text make, all together; about 10 us each
 inline constexpr int steps = 1'000;                // of one schedule, derived ones expanded
 inline constexpr int64_t split_factor = 1 << 20;   // iterations of an inner loop: a guarded one runs them all

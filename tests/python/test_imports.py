@@ -1,6 +1,7 @@
 """Imports: files beside the importing one, the standard library, what goes wrong; constants of modules."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -29,6 +30,36 @@ def test_files_import_each_other(tmp_path):
     np.testing.assert_array_equal(m.f(x), 4 * x + 0.5)
     text = m.f.compile(x, schedule="s").program
     assert re.search(r"for a\.y\.\w*v in 0 \.\. 8 vector", text) and re.search(r"for y\.y\.\w*v in 0 \.\. 4 vector", text)
+
+
+def test_steps_of_what_an_imported_module_imports(tmp_path):
+    """They serve its steps and its schedules, and are not the importing text's to name."""
+    texts = dict(
+        lanes="step lanes_of(l: loop, n: int) { split l by n into o, v; vectorize v }",
+        tiles='import "lanes.hd" as la\nstep tile(l: loop, n: int) { split l by 4*n into t, ti; la.lanes_of ti, n }',
+        base='import "tiles.hd"\nop double(x: f32[n]) -> y: f32[n] { y[i] = x[i] * 2 }\nschedule double.tiled on cpu { tiles.tile y.i, 8 }')
+    top = 'import "base.hd"\nimport "tiles.hd" as t\nop f(x: f32[n]) -> y: f32[n] {{ a = base.double(x); y[i] = a[i] + 1 }}\n' \
+          "schedule f.s on cpu {{ {} }}"
+    x = np.arange(37, dtype=np.float32)
+    f = hd.load(write(tmp_path, top=top.format("apply base.double.tiled to a; t.tile y.i, 4"), **texts)).f
+    np.testing.assert_array_equal(f(x, schedule="s"), 2 * x + 1)
+    text = f.compile(x, schedule="s").program
+    assert "in 0 .. 8 vector" in text and "in 0 .. 4 vector" in text
+    f = hd.load(write(tmp_path, top=top.format("t.la.lanes_of y.i, 4"), **texts)).f
+    with pytest.raises(hd.Error, match="there is no step `t.la.lanes_of`"):
+        f.compile(x, schedule="s")
+
+
+def test_importing_each_way_has_a_limit(tmp_path):
+    """Each file imports the two before it: the ways to the first grow as Fibonacci's numbers, and so would errors told for each."""
+    texts = {"m0": "step s(l: loop) { unroll l }", "m1": 'import "m0.hd"\nstep s(l: loop) { m0.s l }'}
+    for i in range(2, 34):
+        texts[f"m{i}"] = f'import "m{i - 1}.hd"\nimport "m{i - 2}.hd"\nstep s(l: loop) {{ m{i - 1}.s l }}'
+    for last, said in ((33, "imports are nested past 32 levels"), (30, "more than 5000 steps are imported")):
+        start = time.perf_counter()
+        with pytest.raises(hd.Error, match=said):
+            hd.load(write(tmp_path, top=f'import "m{last}.hd"\nop f(x: f32[n]) -> y: f32[n] {{ y[i] = x[i] }}', **texts))
+        assert time.perf_counter() - start < 5
 
 
 def test_the_standard_library(rng):

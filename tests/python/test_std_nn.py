@@ -160,6 +160,8 @@ def test_attention(rng, b, hk, g, n, t, d, dv, causal):
     agrees(nn.attention_causal if causal else nn.attention, q, k, v, d**-0.5, exact=exact)
 
 
-def test_attention_of_bf16(rng):
-    q, k, v = (normal(rng, 1, 2, 20, 16, dtype=BF16) for _ in range(3))
-    agrees(nn.attention, q, k, v, 0.25)
+@pytest.mark.parametrize("hk,g,n,t,d", [(2, 1, 20, 20, 16), (1, 2, 67, 35, 40), (1, 1, 1, 3, 7), (1, 1, 9, 100, 65)])
+@pytest.mark.parametrize("op", [nn.attention, nn.attention_causal])
+def test_attention_of_bf16(rng, op, hk, g, n, t, d):
+    q, k, v = normal(rng, 1, hk * g, n, d, dtype=BF16), normal(rng, 1, hk, t, d, dtype=BF16), normal(rng, 1, hk, t, d, dtype=BF16)
+    agrees(op, q, k, v, 0.25)
