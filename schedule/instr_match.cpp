@@ -126,7 +126,8 @@ class Matcher {
       if (b->op != other->op) return false;
       const std::vector<Operand> before = operands_;
       const auto agree = [&](bool turned) {
-        return unify(b->left, turned ? other->right : other->left) && unify(b->right, turned ? other->left : other->right);
+        return unify(b->left, turned ? other->right : other->left) &&
+               unify(b->right, turned ? other->left : other->right);
       };
       const bool turned = turned_ && commutes(b->op);
       if (agree(turned)) return true;
