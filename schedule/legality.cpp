@@ -292,7 +292,8 @@ Result<Done> touches_apart(const Step& step, const Path& loop) {
       return d;
     }
     const Leaf* leaf = w.by ? as<Leaf>(w.by) : nullptr;
-    bool apart = w.initialises || (leaf && writes_apart(p, *leaf, l));
+    // Of a point that is computed again elsewhere, what is around the loop does not matter.
+    bool apart = w.initialises || (leaf && (writes_apart(p, *leaf, l) || (leaf->recomputed && never_meet(w, w))));
     for (size_t d = 0; d < w.window.size(); ++d)  // along a folded dim, other cells may lie in the same place
       apart = apart && !(folds(p.buffer(w.buffer), d) && moves_with(w, d, l.loop));
     for (const Access& x : list)
