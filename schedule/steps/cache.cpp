@@ -419,7 +419,7 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
       for (const Expr& e : {less_equal(r.lo, value), less(value, r.hi)})
         if (!prove(at, e)) add(e);
   }
-  if (from.role == Role::temporary && !c.otherwise.known())
+  if (from.role == Role::temporary)
     for (const Expr& e : reading_conditions(p, loop_of(path).body, c.from, leaf.bindings))
       if (!prove(at, e)) add(e);
   Copy made;
