@@ -122,6 +122,13 @@ class DropGuards {
     }
     for (const Guard& g : guards)
       if (g.mode == Guard::kept) keep_guards_of_reads(g.condition, guards);
+    for (const StmtRef& around :
+         loops_) {  // where data says how far a loop goes, it is read for points of the domain alone
+      const auto& l = std::get<ir::For>(around->form);
+      for (const Expr& binding : leaf.bindings)
+        if (ir::mentions(binding, l.loop))
+          for (const Expr& end : {l.lo, l.hi}) keep_guards_of_reads(end, guards);
+    }
     any = any && std::any_of(guards.begin(), guards.end(), [](const Guard& g) { return g.mode == Guard::dropped; });
     if (!any) return s;
     while (!settle(guards, leaf)) {

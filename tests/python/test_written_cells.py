@@ -183,3 +183,22 @@ def test_scatter_outside_writes_nothing(scatter):
         with pytest.raises(hd.Error) as e:
             scatter.embed_grad(dy, np.array([0, bad, 1]), vocab=5, out=out)
         assert e.value.code == "HD0509" and "id[i]" in str(e.value) and (out == 7).all()
+
+
+def test_ranges_of_data_are_read_for_points_of_the_domain(rng):
+    """Beyond the last row a block of rows is not made, as data does not say how far its sums go."""
+    m = hd.parse("""
+op f(off: i64[m + 1], val: f64[k]) -> y: f64[m] {
+  y[a] = sum[p in off[a] .. off[a + 1]] 2.0 * val[p]
+}
+schedule f.s on cpu allow reassociate {
+  cache y in l1 at y.a as t
+  cache t in registers at t.p
+  split y.a by 2 into o, i with shift
+}
+""")
+    for rows in (0, 1, 2, 3, 7):
+        off = np.concatenate([[0], np.cumsum(rng.integers(0, 4, rows))])
+        val = rng.integers(0, 9, off[-1]).astype(np.float64)
+        want = np.array([2 * val[a:b].sum() for a, b in zip(off[:-1], off[1:])])
+        assert np.array_equal(m.f(off, val, schedule="s"), want)
