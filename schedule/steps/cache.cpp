@@ -318,8 +318,8 @@ bool mentions_free(const Expr& e, const Access& a) {
   return std::any_of(a.free.begin(), a.free.end(), [&](const SymbolRange& r) { return mentions(e, r.symbol); });
 }
 
-// A condition of a read as one on the cell that is read: the loops below that it speaks of stand in one coordinate in the same measure.
-// None where more than that is left.
+// A condition of a read as one on the cell that is read: the loops below that it speaks of stand in coordinates in the same measure,
+// `4*p + q < k` of `t[p, q]`. None where more than that is left.
 Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& condition) {
   if (mentions_load(condition)) return {};
   if (!mentions_free(condition, read)) return condition;
@@ -328,15 +328,23 @@ Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& cond
   const bool left_only = !mentions_free(b->right, read);
   const Expr moving = simplify(left_only ? b->left : b->left - b->right);
   const Expr other = left_only ? b->right : index_constant(0);
-  for (size_t d = 0; d < cell.size(); ++d)
-    for (const SymbolRange& r : read.free) {
-      const AffineIn in = affine_in(moving, r.symbol), at = affine_in(read.window[d].lo, r.symbol);
-      if (!in.ok || !at.ok || in.coefficient == 0 || at.coefficient == 0 || in.coefficient % at.coefficient != 0)
-        continue;
-      const int64_t times = in.coefficient / at.coefficient;
-      const Expr rest = simplify(moving - read.window[d].lo * times);
-      if (!mentions_free(rest, read) && !mentions_load(rest)) return tidy(binary(b->op, rest + cell[d] * times, other));
+  for (size_t first = 0; first < cell.size(); ++first) {
+    // One coordinate after the other takes the loops that move it.
+    Expr rest = moving, moved = index_constant(0);
+    for (size_t k = 0; k < cell.size() && mentions_free(rest, read); ++k) {
+      const size_t d = (first + k) % cell.size();
+      for (const SymbolRange& r : read.free) {
+        const AffineIn in = affine_in(rest, r.symbol), at = affine_in(read.window[d].lo, r.symbol);
+        if (!in.ok || !at.ok || in.coefficient == 0 || at.coefficient == 0 || in.coefficient % at.coefficient != 0)
+          continue;
+        const int64_t times = in.coefficient / at.coefficient;
+        rest = simplify(rest - read.window[d].lo * times);
+        moved = moved + cell[d] * times;
+        break;
+      }
     }
+    if (!mentions_free(rest, read) && !mentions_load(rest)) return tidy(binary(b->op, rest + moved, other));
+  }
   return {};
 }
 
