@@ -319,8 +319,9 @@ bool mentions_free(const Expr& e, const Access& a) {
 }
 
 // A condition of a read as one on the cell that is read: the loops below that it speaks of stand in coordinates in the same measure,
-// `4*p + q < k` of `t[p, q]`. None where more than that is left.
-Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& condition) {
+// `4*p + q < k` of `t[p, q]`. None where more than that is left. On chip of a NeuronCore, where instructions take whole tiles, one coordinate
+// alone: a copy under a condition on two would have cells that nothing has written.
+Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& condition, bool whole_tiles) {
   if (mentions_load(condition)) return {};
   if (!mentions_free(condition, read)) return condition;
   const Binary* b = condition.as<Binary>();
@@ -331,7 +332,8 @@ Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& cond
   for (size_t first = 0; first < cell.size(); ++first) {
     // One coordinate after the other takes the loops that move it.
     Expr rest = moving, moved = index_constant(0);
-    for (size_t k = 0; k < cell.size() && mentions_free(rest, read); ++k) {
+    const size_t most = whole_tiles ? 1 : cell.size();
+    for (size_t k = 0; k < most && mentions_free(rest, read); ++k) {
       const size_t d = (first + k) % cell.size();
       for (const SymbolRange& r : read.free) {
         const AffineIn in = affine_in(rest, r.symbol), at = affine_in(read.window[d].lo, r.symbol);
@@ -349,15 +351,15 @@ Expr on_cell(const Access& read, const std::vector<Expr>& cell, const Expr& cond
 }
 
 // The conditions that all reads of the buffer share, on the cell: one that nobody reads may not be written yet.
-std::vector<Expr> reading_conditions(const Program& p, const Body& body, BufferId buffer,
-                                     const std::vector<Expr>& cell) {
+std::vector<Expr> reading_conditions(const Program& p, const Body& body, BufferId buffer, const std::vector<Expr>& cell,
+                                     bool whole_tiles) {
   std::vector<Expr> shared;
   bool first = true;
   for (const Access& a : accesses(p, body, buffer)) {
     if (!a.reads) continue;
     std::vector<Expr> own;
     for (const Expr& e : conjuncts(a.condition))
-      if (Expr moved = on_cell(a, cell, e); moved.known()) own.push_back(std::move(moved));
+      if (Expr moved = on_cell(a, cell, e, whole_tiles); moved.known()) own.push_back(std::move(moved));
     if (first) shared = std::move(own);
     else
       std::erase_if(shared, [&](const Expr& e) {
@@ -428,7 +430,8 @@ Result<Copy> make_copy(Step& step, const Cached& c, const Path& path) {
         if (!prove(at, e)) add(e);
   }
   if (from.role == Role::temporary)
-    for (const Expr& e : reading_conditions(p, loop_of(path).body, c.from, leaf.bindings))
+    for (const Expr& e : reading_conditions(p, loop_of(path).body, c.from, leaf.bindings,
+                                            c.memory == Memory::sbuf || c.memory == Memory::psum))
       if (!prove(at, e)) add(e);
   Copy made;
   made.buffer = p.add(std::move(b));
