@@ -122,8 +122,8 @@ class DropGuards {
     }
     for (const Guard& g : guards)
       if (g.mode == Guard::kept) keep_guards_of_reads(g.condition, guards);
-    for (const StmtRef& around :
-         loops_) {  // where data says how far a loop goes, it is read for points of the domain alone
+    // Where data says how far a loop goes, it is read for points of the domain alone.
+    for (const StmtRef& around : loops_) {
       const auto& l = std::get<ir::For>(around->form);
       for (const Expr& binding : leaf.bindings)
         if (ir::mentions(binding, l.loop))
