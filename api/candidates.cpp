@@ -44,7 +44,7 @@ std::string names_of(const OpImpl& op) {
 }
 
 // Whether a schedule replaces nests by an instruction that the target has no machine code for: right, but slow.
-bool lacks_instrs(const ir::ScheduleText& text, const std::vector<ir::DerivedStep>& derived, const ir::Target& target) {
+bool lacks_instrs(const ir::ScheduleText& text, const ir::DerivedSteps& derived, const ir::Target& target) {
   return schedule::any_step(text.lines, derived, [&](const ir::StepCall& step) {
     if (step.name != "replace") return false;
     auto by = step.with.find("by");
@@ -78,31 +78,34 @@ bool names_missing_dim(const ir::Term& t, const std::string& pack, size_t rank) 
   return std::any_of(t.args.begin(), t.args.end(), [&](const ir::Term& a) { return names_missing_dim(a, pack, rank); });
 }
 
-// A schedule's `where` tested on the extents of the request; false as well when an extent that it needs is not given.
-bool where_holds(const ir::Program& canonical, const ir::Expr& where, const CompileOptions& options) {
-  if (!where.known()) return true;
-  // Fixed dims may decide it, whatever else is open.
-  ir::Substitution fixed;
-  for (const ir::DimDefinition& d : canonical.dims)
-    if (d.value.known() && ir::constant_value(d.value)) fixed.push_back({d.dim, d.value});
-  if (const int64_t* holds = ir::constant_value(ir::simplify(ir::substitute(where, fixed)))) return *holds;
-  if (ir::is_constant(where, 0)) return false;
-  Result<jit::CallPlan> plan = jit::CallPlan::make(canonical);
-  jit::IndexCode code;
-  if (!plan || !code.compile(where, plan->dim_symbols())) return false;
-  std::vector<int64_t> dims;
-  if (!dims_of_request(*plan, options, dims)) return false;
-  int64_t holds = 0;
-  return code.run(dims.data(), holds) && holds;
-}
+// The extents of a request, for conditions of schedules.
+class Extents {
+ public:
+  Extents(const ir::Program& canonical, const CompileOptions& options) : plan_(jit::CallPlan::make(canonical)) {
+    for (const ir::DimDefinition& d : canonical.dims)
+      if (d.value.known() && ir::constant_value(d.value)) fixed_.push_back({d.dim, d.value});
+    if (plan_) known_ = dims_of_request(*plan_, options, dims_);
+  }
+
+  // A schedule's `where`; false as well when an extent that it needs is not given.
+  bool satisfy(const ir::Expr& where) const {
+    if (!where.known()) return true;
+    // Fixed dims may decide it, whatever else is open.
+    if (const int64_t* holds = ir::constant_value(ir::simplify(ir::substitute(where, fixed_)))) return *holds;
+    jit::IndexCode code;
+    if (!known_ || !code.compile(where, plan_->dim_symbols())) return false;
+    int64_t holds = 0;
+    return code.run(dims_.data(), holds) && holds;
+  }
+
+ private:
+  Result<jit::CallPlan> plan_;
+  ir::Substitution fixed_;
+  std::vector<int64_t> dims_;
+  bool known_ = false;
+};
 
 }  // namespace
-
-std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module) {
-  std::vector<ir::DerivedStep> out;
-  for (const auto& step : module.steps) out.push_back(*step);
-  return out;
-}
 
 std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileOptions& options,
                                                 const ir::Target& target) {
@@ -112,7 +115,7 @@ std::vector<const ir::ScheduleText*> candidates(const OpImpl& op, const CompileO
   std::vector<std::pair<std::string, size_t>> packs;
   if (Result<frontend::Instance> instance = instance_for(op, options))
     for (const auto& [name, rank] : instance->packs) packs.emplace_back(name, static_cast<size_t>(rank));
-  const std::vector<ir::DerivedStep> derived = derived_steps(op.module->module());
+  const ir::DerivedSteps& derived = op.module->module().steps;
   for (const ir::ScheduleText* s : op.module->module().schedules_of(op.name)) {
     const bool fits = std::none_of(packs.begin(), packs.end(), [&](const auto& pack) {
       return (pack.second == 0 && names_loop(s->lines, pack.first)) ||
@@ -136,7 +139,7 @@ schedule::ParameterOf parameters_of_types(const OpImpl& op) {
 
 Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const ir::ScheduleText& text,
                           const ir::Target& target) {
-  const std::vector<ir::DerivedStep> derived = derived_steps(op.module->module());
+  const ir::DerivedSteps& derived = op.module->module().steps;
   // Whether it may serve some sizes only: by its `where`, by what it fixes, or by that of a schedule that it applies.
   const bool conditional = text.has_where || schedule::any_step(text.lines, derived, [](const ir::StepCall& step) {
                              return step.name == "fix" || step.name == "apply";
@@ -151,18 +154,23 @@ Result<ir::Expr> where_of(const OpImpl& op, const ir::Program& canonical, const 
 
 Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir::Program& canonical,
                                                      const ir::ScheduleText& text, const ir::Target& target) {
-  return schedule::tuned_names(canonical, text, target, derived_steps(op.module->module()),
-                               op.module->module().schedules, parameters_of_types(op));
+  return schedule::tuned_names(canonical, text, target, op.module->module().steps, op.module->module().schedules,
+                               parameters_of_types(op));
 }
 
 Result<const ir::ScheduleText*> find_schedule(const OpImpl& op, const ir::Program& canonical,
                                               const CompileOptions& options, const ir::Target& target) {
   const ir::ScheduleText* chosen = nullptr;
   if (!options.schedule) {
+    const Extents extents(canonical, options);
     for (const ir::ScheduleText* s : candidates(op, options, target)) {
-      Result<ir::Expr> where = where_of(op, canonical, *s, target);
+      // Its own condition alone first: that of what it applies takes longer to find.
+      Result<ir::Expr> where = schedule::schedule_where(canonical, *s);
       if (!where) return where.errors();
-      if (where_holds(canonical, *where, options)) return s;
+      if (!extents.satisfy(*where)) continue;
+      where = where_of(op, canonical, *s, target);
+      if (!where) return where.errors();
+      if (extents.satisfy(*where)) return s;
     }
     return chosen;
   }
@@ -174,7 +182,7 @@ Result<const ir::ScheduleText*> find_schedule(const OpImpl& op, const ir::Progra
         .with_help("its schedules: " + names_of(op));
   // Asked for by name, a schedule for a machine with more instructions runs what they mean.
   if (!runs_on(chosen->target, target) &&
-      !(member_rank(chosen->target) > 0 && lacks_instrs(*chosen, derived_steps(op.module->module()), target)))
+      !(member_rank(chosen->target) > 0 && lacks_instrs(*chosen, op.module->module().steps, target)))
     return Diagnostic(codes::schedule_target, chosen->place,
                       "the schedule `" + op.name + "." + chosen->name + "` is for `" + chosen->target + "`, not for `" +
                           target.name + "`");

@@ -77,8 +77,8 @@ Result<Lowered> schedule_program(const OpImpl& op, ir::Program canonical, const 
   }
   out.schedule = chosen->name;
   Result<schedule::Scheduled> scheduled = schedule::apply_schedule(
-      canonical, *chosen, options.tune, target, derived_steps(op.module->module()), states,
-      instr_table(op.module->module()), op.module->module().schedules, parameters_of_types(op));
+      canonical, *chosen, options.tune, target, op.module->module().steps, states, instr_table(op.module->module()),
+      op.module->module().schedules, parameters_of_types(op));
   if (!scheduled) return scheduled.errors();
   out.scheduled = std::move(*scheduled);
   out.canonical = std::move(canonical);

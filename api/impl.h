@@ -133,8 +133,6 @@ Result<std::vector<schedule::TunedName>> tuned_names(const OpImpl& op, const ir:
 /// The schedule that the request names, or the first that fits; null for none.
 Result<const ir::ScheduleText*> find_schedule(const OpImpl& op, const ir::Program& canonical,
                                               const CompileOptions& options, const ir::Target& target);
-/// The derived steps of a module's text.
-std::vector<ir::DerivedStep> derived_steps(const frontend::Module& module);
 /// Of the ops of a module, for schedules that apply those of the ops they call.
 schedule::ParameterOf parameters_of_types(const OpImpl& op);
 /// Applies the schedule that the request names, or the first that fits. States before a refused step go to `states` when given.

@@ -75,7 +75,7 @@ struct Module {
   std::set<std::string> broken_reducers;  ///< refused: what uses one is silent about it
   std::vector<std::shared_ptr<const ast::InstrItem>> instrs;
   std::vector<std::shared_ptr<const ir::ScheduleText>> schedules;
-  std::vector<std::shared_ptr<const ir::DerivedStep>> steps;
+  ir::DerivedSteps steps;
   std::vector<std::shared_ptr<const ast::ProgramItem>> programs;
   std::map<std::string, int64_t> lets;  ///< `let n = 4` of the text: constants of all its items
   std::map<std::string, std::shared_ptr<const ast::Expr>> typed_lets;  ///< `let eps = f32(1e-5)`

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -74,5 +75,8 @@ struct DerivedStep {
   std::string doc;
   Place place;
 };
+
+/// What a module declares and imports.
+using DerivedSteps = std::vector<std::shared_ptr<const DerivedStep>>;
 
 }  // namespace heddle::ir

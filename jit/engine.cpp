@@ -90,14 +90,15 @@ Result<std::shared_ptr<LoadedKernel>> Engine::load(const std::vector<char>& obje
   const auto kernel = session.intern("kernel"), arena = session.intern("kernel_arena");
   llvm::orc::SymbolLookupSet wanted;
   wanted.add(kernel);
-  wanted.add(arena);
+  wanted.add(arena, llvm::orc::SymbolLookupFlags::WeaklyReferencedSymbol);
   auto found = session.lookup(llvm::orc::makeJITDylibSearchOrder(&library), std::move(wanted));
   if (!found) {
     drop();
     return refused(llvm::toString(found.takeError()));
   }
   out->kernel_ = (*found)[kernel].getAddress().toPtr<host::KernelFunction>();
-  out->arena_ = (*found)[arena].getAddress().toPtr<host::ArenaFunction>();
+  if (auto sized = found->find(arena); sized != found->end() && sized->second.getAddress())
+    out->arena_ = sized->second.getAddress().toPtr<host::ArenaFunction>();
   out->code_->state = state_;
   out->code_->library = &library;
   return out;

@@ -28,7 +28,7 @@ class LoadedKernel {
   LoadedKernel();
   std::unique_ptr<Code> code_;
   host::KernelFunction kernel_ = nullptr;
-  host::ArenaFunction arena_ = nullptr;
+  host::ArenaFunction arena_ = [](const uint64_t*) -> int64_t { return 0; };
 };
 
 class Engine {
@@ -38,7 +38,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Links an object that exports `kernel` and `kernel_arena`.
+  /// Links an object that exports `kernel`, and `kernel_arena` unless that is always 0.
   Result<std::shared_ptr<LoadedKernel>> load(const std::vector<char>& object);
 
  private:

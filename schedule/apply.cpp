@@ -187,8 +187,7 @@ Result<Done> read_header(Program& program, const ScheduleText& text) {
 }  // namespace
 
 Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, const Target& target,
-                         const std::vector<DerivedStep>& derived,
-                         const std::vector<std::shared_ptr<const ScheduleText>>& called,
+                         const DerivedSteps& derived, const std::vector<std::shared_ptr<const ScheduleText>>& called,
                          const ParameterOf& parameter_of) {
   Result<Expr> where = schedule_where(canonical, text);
   if (!where) return where;
@@ -217,8 +216,7 @@ Result<Expr> whole_where(const Program& canonical, const ScheduleText& text, con
 
 Result<Scheduled> apply_schedule(const Program& canonical, const ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const Target& target,
-                                 const std::vector<DerivedStep>& derived, std::vector<State>* so_far,
-                                 const InstrTable& instrs,
+                                 const DerivedSteps& derived, std::vector<State>* so_far, const InstrTable& instrs,
                                  const std::vector<std::shared_ptr<const ScheduleText>>& called,
                                  const ParameterOf& parameter_of) {
   Scheduled out;

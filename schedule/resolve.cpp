@@ -32,18 +32,16 @@ Term integer_term(int64_t value, const Place& place) {
 std::string home_of(const DerivedStep& d) { return d.name.substr(0, d.name.rfind('.') + 1); }
 
 // The derived step that a line of a module means: one of its own comes first. What an imported module imports is not the line's to name.
-const DerivedStep* derived_step(const std::vector<DerivedStep>& derived, const std::string& home,
-                                const std::string& name) {
+const DerivedStep* derived_step(const DerivedSteps& derived, const std::string& home, const std::string& name) {
   if (std::count(name.begin(), name.end(), '.') > 1) return nullptr;
   for (const std::string& full : {home + name, name})
-    for (const DerivedStep& d : derived)
-      if (d.name == full) return &d;
+    for (const auto& d : derived)
+      if (d->name == full) return d.get();
   return nullptr;
 }
 
-bool any_step_of(const std::vector<ScheduleLine>& lines, const std::string& home,
-                 const std::vector<DerivedStep>& derived, const std::function<bool(const StepCall&)>& test,
-                 std::vector<const DerivedStep*>& seen) {
+bool any_step_of(const std::vector<ScheduleLine>& lines, const std::string& home, const DerivedSteps& derived,
+                 const std::function<bool(const StepCall&)>& test, std::vector<const DerivedStep*>& seen) {
   for (const ScheduleLine& line : lines) {
     if (any_step_of(line.then, home, derived, test, seen) || any_step_of(line.otherwise, home, derived, test, seen))
       return true;
@@ -60,7 +58,7 @@ bool any_step_of(const std::vector<ScheduleLine>& lines, const std::string& home
 class Resolver {
  public:
   Resolver(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
-           const std::vector<DerivedStep>& derived, const Called& called)
+           const DerivedSteps& derived, const Called& called)
       : text_(text), tune_(tune), target_(target), derived_(derived), called_(called), op_(text.op) {}
 
   Resolved out;
@@ -577,7 +575,7 @@ class Resolver {
   const ScheduleText& text_;
   const std::map<std::string, int64_t>& tune_;
   const Target& target_;
-  const std::vector<DerivedStep>& derived_;
+  const DerivedSteps& derived_;
   const Called& called_;
   std::string op_;      ///< whose schedule is read
   std::string home_;    ///< of the module whose schedule is applied: "nn."
@@ -592,21 +590,21 @@ class Resolver {
 }  // namespace
 
 Result<Resolved> resolve(const ScheduleText& text, const std::map<std::string, int64_t>& tune, const Target& target,
-                         const std::vector<DerivedStep>& derived, const Called& called) {
+                         const DerivedSteps& derived, const Called& called) {
   Resolver resolver(text, tune, target, derived, called);
   Result<Done> done = resolver.all();
   if (!done) return done.errors();
   return std::move(resolver.out);
 }
 
-bool any_step(const std::vector<ScheduleLine>& lines, const std::vector<DerivedStep>& derived,
+bool any_step(const std::vector<ScheduleLine>& lines, const DerivedSteps& derived,
               const std::function<bool(const StepCall&)>& test) {
   std::vector<const DerivedStep*> seen;
   return any_step_of(lines, "", derived, test, seen);
 }
 
 Result<std::vector<TunedName>> tuned_names(const Program& canonical, const ScheduleText& text, const Target& target,
-                                           const std::vector<DerivedStep>& derived,
+                                           const DerivedSteps& derived,
                                            const std::vector<std::shared_ptr<const ScheduleText>>& called,
                                            const ParameterOf& parameter_of) {
   Result<Resolved> resolved = resolve(text, {}, target, derived, Called{&canonical, &called, parameter_of});

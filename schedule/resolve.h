@@ -28,7 +28,6 @@ struct Resolved {
 };
 
 Result<Resolved> resolve(const ir::ScheduleText& text, const std::map<std::string, int64_t>& tune,
-                         const ir::Target& target, const std::vector<ir::DerivedStep>& derived,
-                         const Called& called = {});
+                         const ir::Target& target, const ir::DerivedSteps& derived, const Called& called = {});
 
 }  // namespace heddle::schedule

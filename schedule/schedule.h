@@ -60,7 +60,7 @@ using ParameterOf = std::function<std::string(const std::string& op, const std::
 /// After a refusal `so_far`, if given, holds the states before the step that refused.
 Result<Scheduled> apply_schedule(const ir::Program& canonical, const ir::ScheduleText& text,
                                  const std::map<std::string, int64_t>& tune, const ir::Target& target,
-                                 const std::vector<ir::DerivedStep>& derived = {}, std::vector<State>* so_far = nullptr,
+                                 const ir::DerivedSteps& derived = {}, std::vector<State>* so_far = nullptr,
                                  const InstrTable& instrs = {},
                                  const std::vector<std::shared_ptr<const ir::ScheduleText>>& called = {},
                                  const ParameterOf& parameter_of = {});
@@ -74,7 +74,7 @@ Result<ir::Expr> schedule_where(const ir::Program& program, const ir::ScheduleTe
 
 /// The same with the `where` of the schedules that it applies to calls.
 Result<ir::Expr> whole_where(const ir::Program& canonical, const ir::ScheduleText& text, const ir::Target& target,
-                             const std::vector<ir::DerivedStep>& derived,
+                             const ir::DerivedSteps& derived,
                              const std::vector<std::shared_ptr<const ir::ScheduleText>>& called,
                              const ParameterOf& parameter_of = {});
 
@@ -85,12 +85,12 @@ struct TunedName {
   std::vector<int64_t> choices;
 };
 Result<std::vector<TunedName>> tuned_names(const ir::Program& canonical, const ir::ScheduleText& text,
-                                           const ir::Target& target, const std::vector<ir::DerivedStep>& derived,
+                                           const ir::Target& target, const ir::DerivedSteps& derived,
                                            const std::vector<std::shared_ptr<const ir::ScheduleText>>& called,
                                            const ParameterOf& parameter_of);
 
 /// Whether the test holds for a step of the lines, of their branches, or of the derived steps that they use.
-bool any_step(const std::vector<ir::ScheduleLine>& lines, const std::vector<ir::DerivedStep>& derived,
+bool any_step(const std::vector<ir::ScheduleLine>& lines, const ir::DerivedSteps& derived,
               const std::function<bool(const ir::StepCall&)>& test);
 
 /// One row of steps.def.

@@ -3,8 +3,8 @@
 // `args` is one flat array of 8-byte words, in the order of ArgLayout: for each array parameter its data pointer and then one
 // stride (in elements) for each array axis; then every dim of program.dims that is not fixed, in order; then the scalars (floats
 // as the bits of their own type in the low bytes, integers sign-extended).
-// Beside `kernel` stands `int64 kernel_arena(const uint64_t* args)`: bytes of dram/l2/l1 temporaries that each thread needs. The
-// caller hands them in; a kernel never allocates.
+// Beside `kernel` stands `int64 kernel_arena(const uint64_t* args)`: bytes of dram/l2/l1 temporaries that each thread needs, where
+// it has any. The caller hands them in; a kernel never allocates.
 #pragma once
 
 #include <cstdint>

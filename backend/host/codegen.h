@@ -19,7 +19,7 @@ struct CompileOptions {
 };
 
 struct Compiled {
-  std::vector<char> object;  ///< ELF, relocatable; exports `kernel` and `kernel_arena`
+  std::vector<char> object;  ///< ELF, relocatable; exports `kernel`, and `kernel_arena` where there are temporaries
   std::string llvm_ir;
   std::string assembly;
   ArgLayout layout;

@@ -59,7 +59,7 @@ class Estimate {
     if (constant) {
       factor_ *= static_cast<double>(std::max<int64_t>(*constant, 0));
     } else {
-      const ir::Bounds whole = ir::bounds_over(n, around_, facts_);
+      const ir::Bounds whole = ir::bounds_over(n, that_say(n), facts_);
       fine_ = fine_ && whole.ok && !ir::mentions_load(whole.hi);
       trips_.push_back(whole.hi);
     }
@@ -70,6 +70,19 @@ class Estimate {
     around_.pop_back();
     if (!constant) trips_.pop_back();
     factor_ = before;
+  }
+
+  // The loops around that `n` speaks of, themselves or by the ends of others.
+  std::vector<ir::SymbolRange> that_say(const Expr& n) const {
+    std::vector<ir::SymbolRange> out;
+    auto mentions = [](const Expr& e, ir::SymbolId symbol) { return ir::mentions(e, symbol); };
+    for (auto r = around_.rbegin(); r != around_.rend(); ++r) {
+      bool said = mentions(n, r->symbol);
+      for (const ir::SymbolRange& inner : out)
+        said = said || mentions(inner.lo, r->symbol) || mentions(inner.hi, r->symbol);
+      if (said) out.insert(out.begin(), *r);
+    }
+    return out;
   }
 
   const ir::Program& p_;

@@ -70,10 +70,8 @@ Verdict Trial::make() {
     const std::string text = op_.schedule_items + "schedule f.s on cpu {\n" + op_.schedule + "}";
     Result<frontend::Module> lines = frontend::read_module(Source::make("lines.hd", text), &*module);
     if (!lines) return {"generator", "the schedule does not parse:\n" + render(lines.errors())};
-    std::vector<ir::DerivedStep> derived;
-    for (const auto& s : lines->steps) derived.push_back(*s);
-    Result<schedule::Resolved> flat = schedule::resolve(*lines->schedule("f", "s"), {}, api::session().host, derived,
-                                                        {&canonical_, &lines->schedules});
+    Result<schedule::Resolved> flat = schedule::resolve(*lines->schedule("f", "s"), {}, api::session().host,
+                                                        lines->steps, {&canonical_, &lines->schedules});
     if (!flat) return {"generator", "the schedule cannot be resolved:\n" + render(flat.errors())};
     for (schedule::FlatStep& s : flat->steps)
       given_.emplace_back(std::move(s.call), s.placed ? "apply" : s.expanded_from.empty() ? "" : "derived step");
@@ -224,24 +222,25 @@ std::vector<std::vector<unsigned char>> Trial::written() {
   return out;
 }
 
-// Whether an element of the `output`th written array depends on the sign of a zero that `max` or `min` gives: with all of them positive the
-// canonical program gives it another value than with all of them negative.
+// Whether an element of the `output`th written array depends on the sign of a zero that `max` or `min` gives: the canonical program gives it
+// another value with other signs.
 bool Trial::is_free(size_t output, int64_t element) {
   if (free_.empty()) {
     std::vector<std::vector<unsigned char>> now;
     for (const FencedArray& a : arrays_) now.push_back(a.copy());
-    std::vector<std::vector<unsigned char>> answers[2];
-    for (const bool negative : {false, true}) {
+    std::vector<std::vector<std::vector<unsigned char>>> answers;
+    for (const uint64_t signs : signs_to_try) {
       reset();
-      if (!ir::interpret(with_zeros_of_extrema(canonical_, negative), arguments())) reset();
-      answers[negative] = written();
+      if (!ir::interpret(with_zeros_of_extrema(canonical_, signs), arguments())) reset();
+      answers.push_back(written());
     }
     for (size_t o = 0; o < written_.size(); ++o) {
       const FencedArray& a = arrays_[written_[o]];
       std::vector<bool>& list = free_.emplace_back();
       for (int64_t i = 0; i < a.count(); ++i)
-        list.push_back(bits_of(answers[0][o].data(), a.type(), a.place(i)) !=
-                       bits_of(answers[1][o].data(), a.type(), a.place(i)));
+        list.push_back(std::any_of(answers.begin() + 1, answers.end(), [&](const auto& answer) {
+          return bits_of(answer[o].data(), a.type(), a.place(i)) != bits_of(answers[0][o].data(), a.type(), a.place(i));
+        }));
     }
     for (size_t i = 0; i < arrays_.size(); ++i) std::copy(now[i].begin(), now[i].end(), arrays_[i].data());
   }

@@ -21,10 +21,12 @@ ir::Expr with_zero(const ir::Expr& v, bool negative) {
 
 }  // namespace
 
-ir::Program with_zeros_of_extrema(const ir::Program& program, bool negative) {
+ir::Program with_zeros_of_extrema(const ir::Program& program, uint64_t signs) {
   ir::Program out = program;
+  int place = 0;
+  auto signed_zero = [&](const ir::Expr& v) { return with_zero(v, (signs >> (place++ % 64) & 1) != 0); };
   auto in_values = [&](const ir::Expr& e) {
-    return ir::rewrite(e, [&](const ir::Expr& node) { return is_extremum(node) ? with_zero(node, negative) : node; });
+    return ir::rewrite(e, [&](const ir::Expr& node) { return is_extremum(node) ? signed_zero(node) : node; });
   };
   out.body = ir::rewrite_body(out.body, [&](const ir::StmtRef& s) -> ir::Body {
     const auto* leaf = std::get_if<ir::Leaf>(&s->form);
@@ -35,8 +37,7 @@ ir::Program with_zeros_of_extrema(const ir::Program& program, bool negative) {
         reducer && (reducer->builtin == ir::BuiltinReducer::max || reducer->builtin == ir::BuiltinReducer::min);
     for (ir::Assign& a : next.assigns) {
       a.value = in_values(a.value);
-      if (extremum && a.kind == ir::AssignKind::combine && ir::is_float(a.value.type()))
-        a.value = with_zero(a.value, negative);
+      if (extremum && a.kind == ir::AssignKind::combine && ir::is_float(a.value.type())) a.value = signed_zero(a.value);
     }
     return {ir::make_stmt(std::move(next), s->place)};
   });

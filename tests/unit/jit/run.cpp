@@ -88,11 +88,9 @@ ir::Program program_of_op(const std::string& text, const std::string& op, ir::Sc
   if (!checked.ok()) return {};
   ir::Program program = ir::canonical(*checked);
   if (schedule.empty()) return program;
-  std::vector<ir::DerivedStep> derived;
-  for (const auto& step : module->steps) derived.push_back(*step);
   for (const ir::ScheduleText* s : module->schedules_of(op)) {
     if (s->name != schedule) continue;
-    Result<schedule::Scheduled> done = schedule::apply_schedule(program, *s, tune, target, derived);
+    Result<schedule::Scheduled> done = schedule::apply_schedule(program, *s, tune, target, module->steps);
     EXPECT_TRUE(done.ok()) << (done.ok() ? "" : render(done.errors()));
     if (done.ok()) return done->program;
   }
