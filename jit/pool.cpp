@@ -44,22 +44,52 @@ int64_t run_part(const Region& r, int64_t part, int64_t thread) {
 
 thread_local bool inside_region = false;  // a nested region runs in place
 
+// Parts that nobody has claimed, neighbours, from two sides: first in the high half of a word, end in the low one.
+class alignas(64) Parts {
+ public:
+  void set(int64_t first, int64_t end) { range_.store(word(first, end)); }
+  /// -1 when none is left.
+  int64_t take_first() {
+    return take([](int64_t& first, int64_t&) { return first++; });
+  }
+  int64_t take_last() {
+    return take([](int64_t&, int64_t& end) { return --end; });
+  }
+
+ private:
+  static uint64_t word(int64_t first, int64_t end) {
+    return static_cast<uint64_t>(first) << 32 | static_cast<uint64_t>(end);
+  }
+  template <class Pick>
+  int64_t take(Pick pick) {
+    uint64_t now = range_.load();
+    for (;;) {
+      auto first = static_cast<int64_t>(now >> 32), end = static_cast<int64_t>(now & 0xffffffff);
+      if (first >= end) return -1;
+      const int64_t part = pick(first, end);
+      if (range_.compare_exchange_weak(now, word(first, end))) return part;
+    }
+  }
+  std::atomic<uint64_t> range_{0};
+};
+
 }  // namespace
 
-// Parts are claimed, not assigned: where a worker comes late (another pool has the processor, or it sleeps), the caller has taken
-// its part by then, and nobody waits for it. Which thread ran a part shows nowhere: a part writes its own cells, and its
-// temporaries lie in the slice of the thread that runs it.
+// Each thread has neighbouring parts to begin with, the same ones in each call, so that it finds in its caches what it had there; whoever
+// is done with his own claims those of others, from their end. So where a worker comes late (another pool has the processor, or it sleeps),
+// the caller has taken its parts by then, and nobody waits for it. Which thread ran a part shows nowhere: a part writes its own cells, and
+// its temporaries lie in the slice of the thread that runs it.
 struct ThreadPool::State {
   std::mutex busy;  // held by the caller whose region runs
   std::vector<std::thread> workers;
   std::atomic<uint32_t> generation{0};  // odd while a region is open; each region has a number of its own
-  std::atomic<int64_t> next{0};         // the first part that nobody has claimed
   std::atomic<int64_t> done{0};         // parts that are finished
   std::atomic<int64_t> inside{0};       // workers that may look at `region`
   std::atomic<int64_t> asleep{0};       // workers that must be woken
   std::atomic<int64_t> status{0};
   std::atomic<bool> stop{false};
   Region region;
+  std::vector<Parts> parts;  // of each thread
   pid_t owner = getpid();
   int kept_off = -1;   // the processor that workers are kept off
   size_t kept_on = 0;  // how many of them
@@ -111,12 +141,16 @@ struct ThreadPool::State {
   }
 
   void claim(int64_t thread) {
-    const int64_t parts = region.parts;
-    if (thread >= region.threads) return;  // fewer threads are wanted than there are workers
-    for (int64_t part; (part = next.fetch_add(1)) < parts; done.fetch_add(1)) {
+    const int64_t threads = region.threads;
+    if (thread >= threads) return;  // fewer threads are wanted than there are workers
+    auto run = [&](int64_t part) {
       int64_t none = 0;
       if (int64_t result = run_part(region, part, thread)) status.compare_exchange_strong(none, result);
-    }
+      done.fetch_add(1);
+    };
+    for (int64_t part; (part = parts[static_cast<size_t>(thread)].take_first()) >= 0;) run(part);
+    for (int64_t other = thread + 1; other < thread + threads; ++other)
+      for (int64_t part; (part = parts[static_cast<size_t>(other % threads)].take_last()) >= 0;) run(part);
   }
 
   // Where the system gives no more threads, those there are do the work: parts are claimed, not dealt out.
@@ -135,7 +169,10 @@ struct ThreadPool::State {
   int64_t run(const Region& now) {
     grow(now.threads - 1);
     region = now;
-    next.store(0), done.store(0), status.store(0);
+    if (parts.size() < static_cast<size_t>(now.threads)) parts = std::vector<Parts>(static_cast<size_t>(now.threads));
+    for (int64_t t = 0; t < now.threads; ++t)
+      parts[static_cast<size_t>(t)].set(now.parts * t / now.threads, now.parts * (t + 1) / now.threads);
+    done.store(0), status.store(0);
     keep_off_the_caller();
     generation.fetch_add(1);
     generation.notify_all();

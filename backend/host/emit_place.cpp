@@ -404,6 +404,7 @@ void Emitter::fence() {
 void Emitter::store(ir::BufferId buffer, const std::vector<Expr>& subs, Val x) {
   const ir::ScalarType type = p_.buffer(buffer).type;
   const llvm::Align align(static_cast<uint64_t>(ir::scalar_bytes(type)));
+  if (!ahead_.empty() && !nontemporal_) prefetch_ahead(buffer, subs);
   const Spot at = spot(buffer, subs);
   Val bits = arith_.to_memory(type, x);
   if (!carried_.empty()) store_carried(buffer, subs, bits);

@@ -1,11 +1,11 @@
 // prefetch t at L by n
 //
-//   for L in lo .. hi { S reads t }  ->  for L in lo .. hi prefetch t by n { S reads t }
+//   for L in lo .. hi { S touches t }  ->  for L in lo .. hi prefetch t by n { S touches t }
 //
-// Where an iteration of L reads t, it also asks for what the iteration n later reads in its place, so that it waits in
-// the caches by then. Nothing but time changes: what is asked for past the end is not read.
+// Where an iteration of L reads or writes t, it also asks for what the iteration n later reads or writes in its place, so
+// that it waits in the caches by then. Nothing but time changes: what is asked for past the end is not touched.
 //
-// Refused: L is not serial, or asks for t already; no place that is read of t moves with L; the place is itself read
+// Refused: L is not serial, or asks for t already; no place of t that is touched moves with L; the place is itself read
 // from data; t lives in registers or in a memory of a device.
 #include "ir/region.h"
 #include "schedule/legality.h"
@@ -17,25 +17,28 @@ using namespace ir;
 
 namespace {
 
-// What iterations of the loop read of t moves with the loop.
+// What iterations of the loop touch of t moves with the loop.
 Result<Done> moves_along(const Step& step, BufferId t, const For& loop) {
   const Program& p = step.program;
   const std::string name = "`" + buffer_name(p, t) + "`", at = "`" + loop_name(p, loop.loop) + "`";
-  bool reads = false, moves = false;
+  bool touches = false, moves = false;
   for (const Access& a : accesses(p, loop.body, t)) {
-    if (!a.reads || a.combines) continue;
-    reads = true;
+    // An instruction asks for what it reads, not for where it writes.
+    if (a.initialises || (!a.reads && !as<Leaf>(a.by))) continue;
+    touches = true;
     for (const Range& r : a.window) {
       if (mentions_load(r.lo))
-        return step.refusal(codes::bad_window, "where " + name + " is read depends on data, which is not known ahead")
-            .label(a.by->place, "read here")
+        return step
+            .refusal(codes::bad_window, "where " + name + " is " + (a.reads ? "read" : "written") +
+                                            " depends on data, which is not known ahead")
+            .label(a.by->place, a.reads ? "read here" : "written here")
             .with_help("prefetch the tensor that the place is read from");
       moves |= mentions(r.lo, loop.loop);
     }
   }
-  if (!reads) return step.refusal(codes::bad_window, "nothing reads " + name + " inside " + at);
+  if (!touches) return step.refusal(codes::bad_window, "nothing reads or writes " + name + " inside " + at);
   if (!moves)
-    return step.refusal(codes::bad_window, "every iteration of " + at + " reads the same of " + name)
+    return step.refusal(codes::bad_window, "every iteration of " + at + " touches the same of " + name)
         .with_help("name a loop that its subscripts move with");
   return Done{};
 }

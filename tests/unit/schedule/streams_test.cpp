@@ -143,7 +143,9 @@ TEST(Prefetch, changes_nothing) {
   check_schedule(
       matmul, "reorder acc.i, acc.p, acc.j\nprefetch b at acc.p by 4\nprefetch a at acc.p by 9\nvectorize acc.j by 8",
       matmul_sizes);
+  check_schedule(matmul, "split c.i by 3 into io, ii\nprefetch c at c.io by 2\nvectorize c.j by 8", matmul_sizes);
   EXPECT_EQ(refused(matmul, "prefetch b at acc.p by 4\nparallel acc.p")[0].code, "HD0320");
+  EXPECT_EQ(refused(matmul, "prefetch acc at acc.p by 4")[0].code, "HD0327");
   EXPECT_EQ(refused(matmul, "prefetch b at c.i by 4")[0].code, "HD0327");
 }
 
