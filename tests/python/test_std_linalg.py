@@ -108,8 +108,31 @@ def test_linear_of_halves(rng, lead, dtype):
 def test_linear_is_chosen_by_all_rows():
     linear = hd.std.linalg.linear
     w, b = hd.spec("f32", 64, 64), hd.spec("f32", 64)
-    chosen = {lead: linear.compile(hd.spec("f32", *lead, 64), w, b).schedule for lead in [(1,), (16,), (2, 2, 1), (17,), (2, 33), (1, 1)]}
+    leads = [(1,), (16,), (2, 2, 1), (17,), (2, 33), (1, 1)]
+    chosen = {lead: linear.compile(hd.spec("f32", *lead, 64), w, b).schedule.replace("blocked_128", "blocked") for lead in leads}
     assert chosen == {(1,): "one_row", (1, 1): "one_row", (16,): "few_rows", (2, 2, 1): "few_rows", (17,): "blocked", (2, 33): "batches"}
+
+
+@pytest.mark.parametrize("schedule, rows, k, n", [("columns", (3, 131), 131, 7), ("blocked_16", (131,), 31, 13), ("blocked_32", (2, 67), 31, 29),
+                                                  ("blocked_48", (67,), 31, 47), ("blocked_80", (67,), 31, 79), ("blocked_112", (67,), 31, 111),
+                                                  ("blocked_128", (5, 67), 31, 127), ("blocked_8", (1001,), 101, 1030), ("blocked_4", (901,), 301, 1030)])
+def test_linear_by_width(rng, schedule, rows, k, n):
+    x, w, b = rng.standard_normal((*rows, k), dtype=np.float32), rng.standard_normal((n, k), dtype=np.float32), operands(rng, n)
+    try:
+        out = hd.std.linalg.linear(x, w, b, schedule=schedule)
+    except hd.Error as error:
+        assert error.code == "HD0552" and "cpu/avx512" not in targets(), error
+        return
+    size = np.abs(x).astype(np.float64) @ np.abs(w.T) + np.abs(b)
+    within(out, x.astype(np.float64) @ w.T + b, bound(k + 1, size))
+
+
+@pytest.mark.parametrize("m, k, n", [(259, 131, 7), (301, 257, 1), (133, 67, 13)])
+def test_bmm_of_few_columns(rng, m, k, n):
+    x, y = rng.standard_normal((3, m, k), dtype=np.float32), rng.standard_normal((3, k, n), dtype=np.float32)
+    kernel = hd.std.linalg.bmm.compile(x, y)
+    assert kernel.schedule == "columns" or n > 8
+    within(kernel(x, y), x.astype(np.float64) @ y, bound(k, np.abs(x).astype(np.float64) @ np.abs(y)))
 
 
 def test_linear_of_one_vector(rng):
@@ -138,6 +161,30 @@ LARGE = [
     ("matmul_tn", "large", (531, 1603, 131)),
     ("matmul_tt", "strips", (800, 1025, 70)),
     ("matmul_tt", "large", (33, 2051, 131)),
+    ("matmul", "blocked_8", (1001, 101, 1030)),
+    ("matmul", "blocked_4", (1201, 301, 517)),
+    ("matmul", "columns", (259, 131, 7)),
+    ("matmul", "columns", (301, 257, 1)),
+    ("matmul", "blocked_128", (133, 67, 127)),
+    ("matmul_nt", "blocked_8", (1001, 101, 1030)),
+    ("matmul_nt", "blocked_4", (1201, 301, 1030)),
+    ("matmul_nt", "columns", (259, 131, 7)),
+    ("matmul_nt", "blocked_16", (259, 131, 13)),
+    ("matmul_nt", "blocked_128", (133, 67, 127)),
+    ("matmul_tn", "columns", (259, 131, 7)),
+    ("matmul_tn", "rows_2", (2, 131, 259)),
+    ("matmul_tn", "blocked_128", (133, 67, 127)),
+    ("matmul_tn", "turned_48", (517, 401, 271)),
+    ("matmul_tn", "turned_4", (517, 401, 1030)),
+    ("matmul_tn", "turned_2", (303, 701, 523)),
+    ("matmul_tn", "turned", (303, 1025, 4201)),
+    ("matmul_tt", "columns", (259, 131, 7)),
+    ("matmul_tt", "few_rows", (3, 131, 259)),
+    ("matmul_tt", "blocked_128", (133, 67, 127)),
+    ("matmul_tt", "turned_48", (517, 401, 271)),
+    ("matmul_tt", "turned_4", (517, 401, 1030)),
+    ("matmul_tt", "turned_2", (303, 701, 523)),
+    ("matmul_tt", "turned", (303, 1025, 523)),
 ]
 
 
