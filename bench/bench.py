@@ -126,16 +126,18 @@ def measure(case, threads, fma_peak):
     return row
 
 
-def child(threads, only):
+def child(threads, options):
     from measure import fma_peak, pin
 
     pin(threads)  # before the peers are loaded: JAX takes as many threads as there are processors
     from cases import Maker
+    from random_cases import RandomMaker
 
     peak = fma_peak(threads)
     made = []
-    for case in Maker(threads).all():
-        if only and not any(word in f"{case.family} {case.name}" for word in only.split(",")):
+    maker = RandomMaker(threads, options.random, options.seed) if options.random else Maker(threads)
+    for case in maker.all():
+        if options.only and not any(word in f"{case.family} {case.name}" for word in options.only.split(",")):
             continue
         row = measure(case, threads, peak)
         made.append(row)
@@ -165,6 +167,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="host", choices=["host", "neuron", "compile", "tune"])
     parser.add_argument("--only", help="cases whose family or name contains this word, or one of several between commas")
+    parser.add_argument("--random", type=int, help="so many cases of random shapes instead, beside torch")
+    parser.add_argument("--seed", type=int, default=1, help="of the random shapes")
     parser.add_argument("--threads", type=int, help="1 or 2; both without")
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -176,7 +180,7 @@ def main():
     if options.suite in ("compile", "tune"):
         return importlib.import_module(f"{options.suite}_suite").run(options)
     if options.child:
-        return child(options.child, options.only)
+        return child(options.child, options)
     from measure import machine
 
     counts = [options.threads] if options.threads else [n for n in (1, 2) if n <= len(os.sched_getaffinity(0))]
@@ -190,6 +194,7 @@ def main():
         for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
             env.pop(name, None)
         command = [sys.executable, os.path.abspath(__file__), "--child", str(threads)] + (["--only", options.only] if options.only else [])
+        command += ["--random", str(options.random), "--seed", str(options.seed)] if options.random else []
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             return done.returncode
