@@ -75,11 +75,10 @@ class Estimate {
   // The loops around that `n` speaks of, themselves or by the ends of others.
   std::vector<ir::SymbolRange> that_say(const Expr& n) const {
     std::vector<ir::SymbolRange> out;
-    auto mentions = [](const Expr& e, ir::SymbolId symbol) { return ir::mentions(e, symbol); };
     for (auto r = around_.rbegin(); r != around_.rend(); ++r) {
-      bool said = mentions(n, r->symbol);
+      bool said = ir::mentions(n, r->symbol);
       for (const ir::SymbolRange& inner : out)
-        said = said || mentions(inner.lo, r->symbol) || mentions(inner.hi, r->symbol);
+        said = said || ir::mentions(inner.lo, r->symbol) || ir::mentions(inner.hi, r->symbol);
       if (said) out.insert(out.begin(), *r);
     }
     return out;
