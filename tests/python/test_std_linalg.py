@@ -109,8 +109,9 @@ def test_linear_is_chosen_by_all_rows():
     linear = hd.std.linalg.linear
     w, b = hd.spec("f32", 64, 64), hd.spec("f32", 64)
     leads = [(1,), (16,), (2, 2, 1), (17,), (2, 33), (1, 1)]
-    chosen = {lead: linear.compile(hd.spec("f32", *lead, 64), w, b).schedule.replace("blocked_128", "blocked") for lead in leads}
-    assert chosen == {(1,): "one_row", (1, 1): "one_row", (16,): "few_rows", (2, 2, 1): "few_rows", (17,): "blocked", (2, 33): "batches"}
+    chosen = {lead: linear.compile(hd.spec("f32", *lead, 64), w, b).schedule for lead in leads}
+    blocked = "blocked_128" if "cpu/avx512" in targets() else "blocked"
+    assert chosen == {(1,): "one_row", (1, 1): "one_row", (16,): "few_rows", (2, 2, 1): "few_rows", (17,): blocked, (2, 33): "batches"}
 
 
 @pytest.mark.parametrize("schedule, rows, k, n", [("columns", (3, 131), 131, 7), ("blocked_16", (131,), 31, 13), ("blocked_32", (2, 67), 31, 29),
