@@ -102,7 +102,9 @@ class RaceChecker {
         names.emplace_back(r.symbol, var(own));
         out.facts.add_range(own, lo, hi);
       }
-      if (x.condition.known() && !mentions_load(x.condition)) out.facts.add(substitute(x.condition, names));
+      if (x.condition.known())
+        for (const Expr& c : conjuncts(x.condition))
+          if (!mentions_load(c)) out.facts.add(substitute(c, names));
     };
     place(a, out.here);
     place(b, out.there);
