@@ -87,3 +87,9 @@ def agrees(op, *args, exact=None, **named):
             within(part, value, bound)
 
     return every_schedule(op, *args, check=check, **named)
+
+
+def host_has(flag):
+    """Whether the machine's processors have it, by the name that Linux gives it."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        return flag in next((line.split() for line in file if line.startswith("flags")), [])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import heddle as hd
+from std_checks import host_has
 
 SHAPES = [(1, 1, 1), (0, 3, 4), (3, 0, 4), (4, 3, 0), (7, 13, 65), (2, 4, 16), (5, 31, 33), (13, 66, 47), (12, 64, 32), (25, 8, 17)]
 
@@ -133,10 +134,8 @@ schedule mm.inside on cpu allow reassociate, flush_denormals where k % {k} == 0 
 """
 
 
-def host_has(dot):
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        flags = next((line.split() for line in file if line.startswith("flags")), [])
-    return ("avx512_bf16" if "bf16" in dot else "avx512_vnni") in flags
+def host_runs(dot):
+    return host_has("avx512_bf16" if "bf16" in dot else "avx512_vnni")
 
 
 @pytest.mark.parametrize("schedule", ["before", "inside"])
@@ -146,7 +145,7 @@ def test_arrays_as_operands(rng, row, schedule):
     module = hd.parse(ARRAYS.format(a=a, b=b, c=c, k=k, lanes=lanes, pack=pack, dot=dot))
     x, y = arrays(rng, row, 7, 4 * k, 37)
     kernel = module.mm.compile(x, y, schedule=schedule)
-    if host_has(dot):
+    if host_runs(dot):
         assert ("vdpbf16ps" if "bf16" in dot else "vpdpbusd") in kernel.asm
         assert schedule == "before" or "prefetcht0" in kernel.asm
     for rows, groups, columns in [(1, 0, 5), (0, 4, 3), (1, 1, 1), (2, 2, 31), (3, 3, 32), (4, 4, 33), (100, 17, 65)]:
@@ -296,7 +295,7 @@ def test_forms_of_products_of_bf16(rng, op):
         exact = left @ right + (wide[2] if op == "linear" else 0)
         bound = (k + 3) * 2.0**-23 * (np.abs(left) @ np.abs(right) + 8) + np.abs(exact) * 2.0**-8
         kernel = f.compile(*arrays)
-        if k % 2 == 0 and host_has("bf16"):
+        if k % 2 == 0 and host_runs("bf16"):
             assert kernel.schedule in ("amx" if "cpu/amx" in hd.targets() else "bf16", "few_rows", "one_row")
         kernels = [kernel] + [f.compile(*arrays, schedule=s) for s in ("bf16", "amx") if m > 4 and (s == "amx" or k % 2 == 0)]
         for view in (arrays[1], np.asfortranarray(arrays[1])):
