@@ -251,6 +251,16 @@ BufferId make_sums(Step& step, const Product& s, int64_t n, const std::string& n
   sum.bindings = bindings;
   if (old.where.known()) guards.push_back(substitute(old.where, loops));
   for (const Expr& condition : conditions_of(p, s)) guards.push_back(substitute(condition, own));
+  // Where loops around keep s from being computed, what the other factor reads may not be there either.
+  for (const Expr& condition : conjuncts(leaf.predicate)) {
+    const bool by_own_loops = std::any_of(s.nest.chain.begin(), s.nest.chain.end(), [&](const StmtRef& around) {
+      const For* l = as<For>(around);
+      return l && mentions(condition, l->loop);
+    });
+    if (by_own_loops || std::any_of(guards.begin(), guards.end(), [&](const Expr& g) { return same(g, condition); }))
+      continue;
+    if (!prove(facts, condition)) guards.push_back(condition);
+  }
   sum.predicate = conjoin(guards);
   sum.assigns = {std::move(assign)};
   const std::string reducer = row.reducer;
