@@ -136,6 +136,13 @@ def test_bmm_of_few_columns(rng, m, k, n):
     within(kernel(x, y), x.astype(np.float64) @ y, bound(k, np.abs(x).astype(np.float64) @ np.abs(y)))
 
 
+@pytest.mark.parametrize("schedule, m, k, n", [("one_row", 1, 131, 1037), ("one_row", 1, 3, 5), ("few_rows", 3, 523, 521), ("few_rows", 7, 301, 1031)])
+def test_bmm_of_few_rows(rng, schedule, m, k, n):
+    x, y = rng.standard_normal((3, m, k), dtype=np.float32), rng.standard_normal((3, k, n), dtype=np.float32)
+    for target in targets():
+        within(hd.std.linalg.bmm(x, y, schedule=schedule, target=target), x.astype(np.float64) @ y, bound(k, np.abs(x).astype(np.float64) @ np.abs(y)))
+
+
 def test_linear_of_one_vector(rng):
     x, w, b = operands(rng, 9), operands(rng, (5, 9)), operands(rng, 5)
     np.testing.assert_allclose(hd.std.linalg.linear(x, w, b), w @ x + b, rtol=1e-5, atol=1e-5)
