@@ -112,6 +112,18 @@ void hold_clamps(llvm::Module& module) {
   }
 }
 
+// What is asked for ahead is asked for at the end of its block: between loads that sums use it would keep these from being operands of the
+// sums, and each takes a register then. Six rows by four vectors have none left for that.
+void prefetch_last(llvm::Module& module) {
+  std::vector<llvm::IntrinsicInst*> found;
+  for (llvm::Function& f : module)
+    for (llvm::Instruction& i : llvm::instructions(f))
+      if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
+          call && call->getIntrinsicID() == llvm::Intrinsic::prefetch)
+        found.push_back(call);
+  for (llvm::IntrinsicInst* call : found) call->moveBefore(call->getParent()->getTerminator()->getIterator());
+}
+
 // The one lane that a constant mask leaves on, or -1.
 int only_lane(const llvm::Value* mask) {
   const auto* constant = llvm::dyn_cast<llvm::Constant>(mask);
@@ -208,6 +220,7 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   store_single_lanes(module);
   stop_point_now();
   hold_clamps(module);
+  prefetch_last(module);
   gate.look_at(module);
   if (options.keep_llvm) {
     llvm::raw_string_ostream text(out.llvm_ir);

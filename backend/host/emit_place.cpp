@@ -13,13 +13,30 @@ namespace heddle::host {
 
 using llvm::Value;
 
+namespace {
+
+// `min(x, n)`, a row that is held to the last one, as x.
+ir::Expr unheld(const ir::Expr& e) {
+  const ir::Binary* least = e.as<ir::Binary>();
+  return least && least->op == ir::BinaryOp::min ? least->left : e;
+}
+
+// Up to three elements after it.
+bool shortly_after(const ir::Expr& first, const ir::Expr& later) {
+  const ir::Expr apart = ir::simplify(unheld(later) - unheld(first));
+  const int64_t* n = ir::constant_value(apart);
+  return n && *n > 0 && *n < 4;
+}
+
+}  // namespace
+
 const Emitter::Storage& Emitter::storage(ir::BufferId id) {
   auto known = storages_.find(id.value);
   if (known != storages_.end()) return known->second;
   Storage s;
   const ir::Buffer& buffer = p_.buffer(id);
   const Placement& place = plan_.buffers[id.value];
-  auto row_major = [&](const std::vector<Expr>& extents) {
+  auto row_major = [&](const std::vector<ir::Expr>& extents) {
     s.strides.assign(extents.size(), ir::index_constant(1));
     for (size_t i = extents.size(); i-- > 1;) s.strides[i - 1] = s.strides[i] * extents[i];
   };
@@ -304,13 +321,17 @@ void Emitter::prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs)
   }
 }
 
+// Of elements that follow each other every fourth: they lie in one line, or in two of which the last is asked for, too.
 bool Emitter::first_time(ir::BufferId buffer, const std::vector<Expr>& subs) {
-  uint64_t key = buffer.value;
-  for (const Expr& e : subs) key = key * 0x9E3779B97F4A7C15ull ^ e->hash;
-  std::vector<uint64_t>& seen = fetched_.back();
-  if (std::find(seen.begin(), seen.end(), key) != seen.end()) return false;
-  seen.push_back(key);
-  return true;
+  std::vector<Asked>& seen = fetched_.back();
+  const bool known = std::any_of(seen.begin(), seen.end(), [&](const Asked& a) {
+    if (a.buffer != buffer || a.subs.size() != subs.size()) return false;
+    for (size_t d = 0; d < subs.size(); ++d)
+      if (!ir::same(a.subs[d], subs[d]) && (d + 1 < subs.size() || !shortly_after(a.subs[d], subs[d]))) return false;
+    return true;
+  });
+  if (!known) seen.push_back({buffer, subs});
+  return !known;
 }
 
 void Emitter::fetch_lines(Value* from, int64_t bytes) {
