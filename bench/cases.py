@@ -335,15 +335,15 @@ op blur(x: f32[h, w]) -> y: f32[h - 2, w - 2] {
   y[i, j] = (b[i, j] + b[i + 1, j] + b[i + 2, j]) * 0.33333334
 }
 schedule blur.far on cpu allow contract where h * w >= 4194304 {
-  split y.i by 64 into io, ii
-  split y.j by 512 into jo, ji
-  reorder y.io, y.jo, y.ii, y.ji
-  compute_at b at y.ii in l1
-  store_at b at y.jo
-  fold_storage b by 4
-  prefetch x at y.ii by 1
+  split y.i by 96 into ib, ic
+  split y.ic by 6 into io, ii
+  split y.j by lanes(f32) into jo, ji
+  reorder y.ib, y.io, y.jo, y.ii, y.ji
+  compute_at b at y.jo in registers
+  prefetch x at y.jo by 4
   vectorize b.j, y.ji by lanes(f32)
-  parallel y.io
+  unroll b.i, y.ii
+  parallel y.ib
 }
 schedule blur.sliding on cpu allow contract {
   split y.i by 64 into io, ii
