@@ -94,3 +94,32 @@ schedule product.lanes on cpu allow reassociate, contract {
         assert np.allclose(m(a, b, schedule="lanes"), a.astype(np.float64) @ b, rtol=1e-4, atol=1e-5)
     text = m.compile(a, b, schedule="lanes").llvm
     assert "masked.scatter" not in text
+
+
+AHEAD = """
+op product(a: f32[k, m], b: f32[k, n]) -> c: f32[m, n] {
+  acc[i, j] = sum[p] a[p, i] * b[p, j]
+  c[i, j] = acc[i, j]
+}
+schedule product.tiles on cpu/avx512 allow contract {
+  split c.i by 6 into io, ii
+  split c.j by 64 into jo, ji
+  reorder c.io, c.jo, c.ii, c.ji
+  compute_at acc at c.jo in registers
+  reorder acc.p, acc.i, acc.j
+  prefetch a at acc.p by 8
+  vectorize acc.j, c.ji by 16
+  unroll acc.i, acc.jo, c.ii, c.jio
+}
+"""
+
+
+@pytest.mark.skipif("cpu/avx512" not in hd.targets(), reason="this machine has no AVX-512")
+def test_what_is_asked_for_ahead_leaves_registers_to_the_sums(rng):
+    """Two requests for six neighbours, after the loads of the block: 24 sums stay in registers, none is copied or spilled."""
+    a, b = rng.standard_normal((37, 13), dtype=np.float32), rng.standard_normal((37, 130), dtype=np.float32)
+    kernel = hd.parse(AHEAD).product.compile(hd.spec("f32", None, None), hd.spec("f32", None, None), target="cpu/avx512")
+    blocks = kernel.asm.split("\n.LBB")
+    hot = next(block for block in blocks if block.count("vfmadd") == 24 and "prefetch" in block)
+    assert hot.count("prefetcht0") == 2 and "vmovaps" not in hot and "%rsp), %zmm" not in hot
+    np.testing.assert_allclose(kernel(a, b), a.T @ b, rtol=1e-4, atol=1e-4)
