@@ -323,15 +323,19 @@ void Emitter::prefetch_ahead(ir::BufferId buffer, const std::vector<Expr>& subs)
 
 // Of elements that follow each other every fourth: they lie in one line, or in two of which the last is asked for, too.
 bool Emitter::first_time(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  constexpr size_t neighbours = 16;
   std::vector<Asked>& seen = fetched_.back();
-  const bool known = std::any_of(seen.begin(), seen.end(), [&](const Asked& a) {
+  auto asks = [&](const Asked& a, bool nearly) {
     if (a.buffer != buffer || a.subs.size() != subs.size()) return false;
     for (size_t d = 0; d < subs.size(); ++d)
-      if (!ir::same(a.subs[d], subs[d]) && (d + 1 < subs.size() || !shortly_after(a.subs[d], subs[d]))) return false;
+      if (!ir::same(a.subs[d], subs[d]) && !(nearly && d + 1 == subs.size() && shortly_after(a.subs[d], subs[d])))
+        return false;
     return true;
-  });
-  if (!known) seen.push_back({buffer, subs});
-  return !known;
+  };
+  for (size_t i = seen.size(); i-- > 0;)
+    if (asks(seen[i], seen.size() - i <= neighbours)) return false;
+  seen.push_back({buffer, subs});
+  return true;
 }
 
 void Emitter::fetch_lines(Value* from, int64_t bytes) {
