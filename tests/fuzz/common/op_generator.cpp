@@ -558,8 +558,8 @@ class Generator {
     if (reducers_.find(reducer_texts[row]) == std::string::npos) reducers_ += reducer_texts[row];
     has(constructs[row]);
     const bool plain = type_ == ir::ScalarType::f32;
-    // Squares of whole numbers of 64 bits leave f32 in some orders and not in others.
-    const bool wide = !floats() && ir::scalar_bytes(type_) == 8;
+    // Sums of large whole numbers in f32 differ with their order by more than whole numbers may, and squares leave f32 in some orders.
+    const bool wide = !floats() && ir::scalar_bytes(type_) >= 4;
     const std::string from = plain  ? ""
                              : wide ? "f32(saturate(i16, "
                                     : "f32(",
