@@ -1,10 +1,10 @@
 """Merges the counts of several runs of `./dev fuzz schedule --json FILE`, and one of `./dev fuzz --mutants --json FILE`, into one page.
 
-    python tests/fuzz/schedule/report.py OUT.md MUTANTS.json COMMIT RUN.json.. [--earlier RUN.json..] [--crashed N]
+    python tests/fuzz/schedule/report.py OUT.md MUTANTS.json COMMIT RUN.json.. [--earlier RUN.json..] [--crashed N] [--open TEXT]
 
 COMMIT names the state of the compiler that the runs are of; those after `--earlier` are of states before it, N more of which crashed and
-left no counts. Runs with a finding are told apart and left out of the tables. The sums are written to OUT.json, too, which can be given
-after `--earlier` the next time.
+left no counts; TEXT says what findings of COMMIT are open. Runs with a finding are told apart and left out of the tables. The sums are
+written to OUT.json, too, which can be given after `--earlier` the next time.
 
 The tables say how often each step was applied (not refused) to an op that has each construct of the language, and which oracle noticed
 each planted fault.
@@ -70,7 +70,7 @@ class Sums:
                    if self.found["runs"] else "There was no finding: **0 mismatches**."))
 
 
-def main(out, mutants, commit, runs, earlier, crashed):
+def main(out, mutants, commit, runs, earlier, crashed, open_findings):
     sums = out.removesuffix(".md") + ".json"
     if any(os.path.realpath(path) == os.path.realpath(sums) for path in runs):
         raise SystemExit(f"{sums} is written anew: give it after --earlier")
@@ -78,7 +78,7 @@ def main(out, mutants, commit, runs, earlier, crashed):
     applied, refused, constructs, products = all_runs.applied, all_runs.refused, all_runs.constructs, all_runs.products
     names = sorted(constructs)
     cells = [products[step][c] for step in products for c in names]
-    text = HEAD + f"One state of the compiler (`{commit}`), one binary: {state.text()}\n\n"
+    text = HEAD + f"One state of the compiler (`{commit}`), one binary: {state.text()}{' ' + open_findings if open_findings else ''}\n\n"
     if earlier:
         text += ("States before it, in which one finding after the other was mended: "
                  f"{Sums(earlier).text()}" + (f" {crashed} more ended in a crash of the compiler." if crashed else "")
@@ -115,4 +115,5 @@ if __name__ == "__main__":
     arguments.add_argument("runs", nargs="+")
     arguments.add_argument("--earlier", nargs="*", default=[])
     arguments.add_argument("--crashed", type=int, default=0)
+    arguments.add_argument("--open", dest="open_findings", default="")
     main(**vars(arguments.parse_args()))
