@@ -112,16 +112,20 @@ void hold_clamps(llvm::Module& module) {
   }
 }
 
-// What is asked for ahead is asked for at the end of its block: between loads that sums use it would keep these from being operands of the
-// sums, and each takes a register then. Six rows by four vectors have none left for that.
-void prefetch_last(llvm::Module& module) {
+std::vector<llvm::IntrinsicInst*> calls_of(llvm::Module& module, llvm::Intrinsic::ID id) {
   std::vector<llvm::IntrinsicInst*> found;
   for (llvm::Function& f : module)
     for (llvm::Instruction& i : llvm::instructions(f))
-      if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
-          call && call->getIntrinsicID() == llvm::Intrinsic::prefetch)
+      if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i); call && call->getIntrinsicID() == id)
         found.push_back(call);
-  for (llvm::IntrinsicInst* call : found) call->moveBefore(call->getParent()->getTerminator()->getIterator());
+  return found;
+}
+
+// What is asked for ahead is asked for at the end of its block: between loads that sums use it would keep these from being operands of the
+// sums, and each takes a register then. Six rows by four vectors have none left for that.
+void prefetch_last(llvm::Module& module) {
+  for (llvm::IntrinsicInst* call : calls_of(module, llvm::Intrinsic::prefetch))
+    call->moveBefore(call->getParent()->getTerminator()->getIterator());
 }
 
 // The one lane that a constant mask leaves on, or -1.
@@ -142,13 +146,8 @@ int only_lane(const llvm::Value* mask) {
 // A masked store of one lane by itself: LLVM 22's x86 backend does that too, but where the value is narrowed from wider lanes it stores
 // the wide one, past the end of the array.
 void store_single_lanes(llvm::Module& module) {
-  std::vector<llvm::IntrinsicInst*> found;
-  for (llvm::Function& f : module)
-    for (llvm::Instruction& i : llvm::instructions(f))
-      if (auto* call = llvm::dyn_cast<llvm::IntrinsicInst>(&i);
-          call && call->getIntrinsicID() == llvm::Intrinsic::masked_store && only_lane(call->getArgOperand(2)) >= 0)
-        found.push_back(call);
-  for (llvm::IntrinsicInst* call : found) {
+  for (llvm::IntrinsicInst* call : calls_of(module, llvm::Intrinsic::masked_store)) {
+    if (only_lane(call->getArgOperand(2)) < 0) continue;
     llvm::IRBuilder<> b(call);
     const auto lane = static_cast<uint64_t>(only_lane(call->getArgOperand(2)));
     llvm::Value* value = b.CreateExtractElement(call->getArgOperand(0), lane);

@@ -36,7 +36,7 @@ const Emitter::Storage& Emitter::storage(ir::BufferId id) {
   Storage s;
   const ir::Buffer& buffer = p_.buffer(id);
   const Placement& place = plan_.buffers[id.value];
-  auto row_major = [&](const std::vector<ir::Expr>& extents) {
+  auto row_major = [&](const std::vector<Expr>& extents) {
     s.strides.assign(extents.size(), ir::index_constant(1));
     for (size_t i = extents.size(); i-- > 1;) s.strides[i - 1] = s.strides[i] * extents[i];
   };

@@ -280,15 +280,15 @@ class Emitter {
     ir::SymbolId loop;
     ir::Prefetch what;
   };
-  std::vector<Ahead> ahead_;      ///< what the loops around ask for
-  std::vector<Carried> carried_;  ///< by the loops around
-  bool streams_ = false;          ///< some store of the program passes the caches by
-  bool nontemporal_ = false;      ///< those of the leaf being written do
-  ir::SymbolId innermost_;        ///< serial loop around, while nothing else stands between
   struct Asked {
     ir::BufferId buffer;
     std::vector<Expr> subs;
   };
+  std::vector<Ahead> ahead_;                 ///< what the loops around ask for
+  std::vector<Carried> carried_;             ///< by the loops around
+  bool streams_ = false;                     ///< some store of the program passes the caches by
+  bool nontemporal_ = false;                 ///< those of the leaf being written do
+  ir::SymbolId innermost_;                   ///< serial loop around, while nothing else stands between
   std::vector<std::vector<Asked>> fetched_;  ///< what an iteration of each loop around already asks for
 
   // The reducer's combine block being written.
