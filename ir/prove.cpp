@@ -43,6 +43,25 @@ bool prove_under(Theory& theory, const Expr& given, bool given_truth, const Expr
   return prove_in(inner, condition, truth, assumed + 1);
 }
 
+// A comparison with an `if`, with the greater of two below something or the lesser above it: what it says of each, with all splits.
+bool prove_by_cases(Theory& theory, const Binary& b, int assumed) {
+  const bool upward = b.op == BinaryOp::lt || b.op == BinaryOp::le;
+  for (const bool left : {true, false}) {
+    const Expr& side = left ? b.left : b.right;
+    auto with = [&](const Expr& e) { return left ? binary(b.op, e, b.right) : binary(b.op, b.left, e); };
+    if (const auto* s = side.as<Select>())
+      return (prove_in(theory, s->condition, false, assumed) ||
+              prove_under(theory, s->condition, true, with(s->yes), true, assumed)) &&
+             (prove_in(theory, s->condition, true, assumed) ||
+              prove_under(theory, s->condition, false, with(s->no), true, assumed));
+    const auto* of = side.as<Binary>();
+    const bool ordered = upward || b.op == BinaryOp::gt || b.op == BinaryOp::ge;
+    if (of && ordered && of->op == (left == upward ? BinaryOp::max : BinaryOp::min))
+      return prove_in(theory, with(of->left), true, assumed) && prove_in(theory, with(of->right), true, assumed);
+  }
+  return false;
+}
+
 bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
   if (!condition.known() || condition.type() != ScalarType::boolean) return false;
   if (const int64_t* value = constant_value(condition)) return (*value != 0) == truth;
@@ -55,8 +74,10 @@ bool prove_in(Theory& theory, const Expr& condition, bool truth, int assumed) {
       return prove_in(theory, b->left, truth, assumed) ||
              prove_under(theory, b->left, !truth, b->right, truth, assumed) || theory.states(condition, truth);
     }
-    if (is_comparison(b->op) && is_numeric(b->left.type()) && is_numeric(b->right.type()))
-      return prove_comparison(theory, condition, truth);
+    if (is_comparison(b->op) && is_numeric(b->left.type()) && is_numeric(b->right.type())) {
+      if (prove_comparison(theory, condition, truth)) return true;
+      return truth && assumed < max_assumptions && prove_by_cases(theory, *b, assumed + 1);
+    }
   }
   if (const Select* s = condition.as<Select>())
     return prove_under(theory, s->condition, true, s->yes, truth, assumed) &&

@@ -162,7 +162,11 @@ class DropGuards {
     ir::walk(assign.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
       if (!settled || !l || l->otherwise.known()) return settled;
-      if (inside(p_, l->buffer, clamped(l->subs, guards, leaf), facts)) return true;
+      if (inside(p_, l->buffer, clamped(l->subs, guards, leaf), facts)) {
+        const bool moved = made_beside(l->buffer) && !inside(p_, l->buffer, l->subs, facts);
+        settled = !(moved && retreat(guards, leaf, l->subs, Guard::clamped, Guard::kept, false));
+        return settled;
+      }
       const bool define = assign.kind == ir::AssignKind::define;
       settled = !(retreat(guards, leaf, l->subs, Guard::dropped, define ? Guard::filled : Guard::kept, true) ||
                   retreat(guards, leaf, l->subs, Guard::dropped, made_beside(l->buffer) ? Guard::kept : Guard::clamped,

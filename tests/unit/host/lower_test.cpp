@@ -332,6 +332,22 @@ TEST(Lower, drop_guards_reads_the_last_row_again) {
 )");
 }
 
+// The last row is another iteration's, which may be writing it: that of `x` may be read again, that of `c` not.
+TEST(Lower, drop_guards_keeps_to_the_cells_of_an_iteration) {
+  const std::string body = R"(  alloc c: f32[i in 0 .. m, j in 0 .. n] in l1
+  for y.ii in 0 .. 8 on free {
+    for y.j in 0 .. n {
+      at y(i = ii, j = j) where ii < m { c[i, j] = x[i, j] }
+    }
+    for t.j in 0 .. n {
+      alloc t: f32[i in ii .. ii + 1, j in j .. j + 1] in l1
+      at t(i = ii, j = j) where ii < m { t[i, j] = x[i, j] + c[i, j] }
+    }
+  }
+)";
+  EXPECT_EQ(after(drop_guards, body), body);
+}
+
 TEST(Lower, drop_guards_fills_lanes_with_zero) {
   EXPECT_EQ(after(drop_guards, R"(
   for y.jo in 0 .. ceildiv(n, 16) {

@@ -203,6 +203,21 @@ TEST_F(Prover, minimum_maximum_and_if) {
   shown(v("a") <= select(v("a") < v("b"), v("b"), v("a")));
 }
 
+// Too many cases for one question: those of the first part, then those of the second. The last block of a shifted loop.
+TEST_F(Prover, each_part_of_a_minimum) {
+  const Expr rows = max(c(0), v("m") - 5);
+  range("o", c(0), ceildiv(rows, c(24)));
+  range("u", c(0), c(12));
+  range("i", c(0), c(2));
+  given(differs(v("m") % c(3), c(0)));
+  const Expr inside = c(12) * v("o") + v("u") < ceildiv(rows, c(2));
+  given(inside);
+  const Expr at = max(min(c(24) * v("o") + c(2) * v("u"), rows - 2), c(0)) + v("i");
+  shown(at < rows);
+  shown(at + 1 <= select(inside, min(at + 1, rows), at));
+  unknown(at + 1 <= select(inside, min(at + 1, rows - 1), at));
+}
+
 TEST_F(Prover, logic) {
   given(either(v("a") < c(3), v("a") < v("b")));
   given(v("b") <= c(9));
