@@ -248,7 +248,7 @@ class Maker:
                             expected=lambda x: x / (1 + np.exp(-x.astype(np.float64))), moved=8.0 * n, exps=1.5 * n)
             for name, how in (("gelu_tanh", "tanh"), ("gelu", "none")):
                 yield self.case("activations", f"nn.{name}", f"{n}", x, torch=lambda t, x, how=how: lambda: f(t).gelu(x, approximate=how),
-                                jax=lambda j, x, how=how: j.nn.gelu(x, approximate=how == "tanh"), moved=8.0 * n, exps=2.0 * n)
+                                jax=lambda j, x, how=how: j.nn.gelu(x, approximate=how == "tanh"), moved=8.0 * n, exps=(2.0 if how == "tanh" else 1.0) * n)
             yield self.case("activations", "nn.relu", f"{n}", x, torch=lambda t, x: lambda: t.relu(x), numpy=lambda out, x: np.maximum(x, 0, out=out),
                             expected=lambda x: np.maximum(x, 0), moved=8.0 * n)
         yield self.case("activations", "nn.swiglu", "1024x4096", lambda: (self.normal(1024, 4096), self.normal(1024, 4096)),

@@ -1,6 +1,7 @@
 // The math builder (ir/math.h) over native vectors, for measuring: `with_fma` picks the target's kind, `scalef` the AVX-512 scaling.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -63,6 +64,20 @@ struct VectorBuilder {
   I ior(I x, I y) const { return x | y; }
   I shift_left(I x, int count) const { return x << I(static_cast<Integer>(count)); }
   I shift_right(I x, int count) const { return x >> I(static_cast<Integer>(count)); }
+
+  V lookup(const std::array<double, 16>& table, I index) const {
+#ifdef __AVX512F__
+    if constexpr (sizeof(F) == 4 && sizeof(V) == 64) {
+      V entries;
+      for (int i = 0; i < lanes; ++i) entries[i] = static_cast<F>(table[static_cast<size_t>(i)]);
+      return __builtin_bit_cast(
+          V, _mm512_permutexvar_ps(__builtin_bit_cast(__m512i, index), __builtin_bit_cast(__m512, entries)));
+    }
+#endif
+    V out;
+    for (int i = 0; i < lanes; ++i) out[i] = static_cast<F>(table[index[i] & 15]);
+    return out;
+  }
 
 #ifdef __AVX512F__
   static constexpr bool has_scale() { return scalef && sizeof(V) == 64; }

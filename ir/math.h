@@ -14,12 +14,14 @@
 //   I to_bits(V), V from_bits(I), I iadd, isub, iand, ior(I, I), I shift_left(I, int), I shift_right(I, int)  (logical)
 //   B' wide(), V' widen(V), V narrow(V')    the builder of f64 over the same lanes and back with one rounding; of f64 itself
 //   void far_quadrant(M near, V x, V& r, I& q)    f64: where not near, r and q of ir/math/quadrant.h
+//   V lookup(const std::array<double, 16>& table, I index)   the low four bits of the index; the entries are exact in the float type
 //   bool fma()                    whether mad has one rounding
 //   optional: bool has_scale(), V scale(V p, V n)   p * 2^n with one rounding, n integral: vscalefps
 // Only `mad` differs between targets, so the result is a function of the argument, the type and the target's FMA flag.
 //
 // Coefficients come from a weighted Remez exchange at 200 bits on the interval named beside each table (relative error of the
-// function as the weight), rounded to the type; the error after rounding is named. `bench/ulp` measures the whole function.
+// function as the weight), rounded to the type; the error after rounding is named. Those of pieces are rounded one after the other,
+// lowest power first, and the rest of the piece fitted again. `bench/ulp` measures the whole function.
 #pragma once
 
 #include <array>
@@ -174,6 +176,7 @@ struct ScalarBuilder {
   I ior(I x, I y) const { return x | y; }
   I shift_left(I x, int count) const { return x << count; }
   I shift_right(I x, int count) const { return x >> count; }
+  V lookup(const std::array<double, 16>& table, I index) const { return static_cast<V>(table[index & 15]); }
 };
 
 }  // namespace math

@@ -116,6 +116,58 @@ struct MathBuilder {
     }
     return {joined(parts, part), true};
   }
+
+  // One permutation of a register that holds the table; without registers so wide, of its two halves (every target with FMA has
+  // AVX2). A single lane, and lanes without AVX2, look into memory.
+  V lookup(const std::array<double, 16>& table, I index) const {
+    std::vector<llvm::Constant*> entries;
+    for (double e : table) entries.push_back(llvm::ConstantFP::get(float_type(false), e));
+    const bool permutes = a.target_.has_fma && !f64 && index.lanes && a.width >= 8;
+    if (!permutes) return looked_up(entries, index);
+    const int part = a.target_.has_masks && a.width >= 16 ? 16 : 8;
+    std::vector<Value*> parts;
+    for (int from = 0; from < a.width; from += part) {
+      std::vector<int> lanes;
+      for (int i = from; i < from + part; ++i) lanes.push_back(i < a.width ? i : -1);
+      parts.push_back(permuted(entries, a.width == part ? index.v : b.CreateShuffleVector(index.v, lanes)));
+    }
+    Value* all = joined(parts, part);
+    if (a.width % part == 0) return {all, true};
+    std::vector<int> lanes;
+    for (int i = 0; i < a.width; ++i) lanes.push_back(i);
+    return {b.CreateShuffleVector(all, lanes), true};
+  }
+  Value* permuted(const std::vector<llvm::Constant*>& entries, Value* index) const {
+    const bool whole = llvm::cast<llvm::FixedVectorType>(index->getType())->getNumElements() == 16;
+    if (whole)
+      return b.CreateIntrinsic(llvm::Intrinsic::x86_avx512_permvar_sf_512, {},
+                               {llvm::ConstantVector::get(entries), index});
+    auto half = [&](size_t from) {
+      const std::vector<llvm::Constant*> of(entries.begin() + from, entries.begin() + from + 8);
+      return b.CreateIntrinsic(llvm::Intrinsic::x86_avx2_permps, {}, {llvm::ConstantVector::get(of), index});
+    };
+    Value *eight = llvm::ConstantInt::get(index->getType(), 8), *none = llvm::Constant::getNullValue(index->getType());
+    return b.CreateSelect(b.CreateICmpEQ(b.CreateAnd(index, eight), none), half(0), half(8));
+  }
+  V looked_up(const std::vector<llvm::Constant*>& entries, I index) const {
+    llvm::Type* element = float_type(false);
+    auto* type = llvm::ArrayType::get(element, entries.size());
+    llvm::Module& module = *b.GetInsertBlock()->getModule();
+    auto* table = new llvm::GlobalVariable(module, type, true, llvm::GlobalValue::PrivateLinkage,
+                                           llvm::ConstantArray::get(type, entries), "table");
+    table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
+    auto entry = [&](Value* at) {
+      Value* low = b.CreateAnd(at, llvm::ConstantInt::get(at->getType(), 15));
+      return b.CreateLoad(element,
+                          b.CreateInBoundsGEP(type, table, {b.getInt64(0), b.CreateZExt(low, b.getInt64Ty())}));
+    };
+    if (!index.lanes) return {entry(index.v), false};
+    Value* out = llvm::PoisonValue::get(float_type(true));
+    for (int i = 0; i < a.width; ++i)
+      out = b.CreateInsertElement(out, entry(b.CreateExtractElement(index.v, static_cast<uint64_t>(i))),
+                                  static_cast<uint64_t>(i));
+    return {out, true};
+  }
   Value* joined(const std::vector<Value*>& parts, int lanes) const {
     Value* out = parts[0];
     for (size_t i = 1; i < parts.size(); ++i) {

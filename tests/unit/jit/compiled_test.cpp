@@ -133,6 +133,16 @@ TEST(Compiled, math) {
     expect_op(text, "m", loops, {{{{"n", 200}}}, {}, {Data::gentle, Data::wild}, false}, type);
 }
 
+// erf looks its pieces up in a register, in parts of it, or in memory: one lane, parts of a register, several.
+TEST(Compiled, pieces_of_erf_in_vectors_of_every_width) {
+  const std::string text = "op e<T: float>(a: T[n]) -> y: T[n] { y[i] = erf(a[i]) }\n";
+  const Cases inputs{{{{"n", 203}}}, {}, {Data::gentle, Data::wild}, false};
+  expect_op(text, "e", "", inputs, ir::ScalarType::f32);
+  for (const char* width : {"2", "4", "6", "8", "12", "16", "24", "40", "64"})
+    for (auto type : {ir::ScalarType::f32, ir::ScalarType::f16})
+      expect_op(text, "e", std::string("vectorize y.i by ") + width, inputs, type);
+}
+
 TEST(Compiled, conditions_and_tried_reads) {
   const std::string text = R"(
 op a(x: f32[n]) -> y: f32[n] { y[i] = (x[i - 1] or 0.5) + (x[i + 2] or x[i]) }
