@@ -189,6 +189,11 @@ Real BoundedMode::finish_sum(ScalarType type, Real sum, double count, double mag
   return {sum.value, bound};
 }
 
+void Terms::term(Real x) {
+  count += 1;
+  if (finite(x)) magnitude += std::fabs(x.value) + x.bound;
+}
+
 void Terms::factor(Real x) {
   if (std::isnan(x.value)) return;
   if (std::isinf(x.value)) return void(infinite = true);

@@ -11,13 +11,14 @@ struct BoundedInt {
   double bound = 0;
 };
 
-/// What was combined into one cell of an open sum or product.
+/// What was combined into one cell of an open sum or product, or of a field of a reducer of the text.
 struct Terms {
   double count = 0, magnitude = 0;
   // Of a product's factors: the logarithms of those above 1 and of those below 1, summed up.
   double above = 0, below = 0;
   bool zero = false, infinite = false;
 
+  void term(ir::Bounded x);
   void factor(ir::Bounded x);
 };
 

@@ -243,7 +243,18 @@ class StmtCompiler {
     lines(row, row.identity, code.identity);
     lines(row, row.combine, code.combine);
     exprs_.fields_of(nullptr);
+    code.sums.resize(row.fields.size());
+    for (const ReducerLine& l : row.combine)
+      if (l.field >= 0) code.sums[static_cast<size_t>(l.field)] = p_.allow.reassociate && !row.exact && sums(l);
     return slot.get();
+  }
+
+  // `f = a.f + b.f` of floats.
+  static bool sums(const ReducerLine& l) {
+    const auto* add = l.value.as<Binary>();
+    if (!add || add->op != BinaryOp::add || !is_float(l.value.type())) return false;
+    const auto *a = add->left.as<StateField>(), *b = add->right.as<StateField>();
+    return a && b && a->field == l.field && b->field == l.field && a->side != b->side;
   }
 
   void lines(const Reducer& row, const std::vector<ReducerLine>& from, std::vector<LineCode<M>>& to) {

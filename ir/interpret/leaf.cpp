@@ -57,8 +57,7 @@ void Runner<M>::combine(BufferId id, Instance<M>& in, int64_t cell, Cell<M> valu
       // The region's end gives the bound of any order of additions; until then values and their own bounds add up.
       typename M::Real sum = in.cells[at].real;
       const typename M::Real term = value.real;
-      in.terms[at].count += 1;
-      if (std::isfinite(term.value)) in.terms[at].magnitude += std::fabs(term.value) + term.bound;
+      in.terms[at].term(term);
       sum = {sum.value + term.value, sum.bound + term.bound};
       m_.write(id, in, cell, Cell<M>(sum), AssignKind::combine, true);
       return;
@@ -197,8 +196,10 @@ void Runner<M>::combine_state(const LeafCode<M>& l, const StateWrite& w) {
     const auto f = static_cast<size_t>(a.field);
     if constexpr (M::bounded)
       if (m_.program.allow.reassociate && !r.row->exact && is_float(m_.program.buffer(a.buffer).type))
-        for (size_t i = 0; i < w.cells[f].size(); ++i)
+        for (size_t i = 0; i < w.cells[f].size(); ++i) {
           M::any_order(state_.side[0][f][i].real, state_.side[1][f][i].real, state_.side[2][f][i].real);
+          if (r.sums[f]) w.in[f]->terms[static_cast<size_t>(w.cells[f][i])].term(state_.side[1][f][i].real);
+        }
     for (size_t i = 0; i < w.cells[f].size() && !m_.failed(); ++i)
       m_.write(a.buffer, *w.in[f], w.cells[f][i], state_.side[2][f][i], AssignKind::combine, true);
   }
@@ -270,10 +271,16 @@ void Runner<M>::each_cell(const OpenWindow& w, F f) {
   }
 }
 
+// What was combined into a cell decides the bound at the end of the region.
+template <class M>
+bool Runner<M>::of_terms(const ReduceCode<M>& r, size_t window) {
+  return r.reducer ? r.reducer->sums[window] : r.combiners[window]->of_terms();
+}
+
 template <class M>
 void Runner<M>::enter(const ReduceCode<M>& r, size_t window, const OpenWindow& w) {
   const uint16_t reducer = r.reducer ? r.reducer->index : r.combiners[window]->reducer;
-  const bool terms = M::bounded && !r.reducer && r.combiners[window]->of_terms();
+  const bool terms = M::bounded && of_terms(r, window);
   if (terms && w.in->terms.size() != w.in->cells.size()) w.in->terms.assign(w.in->cells.size(), {});
   const std::vector<Cell<M>>* row = r.reducer ? &identity_of(*r.reducer)[window] : nullptr;
   each_cell(w, [&](int64_t cell) {
@@ -294,10 +301,15 @@ void Runner<M>::leave(const ReduceCode<M>& r, size_t window, const OpenWindow& w
     const auto at = static_cast<size_t>(cell);
     w.in->state[at] = written;
     if constexpr (M::bounded) {
-      if (r.reducer || !r.combiners[window]->of_terms()) return;
-      const Combiner<M>& c = *r.combiners[window];
+      if (!of_terms(r, window)) return;
       const Terms& terms = w.in->terms[at];
       Cell<M>& out = w.in->cells[at];
+      if (r.reducer) {
+        if (std::isfinite(out.real.value))
+          out.real = M::finish_sum(m_.program.buffer(w.buffer).type, out.real, terms.count, terms.magnitude);
+        return;
+      }
+      const Combiner<M>& c = *r.combiners[window];
       if (c.float_sum) out.real = M::finish_sum(c.type, out.real, terms.count, terms.magnitude);
       else if (m_.program.allow.reassociate) out.real = M::finish_product(c.type, out.real, terms);
     }

@@ -69,6 +69,7 @@ class Runner {
   bool places(const typename AllocCode<M>::One& one, const Instance<M>& in, std::vector<int64_t>& linear);
 
   bool open_window(const WindowCode<M>& code, OpenWindow& out);
+  static bool of_terms(const ReduceCode<M>& r, size_t window);
   void enter(const ReduceCode<M>& r, size_t window, const OpenWindow& w);
   void leave(const ReduceCode<M>& r, size_t window, const OpenWindow& w);
   template <class F>

@@ -54,6 +54,7 @@ struct ReducerCode {
   std::vector<std::vector<int64_t>> extents;  ///< of each field
   std::vector<int64_t> sizes;
   std::vector<LineCode<M>> identity, combine;
+  std::vector<char> sums;  ///< of each field: a sum of floats, which other orders may round otherwise
   std::vector<std::vector<Cell<M>>> identity_cells;  ///< filled on first use
   bool user() const { return row->builtin == BuiltinReducer::none; }
 };
