@@ -134,6 +134,8 @@ class AffineContext {
   Affine convert_binary(const Expr& e, const Binary& b);
   Affine divide_by(const Expr& e, BinaryOp op, Affine a, const Affine& b);
   Affine quotient(Affine a, int64_t d, bool ceil);
+  /// 0 <= a < end, as far as the oracle knows.
+  bool inside(const Affine& a, int64_t end);
   Affine by_symbol(const Expr& e, BinaryOp op, const Affine& a, const Affine& b);
   Affine pick(bool minimum, Affine a, Affine b);
   Affine opaque(const Expr& e);

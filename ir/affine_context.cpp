@@ -287,9 +287,18 @@ Affine AffineContext::quotient(Affine a, int64_t d, bool ceil) {
       return whole;
     }
   }
-  Affine above(d - 1);
-  above.add(rest, -1);
-  if (oracle_->nonnegative(rest) && oracle_->nonnegative(above)) return whole;
+  if (inside(rest, d)) return whole;
+  // floor((g x + y) / (g d)) = floor(x / d) where y is inside 0 .. g.
+  for (const AffineTerm& of : rest.terms) {
+    const int64_t part = std::gcd(of.c, d);
+    if (part == 1 || rest.terms.size() == 1) continue;
+    Affine x(floor_div(rest.constant, part)), y(rest.constant - part * x.constant);
+    for (const AffineTerm& t : rest.terms) (t.c % part == 0 ? x : y).terms.push_back(t);
+    if (!inside(y, part)) continue;
+    for (AffineTerm& t : x.terms) t.c /= part;
+    whole.add(quotient(std::move(x), d / part, ceil));
+    return whole;
+  }
   Atom atom;
   atom.kind = Atom::Kind::quotient;
   atom.a = std::move(rest);
@@ -299,6 +308,12 @@ Affine AffineContext::quotient(Affine a, int64_t d, bool ceil) {
   if (!number) return Affine::unknown();
   whole.add(Affine::of(number));
   return whole;
+}
+
+bool AffineContext::inside(const Affine& a, int64_t end) {
+  Affine above(end - 1);
+  above.add(a, -1);
+  return above.ok && oracle_->nonnegative(a) && oracle_->nonnegative(above);
 }
 
 Affine AffineContext::by_symbol(const Expr& e, BinaryOp op, const Affine& a, const Affine& b) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ir/visit.h"
+#include "support/limits.h"
 #include "support/result.h"
 
 namespace heddle::ir {
@@ -184,7 +185,8 @@ Dim settle(const Range& hull, const BoxDim& limit, const Facts& at) {
   }
   // A buffer that is smaller than the hull: its own size counts, where that leaves a plain origin.
   if ((out.extent == 0 || (low_inside && !high_inside)) &&
-      constant_upper_bound(out.exact.hi - out.exact.lo, at, bound) && (out.extent == 0 || bound < out.extent)) {
+      constant_upper_bound(out.exact.hi - out.exact.lo, at, bound) && bound <= limits::bounded_extent &&
+      (out.extent == 0 || bound < out.extent)) {
     out.extent = std::max<int64_t>(bound, 1);
     out.cover.lo = out.exact.lo;
   }

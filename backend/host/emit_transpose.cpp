@@ -83,12 +83,31 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     if (!whole.back().known()) return false;
   }
   const ir::Assign& assign = leaf->assigns[0];
+  const ir::Substitution point = ir::point_of(p_, *leaf);
   const auto* load = assign.value.as<ir::Load>();
+  // What cells beyond an edge are filled with: a whole square has none.
+  if (const auto* filled = assign.value.as<ir::Select>()) {
+    load = filled->yes.as<ir::Load>();
+    for (const Expr& part : ir::conjuncts(ir::substitute(filled->condition, point))) {
+      whole.push_back(at_worst(part, loop, *lanes, n));
+      if (!whole.back().known()) return false;
+    }
+  }
   if (!load || load->otherwise.known() || assign.kind != ir::AssignKind::define || !assign.over.empty()) return false;
   if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
     return false;
-  const ir::Substitution point = ir::point_of(p_, *leaf);
-  const std::vector<Expr> from = ir::substitute(load->subs, point), to = ir::substitute(assign.subs, point);
+  std::vector<Expr> from = ir::substitute(load->subs, point);
+  const std::vector<Expr> to = ir::substitute(assign.subs, point);
+  // Nor reads it the last row again, `min(i, rows - 1)`.
+  for (Expr& e : from) {
+    const auto* last = e.as<ir::Binary>();
+    if (!last || last->op != ir::BinaryOp::min) continue;
+    const bool left = ir::mentions(last->left, loop.loop) || ir::mentions(last->left, lanes->loop);
+    const Expr at = left ? last->left : last->right, edge = left ? last->right : last->left;
+    whole.push_back(at_worst(ir::less_equal(at, edge), loop, *lanes, n));
+    if (!whole.back().known()) return false;
+    e = at;
+  }
   bool data = false;
   for (const Expr& e : from)
     ir::walk(e, [&](const Expr& node) {

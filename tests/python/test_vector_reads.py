@@ -123,3 +123,13 @@ def test_what_is_asked_for_ahead_leaves_registers_to_the_sums(rng):
     hot = next(block for block in blocks if block.count("vfmadd") == 24 and "prefetch" in block)
     assert hot.count("prefetcht0") == 2 and "vmovaps" not in hot and "%rsp), %zmm" not in hot
     np.testing.assert_allclose(kernel(a, b), a.T @ b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif("cpu/avx512" not in hd.targets(), reason="this machine has no AVX-512")
+@pytest.mark.parametrize("name, schedule", [("matmul_nt", "blocked"), ("matmul_nt", "blocked_128"), ("matmul_tt", "blocked_64"), ("matmul_tt", "turned"), ("linear", "blocked")])
+def test_panels_of_rows_are_turned_in_registers(name, schedule):
+    """Squares of 16 by 64 exchanges; lanes that each read an element of a line of their own are left to edges."""
+    matrix, vector = hd.spec("f32", None, None), hd.spec("f32", None)
+    operands = (matrix, matrix, vector) if name == "linear" else (matrix, matrix)
+    kernel = getattr(hd.std.linalg, name).compile(*operands, target="cpu/avx512", schedule=schedule)
+    assert kernel.llvm.count("shufflevector <16 x float>") >= 64

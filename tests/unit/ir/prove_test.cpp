@@ -278,6 +278,17 @@ TEST_F(Prover, hostile_numbers_stay_unknown) {
   EXPECT_FALSE(bounds.ok);
 }
 
+// Whole blocks of 16 lie in a block of 64: which one is the lane's business no more.
+TEST_F(Prover, blocks_in_blocks) {
+  range("i", c(0), c(16));
+  simplifies((c(16) * v("o") + v("i")) / c(64), "o/4");
+  simplifies((c(16) * v("o") + v("i")) % c(64), "i + 16*(o%4)");
+  simplifies((c(16) * v("o") + v("i") + 33) / c(64), "(16*o + i + 33)/64");  // i + 1 may be 16
+  simplifies((c(16) * v("o") + v("i") + 32) / c(64), "(o + 2)/4");
+  simplifies((v("i") - c(16) * v("o")) / c(64), "-o/4");
+  simplifies((c(16) * v("o") + v("k")) / c(64), "(16*o + k)/64");
+}
+
 TEST_F(Prover, simplifies_to_readable_text) {
   simplifies(v("ri") + v("ro") * 4, "ri + 4*ro");
   simplifies(c(4) * v("ro") + v("ri") + 1 - v("ri"), "4*ro + 1");
