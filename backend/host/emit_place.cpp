@@ -198,27 +198,35 @@ Emitter::Spot Emitter::plain_spot(ir::BufferId buffer, const Storage& at, const 
   return out;
 }
 
-Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) {
-  const Storage& at = storage(buffer);
-  RangedContext ranged(ranges_);
-  ir::AffineContext& context = ranged.context;
-  std::vector<Expr> coordinates = subs;
-  if (at.layout) {
-    ir::Substitution relative;
-    for (size_t i = 0; i < subs.size(); ++i) relative.emplace_back(at.layout->from[i], subs[i] - at.origin[i]);
-    coordinates.clear();
-    for (const Expr& e : at.layout->to) coordinates.push_back(ir::substitute(e, relative));
-  }
+// Elements from the storage's base, in normal form; not ok where that is too large.
+ir::Affine Emitter::offset_of(const Storage& at, const std::vector<Expr>& subs, ir::AffineContext& context) {
+  const std::vector<Expr> coordinates = coordinates_of(at, subs);
   ir::Affine offset;
   for (size_t i = 0; i < coordinates.size(); ++i) {
     ir::Affine c = context.convert(coordinates[i]);
     if (!at.layout) c.add(context.convert(at.origin[i]), -1);
     offset.add(product(c, context.convert(at.strides[i])));
   }
+  return offset;
+}
+
+// What a layout makes of subscripts.
+std::vector<ir::Expr> Emitter::coordinates_of(const Storage& at, const std::vector<Expr>& subs) {
+  if (!at.layout) return subs;
+  ir::Substitution relative;
+  for (size_t i = 0; i < subs.size(); ++i) relative.emplace_back(at.layout->from[i], subs[i] - at.origin[i]);
+  return ir::substitute(at.layout->to, relative);
+}
+
+Emitter::Spot Emitter::spot(ir::BufferId buffer, const std::vector<Expr>& subs) {
+  const Storage& at = storage(buffer);
+  RangedContext ranged(ranges_);
+  ir::AffineContext& context = ranged.context;
+  const ir::Affine offset = offset_of(at, subs, context);
   Spot out;
   out.storage = &at;
   const bool varies = arith_.width > 1;
-  if (!offset.ok) return plain_spot(buffer, at, coordinates);
+  if (!offset.ok) return plain_spot(buffer, at, coordinates_of(at, subs));
   ir::Affine same(offset.constant), lanes;
   for (const ir::AffineTerm& t : offset.terms) {
     ir::Affine one;

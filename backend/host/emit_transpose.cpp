@@ -1,6 +1,10 @@
 // Square blocks that change rows for columns: whole vectors are read along the rows, exchanged in registers and written along the
 // columns, where lanes of the vector loop alone would each read an element of another line.
+#include <algorithm>
+#include <optional>
+
 #include "backend/host/emitter.h"
+#include "ir/array_axes.h"
 #include "ir/prove.h"
 #include "ir/visit.h"
 
@@ -11,40 +15,48 @@ using llvm::Value;
 
 namespace {
 
-// Both loops from 0, to the same power of two; the outer one may end earlier, at the lesser of that and `end`.
-struct Square {
-  int extent = 0;
-  Expr end;
+// Serial loops from 0 that each stand alone in the one before, and the vector loop inside the last.
+struct Nest {
+  std::vector<const ir::For*> loops;
+  const ir::For* lanes = nullptr;
 };
 
-Square square_of(const ir::For& outer, const ir::For& inner) {
-  Square out;
-  Expr hi = outer.hi;
-  if (const auto* min = hi.as<ir::Binary>(); min && min->op == ir::BinaryOp::min) {
-    const bool left = ir::constant_value(min->left) != nullptr;
-    hi = left ? min->left : min->right;
-    out.end = left ? min->right : min->left;
+Nest nest_of(const ir::For& first) {
+  constexpr size_t deepest = 4;
+  Nest out;
+  for (const ir::For* at = &first; at && out.loops.size() < deepest;) {
+    const bool walks = at->kind == ir::LoopKind::serial || at->kind == ir::LoopKind::unrolled;
+    const bool apart = std::none_of(out.loops.begin(), out.loops.end(),
+                                    [&](const ir::For* outer) { return ir::mentions(at->hi, outer->loop); });
+    if (!walks || !apart || !ir::is_constant(at->lo, 0) || ir::mentions_load(at->hi) || at->body.size() != 1) return {};
+    out.loops.push_back(at);
+    at = std::get_if<ir::For>(&at->body[0]->form);
+    if (!at || at->kind != ir::LoopKind::vector) continue;
+    out.lanes = at;
+    return out;
   }
-  const int64_t *n = ir::constant_value(hi), *m = ir::constant_value(inner.hi);
-  const bool square = n && m && *n == *m && ir::is_constant(outer.lo, 0) && ir::is_constant(inner.lo, 0);
-  if (square && *n >= 4 && *n <= 16 && (*n & (*n - 1)) == 0) out.extent = static_cast<int>(*n);
-  return out;
+  return {};
 }
 
-// The place of the loops' square where a condition that is linear in both holds last: where it holds there, it holds in all of it. Nothing
-// for other conditions.
-Expr at_worst(const Expr& condition, const ir::For& outer, const ir::For& inner, int n) {
+// The place of the loops' box where a condition that is linear in all of them holds last: where it holds there, it holds in all of it.
+// Nothing for other conditions.
+Expr at_worst(const Expr& condition, const Nest& nest) {
   const auto* test = condition.as<ir::Binary>();
   if (!test || (test->op != ir::BinaryOp::lt && test->op != ir::BinaryOp::le) ||
       test->left.type() != ir::ScalarType::index || ir::mentions_load(condition))
     return {};
-  const Expr ahead = ir::simplify(test->left - test->right);
-  const ir::AffineIn over_outer = ir::affine_in(ahead, outer.loop);
-  if (!over_outer.ok) return {};
-  const ir::AffineIn over_inner = ir::affine_in(over_outer.rest, inner.loop);
-  if (!over_inner.ok) return {};
-  return ir::substitute(condition, {{outer.loop, ir::index_constant(over_outer.coefficient > 0 ? n - 1 : 0)},
-                                    {inner.loop, ir::index_constant(over_inner.coefficient > 0 ? n - 1 : 0)}});
+  Expr ahead = ir::simplify(test->left - test->right);
+  ir::Substitution worst;
+  auto place = [&](const ir::For& l) {
+    const ir::AffineIn over = ir::affine_in(ahead, l.loop);
+    if (!over.ok) return false;
+    worst.emplace_back(l.loop, over.coefficient > 0 ? l.hi - 1 : ir::index_constant(0));
+    ahead = over.rest;
+    return true;
+  };
+  for (const ir::For* l : nest.loops)
+    if (!place(*l)) return {};
+  return place(*nest.lanes) ? ir::substitute(condition, worst) : Expr();
 }
 
 }  // namespace
@@ -66,46 +78,116 @@ void Emitter::exchange(std::vector<Value*>& rows) {
     }
 }
 
-// for l in 0 .. 16 { for v in 0 .. 16 vector { y[.., l, .., v] = x[.., v, .., l] } }
-// Where conditions keep some of a square out, `plainly` makes the code for what is not whole.
-bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
-  const auto* lanes = loop.body.size() == 1 ? std::get_if<ir::For>(&loop.body[0]->form) : nullptr;
-  if (!lanes || lanes->kind != ir::LoopKind::vector || arith_.width != 1 || mask_ || lanes->body.size() != 1)
-    return false;
-  const Square square = square_of(loop, *lanes);
-  const int n = square.extent;
-  const auto* leaf = std::get_if<ir::Leaf>(&lanes->body[0]->form);
-  if (!n || !leaf || leaf->assigns.size() != 1) return false;
-  std::vector<Expr> whole;
-  if (square.end.known()) whole.push_back(ir::less_equal(ir::index_constant(n), square.end));
-  for (const Expr& part : ir::conjuncts(leaf->predicate)) {
-    whole.push_back(at_worst(part, loop, *lanes, n));
-    if (!whole.back().known()) return false;
+// An argument as it is where its rows follow each other without gaps, and the strides that say so.
+std::optional<Emitter::Storage> Emitter::without_gaps(ir::BufferId id, std::vector<Expr>& where) {
+  Storage out = storage(id);
+  const auto strides = stride_symbols_.find(id.value);
+  if (strides == stride_symbols_.end() || redirects_.count(id.value)) return {};
+  const ir::Buffer& buffer = p_.buffer(id);
+  const std::vector<ir::AxisSpan> axes = ir::array_axes(buffer);
+  Expr stride = ir::index_constant(1);
+  for (size_t axis = axes.size(); axis-- > 0;) {
+    const Expr& given = out.strides[axes[axis].end - 1];
+    if (!ir::same(given, stride)) where.push_back(ir::binary(ir::BinaryOp::eq, given, stride));
+    for (size_t dim = axes[axis].end; dim-- > axes[axis].begin;) {
+      out.strides[dim] = stride;
+      stride = stride * (buffer.box[dim].hi - buffer.box[dim].lo);
+    }
   }
+  return out;
+}
+
+// Whether iterations of the loops, counted as one, are evenly spaced in memory: each loop steps over all of those inside it.
+bool Emitter::evenly_spaced(ir::BufferId buffer, const std::vector<Expr>& subs,
+                            const std::vector<const ir::For*>& loops) {
+  RangedContext ranged(ranges_);
+  ir::AffineContext& context = ranged.context;
+  const ir::Affine all = offset_of(storage(buffer), subs, context);
+  if (!all.ok) return false;
+  auto step_of = [&](const ir::For& l) {
+    const ir::Affine symbol = context.convert(ir::var(l.loop));
+    ir::Affine out;
+    for (const ir::AffineTerm& t : all.terms) {
+      ir::AffineTerm rest{0, t.c};
+      ir::Affine one;
+      if (ir::divide(t.m, symbol.terms[0].m, rest.m)) {
+        one.terms.push_back(rest);
+        if (context.mentions(one, l.loop)) return ir::Affine::unknown();
+        if (rest.m) out.add(one);
+        else out.add(rest.c);
+      } else {
+        one.terms.push_back(t);
+        if (context.mentions(one, l.loop)) return ir::Affine::unknown();
+      }
+    }
+    return out;
+  };
+  for (size_t i = 0; i + 1 < loops.size(); ++i) {
+    const ir::Affine inner = ir::product(step_of(*loops[i + 1]), context.convert(loops[i + 1]->hi));
+    const ir::Affine apart = ir::difference(step_of(*loops[i]), inner);
+    if (!apart.ok || !apart.is_constant() || apart.constant != 0) return false;
+  }
+  return true;
+}
+
+// for l in 0 .. n { for v in 0 .. 16 vector { y[.., l, .., v] = x[.., v, .., l] } }
+// Of more loops than one, where both arrays take all of them in even steps; the last square may overlap the one before. Where conditions keep
+// some of it out, or there is no square, `plainly` makes the code.
+bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
+  if (arith_.width != 1 || mask_ || in_plain_form_) return false;
+  const Nest nest = nest_of(loop);
+  if (!nest.lanes || nest.lanes->body.size() != 1) return false;
+  const ir::For &lanes = *nest.lanes, &last = *nest.loops.back();
+  const int64_t* extent = ir::constant_value(lanes.hi);
+  const auto* leaf = std::get_if<ir::Leaf>(&lanes.body[0]->form);
+  if (!extent || *extent < 4 || *extent > 16 || (*extent & (*extent - 1)) || !ir::is_constant(lanes.lo, 0) || !leaf ||
+      leaf->assigns.size() != 1)
+    return false;
+  const int n = static_cast<int>(*extent);
+  Expr count = ir::index_constant(1);
+  for (const ir::For* l : nest.loops) count = ir::simplify(count * l->hi);
+  const int64_t* known = ir::constant_value(count);
+  if (known && *known < n) return false;
+  if (!(known && *known == n))
+    for (const ir::For* l : nest.loops)
+      if (!l->prefetch.empty()) return false;
+
+  std::vector<Expr> whole;
+  if (!known) {
+    whole.push_back(ir::less_equal(ir::index_constant(n), count));
+    for (const ir::For* l : nest.loops)
+      if (nest.loops.size() > 1) whole.push_back(ir::less_equal(ir::index_constant(1), l->hi));
+  }
+  auto holds_throughout = [&](const Expr& condition) {
+    whole.push_back(at_worst(condition, nest));
+    return whole.back().known();
+  };
+  for (const Expr& part : ir::conjuncts(leaf->predicate))
+    if (!holds_throughout(part)) return false;
   const ir::Assign& assign = leaf->assigns[0];
   const ir::Substitution point = ir::point_of(p_, *leaf);
   const auto* load = assign.value.as<ir::Load>();
-  // What cells beyond an edge are filled with: a whole square has none.
+  // What cells beyond an edge are filled with: there are none.
   if (const auto* filled = assign.value.as<ir::Select>()) {
     load = filled->yes.as<ir::Load>();
-    for (const Expr& part : ir::conjuncts(ir::substitute(filled->condition, point))) {
-      whole.push_back(at_worst(part, loop, *lanes, n));
-      if (!whole.back().known()) return false;
-    }
+    for (const Expr& part : ir::conjuncts(ir::substitute(filled->condition, point)))
+      if (!holds_throughout(part)) return false;
   }
   if (!load || load->otherwise.known() || assign.kind != ir::AssignKind::define || !assign.over.empty()) return false;
   if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
     return false;
-  std::vector<Expr> from = ir::substitute(load->subs, point);
-  const std::vector<Expr> to = ir::substitute(assign.subs, point);
-  // Nor reads it the last row again, `min(i, rows - 1)`.
+  std::vector<Expr> from = ir::substitute(load->subs, point), to = ir::substitute(assign.subs, point);
+  // Nor is the last row read again, `min(i, rows - 1)`.
   for (Expr& e : from) {
-    const auto* last = e.as<ir::Binary>();
-    if (!last || last->op != ir::BinaryOp::min) continue;
-    const bool left = ir::mentions(last->left, loop.loop) || ir::mentions(last->left, lanes->loop);
-    const Expr at = left ? last->left : last->right, edge = left ? last->right : last->left;
-    whole.push_back(at_worst(ir::less_equal(at, edge), loop, *lanes, n));
-    if (!whole.back().known()) return false;
+    const auto* least = e.as<ir::Binary>();
+    if (!least || least->op != ir::BinaryOp::min) continue;
+    auto moves = [&](const Expr& x) {
+      return ir::mentions(x, lanes.loop) || std::any_of(nest.loops.begin(), nest.loops.end(),
+                                                        [&](const ir::For* l) { return ir::mentions(x, l->loop); });
+    };
+    const bool left = moves(least->left);
+    const Expr at = left ? least->left : least->right, edge = left ? least->right : least->left;
+    if (!holds_throughout(ir::less_equal(at, edge))) return false;
     e = at;
   }
   bool data = false;
@@ -116,36 +198,81 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     });
   if (data) return false;
 
+  // The iterations counted as one: the last loop's, beyond its end, from the first of a square on.
+  const ir::SymbolId first = p_.add(ir::Symbol{"square", ir::SymbolKind::loop});
+  const Expr begin = known && *known == n ? ir::index_constant(0) : ir::var(first);
+  ir::Substitution counted_as_one;
+  for (const ir::For* l : nest.loops)
+    counted_as_one.emplace_back(l->loop, l == &last ? begin + ir::var(last.loop) : ir::index_constant(0));
   auto in_lanes = [&](const ir::For& l, const Work& work) {
     known_.emplace_back();
     with_lanes(l.loop, 0, n, work);
     known_.pop_back();
   };
-  auto at = [](const ir::For& l, int i) { return ir::Substitution{{l.loop, ir::index_constant(i)}}; };
-  bool rows = false, columns = false;
-  in_lanes(loop, [&] { rows = spot(load->buffer, ir::substitute(from, at(*lanes, 0))).shape == Spot::contiguous; });
-  in_lanes(*lanes, [&] {
-    columns = spot(assign.buffer, ir::substitute(to, at(loop, 0))).shape == Spot::contiguous &&
-              spot(load->buffer, ir::substitute(from, at(loop, 0))).shape == Spot::scattered;
-  });
-  if (!rows || !columns) return false;
+  auto at = [&](std::vector<Expr> subs, const ir::For& l, int i) {
+    subs = ir::substitute(subs, counted_as_one);
+    return ir::substitute(subs, {{l.loop, ir::index_constant(i)}});
+  };
+  ranges_.set(first, {0, INT64_MAX});
+  auto fits = [&] {
+    f_.symbols[first.value] = {b_.getInt64(0)};
+    bool rows = false, columns = false;
+    in_lanes(last, [&] { rows = spot(load->buffer, at(from, lanes, 0)).shape == Spot::contiguous; });
+    in_lanes(lanes, [&] {
+      columns = spot(assign.buffer, at(to, last, 0)).shape == Spot::contiguous &&
+                spot(load->buffer, at(from, last, 0)).shape == Spot::scattered;
+    });
+    f_.symbols.erase(first.value);
+    return rows && columns && evenly_spaced(load->buffer, from, nest.loops) &&
+           evenly_spaced(assign.buffer, to, nest.loops);
+  };
+  // Loops over several axes follow the rows of an array without gaps.
+  std::optional<Storage> read;
+  bool found = fits();
+  if (!found && nest.loops.size() > 1 && (read = without_gaps(load->buffer, whole))) {
+    std::swap(*read, storages_[load->buffer.value]);
+    found = fits();
+    std::swap(*read, storages_[load->buffer.value]);
+  }
+  if (!found) {
+    ranges_.forget(first);
+    return false;
+  }
 
-  auto in_registers = [&] {
+  auto square = [&] {
     std::vector<Value*> block;
+    if (read) std::swap(*read, storages_[load->buffer.value]);
     for (int i = 0; i < n; ++i)
-      in_lanes(loop, [&] { block.push_back(this->load(load->buffer, ir::substitute(from, at(*lanes, i))).v); });
+      in_lanes(last, [&] { block.push_back(this->load(load->buffer, at(from, lanes, i)).v); });
+    if (read) std::swap(*read, storages_[load->buffer.value]);
     exchange(block);
     for (int i = 0; i < n; ++i)
-      in_lanes(*lanes, [&] {
+      in_lanes(lanes, [&] {
         nontemporal_ = leaf->nontemporal;
-        store(assign.buffer, ir::substitute(to, at(loop, i)), {block[static_cast<size_t>(i)], true});
+        store(assign.buffer, at(to, last, i), {block[static_cast<size_t>(i)], true});
         nontemporal_ = false;
       });
+  };
+  auto in_registers = [&] {
+    if (known && *known == n) return square();
+    Value *all = value(count).v, *size = b_.getInt64(static_cast<uint64_t>(n));
+    Value* end = b_.CreateNSWSub(all, size);
+    Value* squares = b_.CreateSDiv(b_.CreateNSWAdd(end, b_.getInt64(static_cast<uint64_t>(2 * n - 1))), size);
+    const ir::SymbolId which = p_.add(ir::Symbol{"squares", ir::SymbolKind::loop});
+    counted(which, b_.getInt64(0), squares, nullptr, true, [&] {
+      Value* next = b_.CreateNSWMul(f_.symbols[which.value].v, size);
+      f_.symbols[first.value] = {b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, end)};
+      square();
+      f_.symbols.erase(first.value);
+    });
   };
   Value* all = b_.getTrue();
   for (const Expr& e : whole) all = b_.CreateAnd(all, condition(e).v);
   branch(all, in_registers);
+  in_plain_form_ = true;
   branch(b_.CreateNot(all), plainly);
+  in_plain_form_ = false;
+  ranges_.forget(first);
   return true;
 }
 

@@ -117,6 +117,8 @@ class Emitter {
 
   // emit_transpose.cpp
   void exchange(std::vector<Value*>& rows);
+  std::optional<Storage> without_gaps(ir::BufferId id, std::vector<Expr>& where);
+  bool evenly_spaced(ir::BufferId buffer, const std::vector<Expr>& subs, const std::vector<const ir::For*>& loops);
   bool transposed(const ir::For& loop, const Work& plainly);
 
   // emit_entry.cpp
@@ -198,6 +200,8 @@ class Emitter {
 
   // emit_place.cpp
   const Storage& storage(ir::BufferId buffer);
+  ir::Affine offset_of(const Storage& at, const std::vector<Expr>& subs, ir::AffineContext& context);
+  static std::vector<Expr> coordinates_of(const Storage& at, const std::vector<Expr>& subs);
   Spot spot(ir::BufferId buffer, const std::vector<Expr>& subs);
   Spot plain_spot(ir::BufferId buffer, const Storage& at, const std::vector<Expr>& coordinates);
   Value* advance(Value* pointer, ir::BufferId buffer, ir::AffineContext& context, const ir::Affine& offset);
@@ -258,6 +262,7 @@ class Emitter {
   ArgLayout layout_;
   Arith arith_;
   Ranges ranges_;
+  bool in_plain_form_ = false;  ///< below loops that run where squares do not fit
 
   Function f_;
   ir::SymbolId vector_;

@@ -75,13 +75,28 @@ def test_each_schedule_serves_some_case(rng):
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
     served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape) | every_schedule(op, x, many[..., :1, :1], check=np.shape)
     served |= every_schedule(op, x.repeat(3, axis=3), many[..., :1, :1], check=np.shape)
-    for channels in (48, 80):
-        served |= every_schedule(op, x, np.repeat(few[:1], channels, axis=0), check=np.shape)
+    wide = np.repeat(many, 2, axis=0)
+    for columns in (7, 8, 10, 11, 13, 14):  # tiles of as many pixels
+        served |= every_schedule(op, x[..., :columns].repeat(17, axis=1), wide.repeat(17, axis=1), padding=1, check=np.shape)
+    for channels, columns in ((48, 9), (48, 10), (48, 20), (80, 20)):
+        served |= every_schedule(op, x[..., :columns], np.repeat(few[:1], channels, axis=0), check=np.shape)
     for columns in (5, 20):
         served |= every_schedule(op, x[..., :columns].astype(ml_dtypes.bfloat16), np.repeat(few, 6, axis=0).astype(ml_dtypes.bfloat16), check=np.shape)
     channels = rng.standard_normal((1, 16, 6, 8)).astype(ml_dtypes.bfloat16)
     served |= every_schedule(op, channels, channels[:, :, :3, :3].repeat(16, axis=0), check=np.shape)
     assert served == set(op.schedules) - made_for_others(op, x, few)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+@pytest.mark.parametrize("axis, step", [(0, 1), (0, 2), (0, -1), (1, 2), (1, -1), (2, 2), (2, -1), (3, 2), (3, -1)])
+def test_weights_with_gaps(rng, kernel, axis, step):
+    """Taps that lie behind each other are turned in whole squares; these are not, as an axis has a step of its own."""
+    x = rng.standard_normal((2, 19, 8, 13), dtype=np.float32)
+    shape = [37, 19, *kernel]
+    shape[axis] *= abs(step)
+    weight = rng.standard_normal(shape, dtype=np.float32)[tuple(slice(None, None, step if d == axis else None) for d in range(4))]
+    exact, size = convolution(x, weight, 1, 1, 1, 1)
+    every_schedule(hd.std.nn.conv2d, x, weight, padding=1, check=lambda out: within(out, exact, (19 * 9 + 2) * 2.0**-24 * size))
 
 
 def test_padding_is_zero_beside_infinities(rng):
