@@ -59,6 +59,73 @@ Expr at_worst(const Expr& condition, const Nest& nest) {
   return place(*nest.lanes) ? ir::substitute(condition, worst) : Expr();
 }
 
+// A copy in lanes: what it reads and writes, and what holds where no cell of the nest is left out, filled or read from an edge again.
+struct Copy {
+  Nest nest;
+  int lanes = 0;
+  Expr count;  // of iterations of the loops
+  const ir::Leaf* leaf = nullptr;
+  const ir::Load* load = nullptr;
+  std::vector<Expr> from, to;
+  std::vector<Expr> whole;
+
+  bool one_square() const { return ir::is_constant(count, lanes); }
+};
+
+std::optional<Copy> copy_of(const ir::Program& p, const ir::For& loop) {
+  Copy out;
+  out.nest = nest_of(loop);
+  const Nest& nest = out.nest;
+  if (!nest.lanes || nest.lanes->body.size() != 1 || !ir::is_constant(nest.lanes->lo, 0)) return {};
+  const int64_t* extent = ir::constant_value(nest.lanes->hi);
+  out.leaf = std::get_if<ir::Leaf>(&nest.lanes->body[0]->form);
+  if (!extent || *extent < 4 || *extent > 16 || (*extent & (*extent - 1)) || !out.leaf || out.leaf->assigns.size() != 1)
+    return {};
+  out.lanes = static_cast<int>(*extent);
+  out.count = ir::index_constant(1);
+  for (const ir::For* l : nest.loops) out.count = ir::simplify(out.count * l->hi);
+  const int64_t* known = ir::constant_value(out.count);
+  if (known && *known < *extent) return {};
+  for (const ir::For* l : nest.loops)
+    if (!l->prefetch.empty() && !out.one_square()) return {};
+
+  if (!known) out.whole.push_back(ir::less_equal(ir::index_constant(*extent), out.count));
+  for (const ir::For* l : nest.loops)
+    if (!known && nest.loops.size() > 1) out.whole.push_back(ir::less_equal(ir::index_constant(1), l->hi));
+  auto holds_throughout = [&](const Expr& condition) {
+    out.whole.push_back(at_worst(condition, nest));
+    return out.whole.back().known();
+  };
+  for (const Expr& part : ir::conjuncts(out.leaf->predicate))
+    if (!holds_throughout(part)) return {};
+  const ir::Assign& assign = out.leaf->assigns[0];
+  const ir::Substitution point = ir::point_of(p, *out.leaf);
+  out.load = assign.value.as<ir::Load>();
+  if (const auto* filled = assign.value.as<ir::Select>()) {
+    out.load = filled->yes.as<ir::Load>();
+    for (const Expr& part : ir::conjuncts(ir::substitute(filled->condition, point)))
+      if (!holds_throughout(part)) return {};
+  }
+  if (!out.load || out.load->otherwise.known() || out.load->buffer == assign.buffer ||
+      assign.kind != ir::AssignKind::define || !assign.over.empty())
+    return {};
+  out.from = ir::substitute(out.load->subs, point), out.to = ir::substitute(assign.subs, point);
+  auto moves = [&](const Expr& e) {
+    return ir::mentions(e, nest.lanes->loop) || std::any_of(nest.loops.begin(), nest.loops.end(),
+                                                            [&](const ir::For* l) { return ir::mentions(e, l->loop); });
+  };
+  for (Expr& e : out.from) {
+    if (ir::mentions_load(e)) return {};
+    const auto* least = e.as<ir::Binary>();
+    if (!least || least->op != ir::BinaryOp::min) continue;
+    const bool left = moves(least->left);
+    const Expr at = left ? least->left : least->right, edge = left ? least->right : least->left;
+    if (!holds_throughout(ir::less_equal(at, edge))) return {};
+    e = at;
+  }
+  return out;
+}
+
 }  // namespace
 
 // Rows become columns: blocks of n/2, n/4, .. 1 change places across the diagonal of each block twice as large.
@@ -135,72 +202,19 @@ bool Emitter::evenly_spaced(ir::BufferId buffer, const std::vector<Expr>& subs,
 // some of it out, or there is no square, `plainly` makes the code.
 bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
   if (arith_.width != 1 || mask_ || in_plain_form_) return false;
-  const Nest nest = nest_of(loop);
-  if (!nest.lanes || nest.lanes->body.size() != 1) return false;
+  std::optional<Copy> copy = copy_of(p_, loop);
+  if (!copy || redirects_.count(copy->load->buffer.value) || redirects_.count(copy->leaf->assigns[0].buffer.value))
+    return false;
+  const Nest& nest = copy->nest;
   const ir::For &lanes = *nest.lanes, &last = *nest.loops.back();
-  const int64_t* extent = ir::constant_value(lanes.hi);
-  const auto* leaf = std::get_if<ir::Leaf>(&lanes.body[0]->form);
-  if (!extent || *extent < 4 || *extent > 16 || (*extent & (*extent - 1)) || !ir::is_constant(lanes.lo, 0) || !leaf ||
-      leaf->assigns.size() != 1)
-    return false;
-  const int n = static_cast<int>(*extent);
-  Expr count = ir::index_constant(1);
-  for (const ir::For* l : nest.loops) count = ir::simplify(count * l->hi);
-  const int64_t* known = ir::constant_value(count);
-  if (known && *known < n) return false;
-  if (!(known && *known == n))
-    for (const ir::For* l : nest.loops)
-      if (!l->prefetch.empty()) return false;
-
-  std::vector<Expr> whole;
-  if (!known) {
-    whole.push_back(ir::less_equal(ir::index_constant(n), count));
-    for (const ir::For* l : nest.loops)
-      if (nest.loops.size() > 1) whole.push_back(ir::less_equal(ir::index_constant(1), l->hi));
-  }
-  auto holds_throughout = [&](const Expr& condition) {
-    whole.push_back(at_worst(condition, nest));
-    return whole.back().known();
-  };
-  for (const Expr& part : ir::conjuncts(leaf->predicate))
-    if (!holds_throughout(part)) return false;
-  const ir::Assign& assign = leaf->assigns[0];
-  const ir::Substitution point = ir::point_of(p_, *leaf);
-  const auto* load = assign.value.as<ir::Load>();
-  // What cells beyond an edge are filled with: there are none.
-  if (const auto* filled = assign.value.as<ir::Select>()) {
-    load = filled->yes.as<ir::Load>();
-    for (const Expr& part : ir::conjuncts(ir::substitute(filled->condition, point)))
-      if (!holds_throughout(part)) return false;
-  }
-  if (!load || load->otherwise.known() || assign.kind != ir::AssignKind::define || !assign.over.empty()) return false;
-  if (load->buffer == assign.buffer || redirects_.count(load->buffer.value) || redirects_.count(assign.buffer.value))
-    return false;
-  std::vector<Expr> from = ir::substitute(load->subs, point), to = ir::substitute(assign.subs, point);
-  // Nor is the last row read again, `min(i, rows - 1)`.
-  for (Expr& e : from) {
-    const auto* least = e.as<ir::Binary>();
-    if (!least || least->op != ir::BinaryOp::min) continue;
-    auto moves = [&](const Expr& x) {
-      return ir::mentions(x, lanes.loop) || std::any_of(nest.loops.begin(), nest.loops.end(),
-                                                        [&](const ir::For* l) { return ir::mentions(x, l->loop); });
-    };
-    const bool left = moves(least->left);
-    const Expr at = left ? least->left : least->right, edge = left ? least->right : least->left;
-    if (!holds_throughout(ir::less_equal(at, edge))) return false;
-    e = at;
-  }
-  bool data = false;
-  for (const Expr& e : from)
-    ir::walk(e, [&](const Expr& node) {
-      data |= node.as<ir::Load>() != nullptr;
-      return !data;
-    });
-  if (data) return false;
+  const ir::Load* load = copy->load;
+  const ir::Assign& assign = copy->leaf->assigns[0];
+  const std::vector<Expr>&from = copy->from, &to = copy->to;
+  const int n = copy->lanes;
 
   // The iterations counted as one: the last loop's, beyond its end, from the first of a square on.
   const ir::SymbolId first = p_.add(ir::Symbol{"square", ir::SymbolKind::loop});
-  const Expr begin = known && *known == n ? ir::index_constant(0) : ir::var(first);
+  const Expr begin = copy->one_square() ? ir::index_constant(0) : ir::var(first);
   ir::Substitution counted_as_one;
   for (const ir::For* l : nest.loops)
     counted_as_one.emplace_back(l->loop, l == &last ? begin + ir::var(last.loop) : ir::index_constant(0));
@@ -229,7 +243,7 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
   // Loops over several axes follow the rows of an array without gaps.
   std::optional<Storage> read;
   bool found = fits();
-  if (!found && nest.loops.size() > 1 && (read = without_gaps(load->buffer, whole))) {
+  if (!found && nest.loops.size() > 1 && (read = without_gaps(load->buffer, copy->whole))) {
     std::swap(*read, storages_[load->buffer.value]);
     found = fits();
     std::swap(*read, storages_[load->buffer.value]);
@@ -248,14 +262,14 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     exchange(block);
     for (int i = 0; i < n; ++i)
       in_lanes(lanes, [&] {
-        nontemporal_ = leaf->nontemporal;
+        nontemporal_ = copy->leaf->nontemporal;
         store(assign.buffer, at(to, last, i), {block[static_cast<size_t>(i)], true});
         nontemporal_ = false;
       });
   };
   auto in_registers = [&] {
-    if (known && *known == n) return square();
-    Value *all = value(count).v, *size = b_.getInt64(static_cast<uint64_t>(n));
+    if (copy->one_square()) return square();
+    Value *all = value(copy->count).v, *size = b_.getInt64(static_cast<uint64_t>(n));
     Value* end = b_.CreateNSWSub(all, size);
     Value* squares = b_.CreateSDiv(b_.CreateNSWAdd(end, b_.getInt64(static_cast<uint64_t>(2 * n - 1))), size);
     const ir::SymbolId which = p_.add(ir::Symbol{"squares", ir::SymbolKind::loop});
@@ -267,7 +281,7 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     });
   };
   Value* all = b_.getTrue();
-  for (const Expr& e : whole) all = b_.CreateAnd(all, condition(e).v);
+  for (const Expr& e : copy->whole) all = b_.CreateAnd(all, condition(e).v);
   branch(all, in_registers);
   in_plain_form_ = true;
   branch(b_.CreateNot(all), plainly);
