@@ -38,9 +38,9 @@ void Emitter::entry_words(Value* args) {
 
 // int64_t in_turn(context, body, closure, n): the loop on the calling thread.
 llvm::Function* Emitter::in_turn() {
-  if (llvm::Function* made = module_.getFunction("in_turn")) return made;
+  if (llvm::Function* made = module_.getFunction("heddle.in_turn")) return made;
   llvm::Type *pointer = b_.getPtrTy(), *word = b_.getInt64Ty();
-  llvm::Function* fn = declare("in_turn", {pointer, pointer, pointer, word}, false);
+  llvm::Function* fn = declare("heddle.in_turn", {pointer, pointer, pointer, word}, false);
   llvm::IRBuilder<>::InsertPointGuard guard(b_);
   b_.SetInsertPoint(llvm::BasicBlock::Create(module_.getContext(), "entry", fn));
   auto* type = llvm::FunctionType::get(word, {pointer, pointer, word, word, word}, false);
@@ -63,6 +63,7 @@ void Emitter::entry(const std::string& name) {
     f_ = Function{};
     storages_.clear();
     known_.clear();
+    if (llvm::GlobalValue* held = module_.getNamedValue(symbol)) held->setName("heddle." + symbol);
     f_.fn = declare(symbol.c_str(), std::move(parameters), true);
     begin(f_);
     known_.emplace_back();

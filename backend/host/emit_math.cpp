@@ -154,7 +154,7 @@ struct MathBuilder {
     auto* type = llvm::ArrayType::get(element, entries.size());
     llvm::Module& module = *b.GetInsertBlock()->getModule();
     auto* table = new llvm::GlobalVariable(module, type, true, llvm::GlobalValue::PrivateLinkage,
-                                           llvm::ConstantArray::get(type, entries), "table");
+                                           llvm::ConstantArray::get(type, entries), "heddle.table");
     table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
     auto entry = [&](Value* at) {
       Value* low = b.CreateAnd(at, llvm::ConstantInt::get(at->getType(), 15));

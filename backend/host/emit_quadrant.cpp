@@ -15,8 +15,8 @@ constexpr const char* name = "heddle.far_quadrant";
 
 llvm::GlobalVariable* bits_table(llvm::Module& module) {
   auto* data = llvm::ConstantDataArray::get(module.getContext(), llvm::ArrayRef<uint64_t>(ir::math::two_over_pi_bits));
-  auto* table =
-      new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data, "two_over_pi");
+  auto* table = new llvm::GlobalVariable(module, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data,
+                                         "heddle.two_over_pi");
   table->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
   return table;
 }

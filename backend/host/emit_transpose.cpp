@@ -167,6 +167,9 @@ std::optional<Emitter::Storage> Emitter::without_gaps(ir::BufferId id, std::vect
 // Whether iterations of the loops, counted as one, are evenly spaced in memory: each loop steps over all of those inside it.
 bool Emitter::evenly_spaced(ir::BufferId buffer, const std::vector<Expr>& subs,
                             const std::vector<const ir::For*>& loops) {
+  if (loops.size() == 1) return true;
+  // Squares run past the end of the last loop: its range takes no division away.
+  for (const ir::For* l : loops) ranges_.set(l->loop, {0, INT64_MAX});
   RangedContext ranged(ranges_);
   ir::AffineContext& context = ranged.context;
   const ir::Affine all = offset_of(storage(buffer), subs, context);
@@ -257,7 +260,7 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     std::vector<Value*> block;
     if (read) std::swap(*read, storages_[load->buffer.value]);
     for (int i = 0; i < n; ++i)
-      in_lanes(last, [&] { block.push_back(this->load(load->buffer, at(from, lanes, i)).v); });
+      in_lanes(last, [&] { block.push_back(arith_.spread(this->load(load->buffer, at(from, lanes, i)))); });
     if (read) std::swap(*read, storages_[load->buffer.value]);
     exchange(block);
     for (int i = 0; i < n; ++i)
@@ -276,12 +279,16 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
     counted(which, b_.getInt64(0), squares, nullptr, true, [&] {
       Value* next = b_.CreateNSWMul(f_.symbols[which.value].v, size);
       f_.symbols[first.value] = {b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, end)};
+      depth_[first.value] = depth_[which.value];
       square();
+      depth_.erase(first.value);
       f_.symbols.erase(first.value);
     });
   };
   Value* all = b_.getTrue();
+  known_.emplace_back();
   for (const Expr& e : copy->whole) all = b_.CreateAnd(all, condition(e).v);
+  known_.pop_back();
   branch(all, in_registers);
   in_plain_form_ = true;
   branch(b_.CreateNot(all), plainly);

@@ -188,6 +188,19 @@ def test_names_that_are_words_of_c(make):
     np.testing.assert_array_equal(z, 3 * np.arange(10))
 
 
+@pytest.mark.parametrize("name", ["kernel", "kernel_arena", "table", "in_turn", "two_over_pi"])
+def test_names_that_the_code_itself_might_have(make, name):
+    text = make.path / "named.hd"
+    text.write_text(f"op {name}(x: f32[n]) -> y: f32[n] {{ y[i] = erf(x[i]) + cos(x[i]) }}\nschedule {name}.s on cpu {{ parallel y.i }}\n")
+    out = make.path / "named.o"
+    run("heddle", "emit", text, "--types", "f32", "--as", "object", "-o", out)
+    x, y = np.array([0, 1.5, 1e9], np.float32), np.zeros(3, np.float32)
+    call = getattr(library(out), name)
+    call.restype = ctypes.c_int64
+    assert call(pointer(x), pointer(y), ctypes.c_int64(3), None, None) == 0
+    np.testing.assert_allclose(y, [1, 0.966105146 + np.cos(1.5), 1 + np.cos(1e9)], rtol=1e-6)
+
+
 def test_two_objects_in_one_library(make, rng):
     a = make("softmax", (), "--name", "first")
     a = a.rename(a.with_name("first.o"))

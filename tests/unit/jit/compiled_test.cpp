@@ -133,6 +133,33 @@ TEST(Compiled, math) {
     expect_op(text, "m", loops, {{{{"n", 200}}}, {}, {Data::gentle, Data::wild}, false}, type);
 }
 
+// Squares over several loops run past the end of the last one, whose range takes no block of a layout away.
+TEST(Compiled, turned_over_several_loops) {
+  const std::string text = R"(
+op f(x: f32[16, h, 64]) -> y: f32[h, 64, 16] {
+  t[q in 0 .. h, j in 0 .. 64, v in 0 .. 16] = x[v, q, j]
+  y[q, j, v] = t[q, j, v] + 1
+}
+op g(x: f32[16, h, w]) -> y: f32[h, w, 16] {
+  t[q in 0 .. h, j in 0 .. w, v in 0 .. 16] = x[v, q, j]
+  y[q, j, v] = t[q, j, v] + 1
+}
+)";
+  const Cases whole{{{{"h", 0}}, {{"h", 1}}, {{"h", 2}}, {{"h", 5}}}};
+  for (const char* to : {"j/64, q, j%64, v", "q, j/64, v, j%64", "q, j, v", "j, q, v"})
+    expect_op(text, "f", std::string("layout t[q, j, v] to (") + to + "); vectorize t.v", whole);
+  Cases sizes;
+  for (int64_t h : {0, 1, 3, 7})
+    for (int64_t w : {0, 1, 5, 16, 33}) sizes.dims.push_back({{"h", h}, {"w", w}});
+  expect_op(text, "g", "vectorize t.v", sizes);
+  expect_op(text, "g", "layout t[q, j, v] to (j/8, q, j%8, v) with 0; vectorize t.v", sizes);
+}
+
+// Lanes of which some read the same element for all of a row.
+TEST(Compiled, a_square_with_rows_of_one_element) {
+  expect_op("op g(x: f32[16, 16]) -> y: f32[16, 16] { y[i, j] = x[j, max(i, j)] }\n", "g", "vectorize y.j", {{{}}});
+}
+
 // erf looks its pieces up in a register, in parts of it, or in memory: one lane, parts of a register, several.
 TEST(Compiled, pieces_of_erf_in_vectors_of_every_width) {
   const std::string text = "op e<T: float>(a: T[n]) -> y: T[n] { y[i] = erf(a[i]) }\n";
