@@ -194,6 +194,18 @@ void Terms::term(Real x) {
   if (finite(x)) magnitude += std::fabs(x.value) + x.bound;
 }
 
+void Terms::merged(Real x, Real state) {
+  term(x);
+  for (const Real& r : {x, state})
+    if (finite(r)) greatest = std::max(greatest, std::fabs(r.value) + r.bound);
+}
+
+Real BoundedMode::finish_state(ScalarType type, Real state, const Terms& terms) {
+  constexpr double roundings = 4;  // of a line of `combine`
+  if (terms.count <= 1 || (state.value == 0 && state.bound == 0)) return state;
+  return {state.value, state.bound + roundings * finish_sum(type, {0, 0}, terms.count, terms.greatest).bound};
+}
+
 void Terms::factor(Real x) {
   if (std::isnan(x.value)) return;
   if (std::isinf(x.value)) return void(infinite = true);

@@ -14,11 +14,13 @@ struct BoundedInt {
 /// What was combined into one cell of an open sum or product, or of a field of a reducer of the text.
 struct Terms {
   double count = 0, magnitude = 0;
+  double greatest = 0;  // of the terms and of what they were combined to
   // Of a product's factors: the logarithms of those above 1 and of those below 1, summed up.
   double above = 0, below = 0;
   bool zero = false, infinite = false;
 
   void term(ir::Bounded x);
+  void merged(ir::Bounded x, ir::Bounded state);
   void factor(ir::Bounded x);
 };
 
@@ -86,6 +88,9 @@ struct BoundedMode {
 
   /// The end of a sum of `count` terms in any order: `magnitude` is the sum of the finite |terms| and their bounds.
   static Real finish_sum(ScalarType type, Real sum, double count, double magnitude);
+  /// The end of a field that is no sum, of a reducer of the text: what another order rounds is taken to be of the size of the greatest
+  /// term or state. A field that is 0 for certain stays so.
+  static Real finish_state(ScalarType type, Real state, const Terms& terms);
   /// The end of a product: where the terms in another order may pass the ends of the type's range, nothing is claimed.
   static Real finish_product(ScalarType type, Real product, const Terms& terms);
   /// A field of a reducer of the text, combined from `a` and `b`: other orders may give NaN where this one is infinite, and the other

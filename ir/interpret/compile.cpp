@@ -243,18 +243,21 @@ class StmtCompiler {
     lines(row, row.identity, code.identity);
     lines(row, row.combine, code.combine);
     exprs_.fields_of(nullptr);
-    code.sums.resize(row.fields.size());
+    code.order.resize(row.fields.size());
     for (const ReducerLine& l : row.combine)
-      if (l.field >= 0) code.sums[static_cast<size_t>(l.field)] = p_.allow.reassociate && !row.exact && sums(l);
+      if (l.field >= 0 && p_.allow.reassociate && !row.exact) code.order[static_cast<size_t>(l.field)] = order_of(l);
     return slot.get();
   }
 
-  // `f = a.f + b.f` of floats.
-  static bool sums(const ReducerLine& l) {
-    const auto* add = l.value.as<Binary>();
-    if (!add || add->op != BinaryOp::add || !is_float(l.value.type())) return false;
-    const auto *a = add->left.as<StateField>(), *b = add->right.as<StateField>();
-    return a && b && a->field == l.field && b->field == l.field && a->side != b->side;
+  // `f = a.f + b.f` is a sum; one of two fields as it is, `f = max(a.f, b.f)`, comes out the same in every order.
+  static typename ReducerCode<M>::Order order_of(const ReducerLine& l) {
+    using Order = typename ReducerCode<M>::Order;
+    if (!is_float(l.value.type())) return Order::any;
+    const auto* both = l.value.as<Binary>();
+    const auto *a = both ? both->left.as<StateField>() : nullptr, *b = both ? both->right.as<StateField>() : nullptr;
+    const bool own = a && b && a->field == l.field && b->field == l.field && a->side != b->side;
+    if (own && (both->op == BinaryOp::min || both->op == BinaryOp::max)) return Order::any;
+    return own && both->op == BinaryOp::add ? Order::sum : Order::other;
   }
 
   void lines(const Reducer& row, const std::vector<ReducerLine>& from, std::vector<LineCode<M>>& to) {

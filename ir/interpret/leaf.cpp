@@ -198,7 +198,9 @@ void Runner<M>::combine_state(const LeafCode<M>& l, const StateWrite& w) {
       if (m_.program.allow.reassociate && !r.row->exact && is_float(m_.program.buffer(a.buffer).type))
         for (size_t i = 0; i < w.cells[f].size(); ++i) {
           M::any_order(state_.side[0][f][i].real, state_.side[1][f][i].real, state_.side[2][f][i].real);
-          if (r.sums[f]) w.in[f]->terms[static_cast<size_t>(w.cells[f][i])].term(state_.side[1][f][i].real);
+          if (r.order[f] != ReducerCode<M>::Order::any)
+            w.in[f]->terms[static_cast<size_t>(w.cells[f][i])].merged(state_.side[1][f][i].real,
+                                                                      state_.side[2][f][i].real);
         }
     for (size_t i = 0; i < w.cells[f].size() && !m_.failed(); ++i)
       m_.write(a.buffer, *w.in[f], w.cells[f][i], state_.side[2][f][i], AssignKind::combine, true);
@@ -274,7 +276,8 @@ void Runner<M>::each_cell(const OpenWindow& w, F f) {
 // What was combined into a cell decides the bound at the end of the region.
 template <class M>
 bool Runner<M>::of_terms(const ReduceCode<M>& r, size_t window) {
-  return r.reducer ? r.reducer->sums[window] : r.combiners[window]->of_terms();
+  if (r.reducer) return r.reducer->order[window] != ReducerCode<M>::Order::any;
+  return r.combiners[window]->of_terms();
 }
 
 template <class M>
@@ -305,8 +308,11 @@ void Runner<M>::leave(const ReduceCode<M>& r, size_t window, const OpenWindow& w
       const Terms& terms = w.in->terms[at];
       Cell<M>& out = w.in->cells[at];
       if (r.reducer) {
-        if (std::isfinite(out.real.value))
-          out.real = M::finish_sum(m_.program.buffer(w.buffer).type, out.real, terms.count, terms.magnitude);
+        const ScalarType type = m_.program.buffer(w.buffer).type;
+        const bool sum = r.reducer->order[window] == ReducerCode<M>::Order::sum;
+        if (!std::isfinite(out.real.value)) return;
+        out.real =
+            sum ? M::finish_sum(type, out.real, terms.count, terms.magnitude) : M::finish_state(type, out.real, terms);
         return;
       }
       const Combiner<M>& c = *r.combiners[window];

@@ -54,7 +54,8 @@ struct ReducerCode {
   std::vector<std::vector<int64_t>> extents;  ///< of each field
   std::vector<int64_t> sizes;
   std::vector<LineCode<M>> identity, combine;
-  std::vector<char> sums;  ///< of each field: a sum of floats, which other orders may round otherwise
+  enum class Order : uint8_t { any, sum, other };
+  std::vector<Order> order;  ///< of each field: what it is of floats that another order may round otherwise
   std::vector<std::vector<Cell<M>>> identity_cells;  ///< filled on first use
   bool user() const { return row->builtin == BuiltinReducer::none; }
 };

@@ -202,7 +202,7 @@ op totals(x: f32[n]) -> (y: f32[], z: f32[]) {
 """
 for _op in ("variance", "partition", "product", "totals"):
     ORDERS += f"schedule {_op}.turn on cpu allow reassociate {{ unroll st.i by 2 }}\n"
-    for _n in (2, 3, 8):
+    for _n in (2, 3, 8, 64):
         ORDERS += f"schedule {_op}.lanes{_n} on cpu allow reassociate {{ rfactor st.i by {_n} }}\n"
         ORDERS += f"schedule {_op}.blocks{_n} on cpu allow reassociate {{ split st.i by {_n} into io, ii; rfactor st.io }}\n"
 
