@@ -291,7 +291,7 @@ Affine AffineContext::quotient(Affine a, int64_t d, bool ceil) {
   // floor((g x + y) / (g d)) = floor(x / d) where y is inside 0 .. g.
   for (const AffineTerm& of : rest.terms) {
     const int64_t part = std::gcd(of.c, d);
-    if (part == 1 || rest.terms.size() == 1) continue;
+    if (part == 1) continue;
     Affine x(floor_div(rest.constant, part)), y(rest.constant - part * x.constant);
     for (const AffineTerm& t : rest.terms) (t.c % part == 0 ? x : y).terms.push_back(t);
     if (!inside(y, part)) continue;

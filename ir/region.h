@@ -42,8 +42,9 @@ struct TouchedBox {
   /// Inside the buffer's box: clipped by max(lo, ..), min(hi, ..) only where it cannot be shown to be inside. May be empty
   /// (hi <= lo) where inner loops are.
   Box exact;
-  /// Holds `exact`. Where a constant (`limits::bounded_extent` at most) bounds the extent: lo .. lo + extents[d], not clipped, so that a register buffer or an
-  /// unrolled loop has a constant size; it may then reach outside the buffer's box. Elsewhere the same as `exact`.
+  /// Holds `exact`. Where a constant (`limits::bounded_extent` at most) bounds the extent: lo .. lo + extents[d], not clipped,
+  /// so that a register buffer or an unrolled loop has a constant size; it may then reach outside the buffer's box. Elsewhere
+  /// the same as `exact`.
   Box cover;
   std::vector<int64_t> extents;  ///< constant extent of `cover`; 0 where none is known
   std::vector<bool> whole;       ///< widened to the whole dim: a data subscript, or a bound that cannot be written

@@ -162,11 +162,7 @@ class DropGuards {
     ir::walk(assign.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
       if (!settled || !l || l->otherwise.known()) return settled;
-      if (inside(p_, l->buffer, clamped(l->subs, guards, leaf), facts)) {
-        const bool moved = made_beside(l->buffer) && !inside(p_, l->buffer, l->subs, facts);
-        settled = !(moved && retreat(guards, leaf, l->subs, Guard::clamped, Guard::kept, false));
-        return settled;
-      }
+      if (inside(p_, l->buffer, clamped(*l, guards, leaf), facts)) return true;
       const bool define = assign.kind == ir::AssignKind::define;
       settled = !(retreat(guards, leaf, l->subs, Guard::dropped, define ? Guard::filled : Guard::kept, true) ||
                   retreat(guards, leaf, l->subs, Guard::dropped, made_beside(l->buffer) ? Guard::kept : Guard::clamped,
@@ -196,7 +192,8 @@ class DropGuards {
     });
   }
 
-  std::vector<Expr> clamped(std::vector<Expr> subs, const std::vector<Guard>& guards, const Leaf& leaf) const {
+  // Where a read goes: to the last row again, but for what is made beside.
+  std::vector<Expr> clamped(const ir::Load& read, const std::vector<Guard>& guards, const Leaf& leaf) const {
     const ir::Stage& stage = p_.stage(leaf.stage);
     ir::Substitution last;
     for (const Guard& g : guards)
@@ -204,9 +201,7 @@ class DropGuards {
         const ir::Axis& axis = stage.axes[g.axis];
         last.emplace_back(axis.symbol, ir::min(ir::var(axis.symbol), axis.hi - 1));
       }
-    if (last.empty()) return subs;
-    for (Expr& e : subs) e = ir::substitute(e, last);
-    return subs;
+    return last.empty() || made_beside(read.buffer) ? read.subs : ir::substitute(read.subs, last);
   }
 
   StmtRef rebuilt(const std::vector<Guard>& guards, const Leaf& leaf, const StmtRef& s) const {
@@ -226,7 +221,7 @@ class DropGuards {
     a.value = ir::rewrite(a.value, [&](const Expr& e) {
       const auto* l = e.as<ir::Load>();
       if (!l || l->otherwise.known() || inside(p_, l->buffer, l->subs, facts)) return e;
-      return ir::load(e.type(), l->buffer, clamped(l->subs, guards, leaf));
+      return ir::load(e.type(), l->buffer, clamped(*l, guards, leaf));
     });
     if (!ir::is_constant(in_range, 1)) {
       const Expr zero =

@@ -105,16 +105,10 @@ struct MathBuilder {
     const auto id =
         f64 ? llvm::Intrinsic::x86_avx512_mask_scalef_pd_512 : llvm::Intrinsic::x86_avx512_mask_scalef_ps_512;
     Value* all = llvm::Constant::getAllOnesValue(b.getIntNTy(static_cast<unsigned>(part)));
-    std::vector<Value*> parts;
-    for (int from = 0; from < a.width; from += part) {
-      std::vector<int> lanes;
-      for (int i = 0; i < part; ++i) lanes.push_back(from + i);
-      Value* one = a.width == part ? x : b.CreateShuffleVector(x, lanes);
-      Value* by = a.width == part ? y : b.CreateShuffleVector(y, lanes);
-      // Rounding mode 4: the current one.
-      parts.push_back(b.CreateIntrinsic(id, {}, {one, by, one, all, b.getInt32(4)}));
-    }
-    return {joined(parts, part), true};
+    return in_parts(part, [&](int from) {
+      Value *one = part_of(x, from, part), *by = part_of(y, from, part);
+      return b.CreateIntrinsic(id, {}, {one, by, one, all, b.getInt32(4)});  // rounding mode 4: the current one
+    });
   }
 
   // One permutation of a register that holds the table; without registers so wide, of its two halves (every target with FMA has
@@ -125,17 +119,7 @@ struct MathBuilder {
     const bool permutes = a.target_.has_fma && !f64 && index.lanes && a.width >= 8;
     if (!permutes) return looked_up(entries, index);
     const int part = a.target_.has_masks && a.width >= 16 ? 16 : 8;
-    std::vector<Value*> parts;
-    for (int from = 0; from < a.width; from += part) {
-      std::vector<int> lanes;
-      for (int i = from; i < from + part; ++i) lanes.push_back(i < a.width ? i : -1);
-      parts.push_back(permuted(entries, a.width == part ? index.v : b.CreateShuffleVector(index.v, lanes)));
-    }
-    Value* all = joined(parts, part);
-    if (a.width % part == 0) return {all, true};
-    std::vector<int> lanes;
-    for (int i = 0; i < a.width; ++i) lanes.push_back(i);
-    return {b.CreateShuffleVector(all, lanes), true};
+    return in_parts(part, [&](int from) { return permuted(entries, part_of(index.v, from, part)); });
   }
   Value* permuted(const std::vector<llvm::Constant*>& entries, Value* index) const {
     const bool whole = llvm::cast<llvm::FixedVectorType>(index->getType())->getNumElements() == 16;
@@ -167,6 +151,24 @@ struct MathBuilder {
       out = b.CreateInsertElement(out, entry(b.CreateExtractElement(index.v, static_cast<uint64_t>(i))),
                                   static_cast<uint64_t>(i));
     return {out, true};
+  }
+
+  // Lanes in parts of one register; the last one may have some to spare.
+  template <class Make>
+  V in_parts(int part, Make make) const {
+    std::vector<Value*> parts;
+    for (int from = 0; from < a.width; from += part) parts.push_back(make(from));
+    Value* all = joined(parts, part);
+    if (a.width % part == 0) return {all, true};
+    std::vector<int> lanes;
+    for (int i = 0; i < a.width; ++i) lanes.push_back(i);
+    return {b.CreateShuffleVector(all, lanes), true};
+  }
+  Value* part_of(Value* all, int from, int part) const {
+    if (a.width == part) return all;
+    std::vector<int> lanes;
+    for (int i = from; i < from + part; ++i) lanes.push_back(i < a.width ? i : -1);
+    return b.CreateShuffleVector(all, lanes);
   }
   Value* joined(const std::vector<Value*>& parts, int lanes) const {
     Value* out = parts[0];
