@@ -33,6 +33,7 @@
 
 #include "backend/host/codes.h"
 #include "backend/host/emit.h"
+#include "backend/host/lane_sums.h"
 #include "backend/host/lower.h"
 #include "support/build_id.h"
 #include "support/stop.h"
@@ -158,21 +159,17 @@ void store_single_lanes(llvm::Module& module) {
   }
 }
 
-// Which optional passes of code generation run. Loop strength reduction does for small kernels only: it is a fifth of the time of large
-// ones (matmul in blocks: 8 of 42 ms), and none of those is slower without it, while streams over three arrays gain a tenth by it.
-// Once the work is to stop none runs, so that an abandoned compile ends soon.
+// Which optional passes of code generation run: all, and none once the work is to stop, so that an abandoned compile ends soon.
 class Gate final : public llvm::OptPassGate {
  public:
   explicit Gate(const StopRule* rule) : rule_(rule) {}
   bool isEnabled() const override { return true; }
-  bool shouldRunPass(llvm::StringRef pass, llvm::StringRef) const override {
-    return !(large_ && pass == "Loop Strength Reduction") && !(rule_ && rule_->asked && rule_->asked());
+  bool shouldRunPass(llvm::StringRef, llvm::StringRef) const override {
+    return !(rule_ && rule_->asked && rule_->asked());
   }
-  void look_at(const llvm::Module& module) { large_ = module.getInstructionCount() > 700; }
 
  private:
   const StopRule* rule_;
-  bool large_ = false;
 };
 
 bool generate(llvm::Module& module, llvm::TargetMachine& tm, llvm::CodeGenFileType type,
@@ -216,11 +213,11 @@ Result<Compiled> build(const ir::Program& program, const ir::Target& target, con
   out.lower_ms = emitted - start;
   stop_point_now();
   optimize(module, *tm);
+  lane_sums(module);
   store_single_lanes(module);
   stop_point_now();
   hold_clamps(module);
   prefetch_last(module);
-  gate.look_at(module);
   if (options.keep_llvm) {
     llvm::raw_string_ostream text(out.llvm_ir);
     module.print(text, nullptr);

@@ -275,7 +275,16 @@ bool Emitter::horizontal(const ir::For& loop, const ir::StmtRef&) {
     Value* nan = nullptr;
     if (extremum && x[0].v->getType()->isFPOrFPVectorTy()) nan = b_.CreateOrReduce(b_.CreateFCmpUNO(x[0].v, x[0].v));
     const auto id = reducer.builtin == ir::BuiltinReducer::max ? llvm::Intrinsic::maxnum : llvm::Intrinsic::minnum;
-    for (int half = static_cast<int>(n) / 2; half >= 1; half /= 2) {
+    // Sums become trees later, several together: see lane_sums.h.
+    const bool sum = reducer.builtin == ir::BuiltinReducer::sum && x.size() == 1 &&
+                     (type == ir::ScalarType::f32 ? n <= 16 : type == ir::ScalarType::f64 && n <= 8);
+    if (sum) {
+      llvm::CallInst* all =
+          b_.CreateFAddReduce(llvm::ConstantFP::getNegativeZero(x[0].v->getType()->getScalarType()), x[0].v);
+      all->setHasAllowReassoc(true);
+      x = {{all, false}};
+    }
+    for (int half = sum ? 0 : static_cast<int>(n) / 2; half >= 1; half /= 2) {
       arith_.width = half;
       auto part = [&](int first) {
         std::vector<int> lanes;
