@@ -75,6 +75,7 @@ def test_each_schedule_serves_some_case(rng):
     served = every_schedule(op, x, few, check=np.shape) | every_schedule(op, x[..., :9], many, check=np.shape)
     served |= every_schedule(op, x, few[:2, :1], groups=2, check=np.shape) | every_schedule(op, x, many[..., :1, :1], check=np.shape)
     served |= every_schedule(op, x.repeat(3, axis=3), many[..., :1, :1], check=np.shape)
+    served |= every_schedule(op, x[..., :16], many[..., :1, :1].repeat(8, axis=0), check=np.shape)
     wide = np.repeat(many, 2, axis=0)
     for columns in (7, 8, 10, 11, 13, 14):  # tiles of as many pixels
         served |= every_schedule(op, x[..., :columns].repeat(17, axis=1), wide.repeat(17, axis=1), padding=1, check=np.shape)
