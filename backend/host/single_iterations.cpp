@@ -11,12 +11,13 @@ using ir::StmtRef;
 
 namespace {
 
-// Whether a loop runs once: as its bounds are constant, which what comes later sees too, where an instruction stands below, or as facts of
-// the program say so.
+// Whether a loop runs once: as its bounds are constant, where an instruction stands below or threads would share it (of others what comes
+// later sees that too), or as facts of the program say so.
 bool runs_once(const ir::For& loop, const ir::Facts& facts) {
   const ir::Expr extent = ir::simplify(loop.hi - loop.lo);
   if (!ir::constant_value(extent)) return ir::equal(extent, ir::index_constant(1), facts);
-  return ir::is_constant(extent, 1) &&
+  if (!ir::is_constant(extent, 1)) return false;
+  return loop.kind == ir::LoopKind::parallel ||
          !ir::path_to(loop.body, [](const StmtRef& s) { return std::holds_alternative<ir::Call>(s->form); }).empty();
 }
 
@@ -26,8 +27,9 @@ ir::Program single_iterations(ir::Program program, const ir::Target&) {
   const ir::Facts facts = ir::facts_of(program);
   program.body = ir::rewrite_body(program.body, [&](const StmtRef& s) -> Body {
     const auto* l = std::get_if<ir::For>(&s->form);
-    const bool plain = l && (l->kind == ir::LoopKind::serial || l->kind == ir::LoopKind::unrolled);
-    if (!plain || !runs_once(*l, facts)) return {s};
+    const bool walks = l && (l->kind == ir::LoopKind::serial || l->kind == ir::LoopKind::unrolled ||
+                             l->kind == ir::LoopKind::parallel);
+    if (!walks || !runs_once(*l, facts)) return {s};
     const ir::Substitution at = {{l->loop, l->lo}};
     Body out;
     for (const StmtRef& below : l->body) out.push_back(ir::substitute_loops(below, at));
