@@ -12,7 +12,8 @@ namespace {
 constexpr TargetPass target_passes[] = {
     {"plain_pipelines", [](ir::Program p, const ir::Target&) { return plain_pipelines(std::move(p)); },
      "pipelined loops run one iteration after another"},
-    {"single_iterations", single_iterations, "loops of one iteration, around instructions or as facts say, are gone"},
+    {"single_iterations", single_iterations,
+     "loops of one iteration, around instructions, for threads or as facts say, are gone"},
     {"call_bounds", call_bounds, "loops around instructions end where no window has anything left"},
     {"fit_calls", fit_calls, "windows of instructions become whole where nothing can tell"},
     {"expand_calls", expand_calls, "instructions without machine code run as the loops that they mean"},

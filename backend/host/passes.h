@@ -18,7 +18,8 @@ ir::Program expand_calls(ir::Program program, const ir::Target& target);
 
 /// before: for r in 0 .. 1 { for i in 0 .. 2 unrolled { call dot(t[r + i, ..], ..) } }
 /// after:  for i in 0 .. 2 unrolled { call dot(t[i, ..], ..) }
-/// Around calls, as where a tile lies must be a constant, and where facts alone say so: `v in 0 .. kw` with `kw == 1`.
+/// Around calls, as where a tile lies must be a constant, where threads would share the one iteration, and where facts alone say so:
+/// `v in 0 .. kw` with `kw == 1`.
 ir::Program single_iterations(ir::Program program, const ir::Target& target);
 
 /// As outer_bounds, for loops around calls, while their windows still tell where they end.

@@ -523,6 +523,28 @@ TEST(Lower, single_iterations_by_facts) {
   EXPECT_NE(out.find("for y.once"), std::string::npos) << out;
 }
 
+// A loop that threads would share for one iteration: its number is a constant to what is computed inside, so that sums stay in registers.
+TEST(Lower, single_iterations_of_parallel_loops) {
+  Result<ir::Program> p = frontend::read_program(
+      Source::make("<program>", R"(program f(in x: f32[m] in dram, out y: f32[m] in dram) facts (m >= 0) {
+  stage t(map i in 0 .. m)
+  stage y(map i in 0 .. m)
+  for y.r in 0 .. 1 parallel {
+    for y.i in 0 .. m parallel {
+      alloc t: f32[i in i + r .. i + r + 1] in registers
+      at t(i = i + r) where i + r < m { t[i] = x[i] }
+      at y(i = i + r) where i + r < m { y[i] = t[i] }
+    }
+  }
+}
+)"));
+  ASSERT_TRUE(p.ok()) << render(p.errors());
+  const std::string out = ir::print(single_iterations(*p, *target_for_emission("cpu/avx2")));
+  EXPECT_EQ(out.find("y.r"), std::string::npos) << out;
+  EXPECT_NE(out.find("for y.i in 0 .. m parallel {"), std::string::npos) << out;
+  EXPECT_NE(out.find("alloc t: f32[i in i .. i + 1] in registers"), std::string::npos) << out;
+}
+
 // The body of a parallel loop is a function of its own, and begins with empty tiles.
 TEST(Lower, no_tiles_across_the_begin_of_a_parallel_loop) {
   const ir::Target amx = *target_for_emission("cpu/amx");
