@@ -81,7 +81,7 @@ def test_each_schedule_serves_some_case(rng):
         served |= every_schedule(op, x[..., :columns].repeat(17, axis=1), wide.repeat(17, axis=1), padding=1, check=np.shape)
     for channels, columns in ((16, 9), (16, 14), (16, 16), (16, 18), (16, 22), (48, 9), (48, 10), (48, 20), (80, 20)):
         served |= every_schedule(op, x[..., :columns], np.repeat(few[:1], channels, axis=0), check=np.shape)
-    for columns in (7, 8, 10, 14):
+    for columns in (6, 7, 8, 10, 14):
         served |= every_schedule(op, x[:, :1, :, :columns], few[:1, :1].repeat(128, axis=0), padding=1, check=np.shape)
     for columns in (5, 20):
         served |= every_schedule(op, x[..., :columns].astype(ml_dtypes.bfloat16), np.repeat(few, 6, axis=0).astype(ml_dtypes.bfloat16), check=np.shape)
