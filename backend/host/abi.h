@@ -25,8 +25,8 @@ struct Context;
 /// Runs [begin, end) of a parallel loop; `thread` (from 0) picks the thread's slice of the arena.
 using ParallelBody = int64_t (*)(Context*, void* closure, int64_t thread, int64_t begin, int64_t end);
 
-/// About 2 us: what a fork and a join cost, with what moves to another core's caches.
-constexpr int64_t worth_sharing = 16000;
+/// About 3 us of work: half of it is what a fork and a join cost, with what moves to another core's caches.
+constexpr int64_t worth_sharing = 28000;
 
 struct Context {
   /// Splits [0, n) over the threads, runs the body, returns the first nonzero status. Nested calls run in place.

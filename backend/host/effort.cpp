@@ -16,11 +16,12 @@ constexpr double of_a_function = 12;  // exp and the like, as polynomials
 constexpr double of_a_call = 3;       // an instruction of a machine, with what it reads
 constexpr double of_a_store = 2;
 
-// A load counts as one.
-double operations(const Expr& value) {
+// A load counts as `of_a_load`.
+double operations(const Expr& value, double of_a_load) {
   double sum = 0;
   ir::walk(value, [&](const Expr& e) {
     if (e.as<ir::MathCall>()) sum += of_a_function;
+    else if (e.as<ir::Load>()) sum += of_a_load;
     else if (!e.as<ir::Constant>() && !e.as<ir::Var>()) sum += 1;
     return !e.as<ir::Load>();  // subscripts are the loops' business
   });
@@ -33,9 +34,12 @@ class Estimate {
 
   void add(const StmtRef& s) {
     if (const auto* leaf = std::get_if<ir::Leaf>(&s->form)) {
-      double each = leaf->predicate.known() ? operations(leaf->predicate) : 0;
-      for (const ir::Assign& a : leaf->assigns)
-        each += operations(a.value) + (p_.buffer(a.buffer).memory == ir::Memory::registers ? 0 : of_a_store);
+      double each = 0;
+      for (const ir::Assign& a : leaf->assigns) {
+        // What a tile of sums in registers reads is used by several of them, and its conditions are asked outside.
+        const bool tile = p_.buffer(a.buffer).memory == ir::Memory::registers;
+        each += tile ? operations(a.value, 0) : operations(a.value, 1) + of_a_store + (leaf->predicate.known() ? 1 : 0);
+      }
       count(each);
     } else if (std::get_if<ir::Call>(&s->form)) {
       count(of_a_call);

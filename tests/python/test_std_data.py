@@ -16,7 +16,7 @@ def normal(rng, *shape):
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize("shape", MATRICES)
+@pytest.mark.parametrize("shape", MATRICES + [(1024, 131), (1537, 17), (2049, 1)])
 def test_sums(rng, shape):
     x = normal(rng, *shape)
     agrees(hd.std.reduce.sum_rows, x, exact=x.astype(np.float64).sum(axis=1))
