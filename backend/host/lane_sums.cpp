@@ -4,7 +4,6 @@
 #include <vector>
 
 #include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/InstIterator.h>
 #include <llvm/IR/IntrinsicInst.h>
 
 namespace heddle::host {
@@ -37,10 +36,11 @@ Side side_by_side(const Partial& x, const Partial* y, int shuffled) {
     }
     out.blocks.push_back(from.blocks[i]);
   };
-  const size_t run = static_cast<size_t>(std::max(shuffled / x.width, 1));  // blocks that one vector gives in a row
-  const bool turns = x.width <= shuffled;
-  for (size_t at = 0; at < x.blocks.size(); at += turns ? run : x.blocks.size()) {
-    const size_t end = turns ? std::min(at + run, x.blocks.size()) : x.blocks.size();
+  const size_t count = x.blocks.size();
+  const size_t run =
+      x.width <= shuffled ? static_cast<size_t>(shuffled / x.width) : count;  // what one vector gives in a row
+  for (size_t at = 0; at < count; at += run) {
+    const size_t end = std::min(at + run, count);
     for (size_t i = at; i < end; ++i) block(x, i, 0);
     for (size_t i = at; y && i < end; ++i) block(*y, i, all);
   }
