@@ -63,7 +63,15 @@ void Emitter::masked_store(Value* lanes, llvm::Type* element, Value* pointer, ll
     if (llvm::PatternMatch::match(mask, llvm::PatternMatch::m_Zero())) continue;
     Value* part = count == arith_.width ? lanes : b_.CreateShuffleVector(lanes, row(at, count));
     Value* to = at ? b_.CreateConstGEP1_64(element, pointer, static_cast<uint64_t>(at)) : pointer;
-    tagged(b_.CreateMaskedStore(part, to, align, mask), where);
+    auto masked = [&] { tagged(b_.CreateMaskedStore(part, to, align, mask), where); };
+    if (target_.has_masks || llvm::isa<llvm::Constant>(mask)) {
+      masked();
+      continue;
+    }
+    // Without mask registers a masked store may take as long as ten others: most find all of their lanes on.
+    Value* all = b_.CreateAndReduce(mask);
+    branch(all, [&] { tagged(b_.CreateAlignedStore(part, to, align), where); });
+    branch(b_.CreateNot(all), masked);
   }
 }
 

@@ -36,9 +36,9 @@ class Unswitch {
   }
 
  private:
-  static constexpr int64_t most_leaves = 128;
+  static constexpr int64_t most_leaves = 128, longest_short_loop = 16;
 
-  // A condition of a leaf, and the unrolled loops and vectors around that.
+  // A condition of a leaf, and the unrolled loops, vectors and short loops around that.
   struct Guard {
     Expr condition;
     std::vector<ir::SymbolRange> written_out;
@@ -46,19 +46,31 @@ class Unswitch {
 
   // What stands below a loop.
   struct Below {
-    std::vector<ir::SymbolId> loops;  // those that run, this one among them
+    std::vector<ir::SymbolId> loops;  // those that run long, this one among them
     std::vector<ir::SymbolId> vectors;
     std::vector<Guard> guards;
     bool plain = true;  // neither checks nor instructions
   };
 
+  // The range of a short loop, as that over the panels of a strip, whatever it is cut to: all of it is asked for at once.
+  static std::optional<ir::SymbolRange> short_range(const For& l) {
+    Expr end = l.hi;
+    if (const auto* least = end.as<ir::Binary>(); least && least->op == ir::BinaryOp::min)
+      end = ir::constant_value(least->left) ? least->left : least->right;
+    const int64_t *lo = ir::constant_value(l.lo), *hi = ir::constant_value(end);
+    if (!lo || !hi || *hi - *lo > longest_short_loop) return std::nullopt;
+    return ir::SymbolRange{l.loop, l.lo, end};
+  }
+
   static void look(const Body& list, std::vector<ir::SymbolRange>& written_out, Below& out) {
     for (const StmtRef& s : list) {
       const auto* l = std::get_if<For>(&s->form);
-      const bool runs = l && l->kind != LoopKind::vector && l->kind != LoopKind::unrolled;
+      const bool walks = l && l->kind != LoopKind::vector && l->kind != LoopKind::unrolled;
+      const std::optional<ir::SymbolRange> range = walks ? short_range(*l) : std::nullopt;
+      const bool runs = walks && !range;
       if (l && l->kind == LoopKind::vector) out.vectors.push_back(l->loop);
       if (runs) out.loops.push_back(l->loop);
-      else if (l) written_out.push_back({l->loop, l->lo, l->hi});
+      else if (l) written_out.push_back(range.value_or(ir::SymbolRange{l->loop, l->lo, l->hi}));
       if (const auto* leaf = std::get_if<Leaf>(&s->form))
         for (const Expr& e : ir::conjuncts(leaf->predicate)) out.guards.push_back({e, written_out});
       out.plain =

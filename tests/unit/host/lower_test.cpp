@@ -145,6 +145,19 @@ TEST(Lower, unswitch) {
   }
 )");
   EXPECT_EQ(after(on_avx512, text), text);
+  // Short loops inside are taken as a whole, whatever they are cut to.
+  const std::string panels = R"(  for y.jb in 0 .. ceildiv(n, 16) {
+    for y.i in 0 .. m {
+      for y.jo in 0 .. min(2, ceildiv(n, 8) - 2*jb) {
+        for y.jv in 0 .. 8 vector {
+          at y(i = i, j = 16*jb + 8*jo + jv) where 16*jb + 8*jo + jv < n { y[i, j] = x[i, j] }
+        }
+      }
+    }
+  }
+)";
+  EXPECT_NE(after(on_avx2, panels).find("for y.i in 0 .. (if 16*jb - n + 15 < 0 then m else 0) {"), std::string::npos)
+      << after(on_avx2, panels);
   // Conditions of a loop that runs inside stay: there `partition` splits it.
   std::string other = text;
   for (size_t at; (at = other.find("8*jo + jv < n")) != std::string::npos;) other.replace(at, 13, "i + jv < 3");
