@@ -106,7 +106,8 @@ ir::Program conditions_to_bounds(ir::Program program);
 /// before: for jo { for i in 0 .. m { for jv in 0 .. 8 vector { at c(j = 8*jo + jv) where 8*jo + jv < n { .. } } } }
 /// after:  for jo { for i in 0 .. (if 8*jo + 7 < n then m else 0) { the same without the guard }
 ///                  for i in 0 .. (if 8*jo + 7 < n then 0 else m) { the same } }
-/// For targets without masks: whether all lanes are there is asked once, outside the outermost serial loop that does not matter for it.
+/// For targets without masks: whether all lanes are there is asked once, outside the outermost serial loop that does not matter for it; of a
+/// short loop inside, as that over the panels of a strip, for all of its iterations.
 ir::Program unswitch(ir::Program program, const ir::Target& target);
 
 // ---------------------------------------------------------------------------------------------------------------------
