@@ -150,8 +150,8 @@ void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Pac
   auto write = [&](Value* packed) {
     const Spot at = spot(to.buffer, corner(to));
     Value* whole = b_.CreateAnd(full, b_.CreateICmpSGE(columns, b_.getInt64(width)));
-    branch(whole, [&] { tagged(b_.CreateAlignedStore(packed, at.pointer, align), *at.storage); });
-    branch(b_.CreateNot(whole), [&] {
+    auto at_once = [&] { tagged(b_.CreateAlignedStore(packed, at.pointer, align), *at.storage); };
+    either(whole, at_once, [&] {
       const int cells = how.lanes * how.group;
       with_lanes(p_.add(ir::Symbol{"lane", ir::SymbolKind::loop}), 0, cells, [&] {
         Value* cell = arith_.iota(b_.getInt64Ty(), 0);
@@ -165,11 +165,11 @@ void Emitter::interleave(const ir::Window& to, const ir::Window& from, const Pac
     });
   };
   if (along + 1 != from.ranges.size() || !neighbours(from)) return write(zipped(from, how, 0));
-  branch(full, [&] {
+  auto as_words = [&] {
     Value* words = row_of(from, how, b_.getInt32Ty(), 0, b_.getTrue());
     write(b_.CreateBitCast(words, llvm::FixedVectorType::get(element, width * static_cast<unsigned>(how.group))));
-  });
-  branch(b_.CreateNot(full), [&] { write(zipped(from, how, 0)); });
+  };
+  either(full, as_words, [&] { write(zipped(from, how, 0)); });
 }
 
 // Rows of 16 elements, in pairs as words that are exchanged in registers: 16 rows of all elements of a column. Of a window that is not whole
@@ -246,8 +246,7 @@ void Emitter::turn(const ir::Window& to, const ir::Window& from) {
   if (!neighbours(from)) return by_words();
   Value* whole = b_.CreateAnd(b_.CreateICmpEQ(value(rows).v, b_.getInt64(n)),
                               b_.CreateICmpEQ(value(elements).v, b_.getInt64(static_cast<uint64_t>(n * group))));
-  branch(whole, in_registers);
-  branch(b_.CreateNot(whole), by_words);
+  either(whole, in_registers, by_words);
 }
 
 // Tiles

@@ -69,9 +69,7 @@ void Emitter::masked_store(Value* lanes, llvm::Type* element, Value* pointer, ll
       continue;
     }
     // Without mask registers a masked store may take as long as ten others: most find all of their lanes on.
-    Value* all = b_.CreateAndReduce(mask);
-    branch(all, [&] { tagged(b_.CreateAlignedStore(part, to, align), where); });
-    branch(b_.CreateNot(all), masked);
+    either(b_.CreateAndReduce(mask), [&] { tagged(b_.CreateAlignedStore(part, to, align), where); }, masked);
   }
 }
 

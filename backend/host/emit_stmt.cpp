@@ -81,13 +81,15 @@ void Emitter::iterated(const ir::For& loop, const ir::StmtRef& s) {
       Value* holds = value(e).v;
       all = all ? b_.CreateAnd(all, holds) : holds;
     }
-    const size_t before = sure_.size();
-    sure_.insert(sure_.end(), guards.begin(), guards.end());
-    conditions_.insert(conditions_.end(), guards.begin(), guards.end());
-    branch(all, iterations);
-    sure_.resize(before);
-    conditions_.resize(conditions_.size() - guards.size());
-    branch(b_.CreateNot(all), iterations);
+    auto without_guards = [&] {
+      const size_t before = sure_.size();
+      sure_.insert(sure_.end(), guards.begin(), guards.end());
+      conditions_.insert(conditions_.end(), guards.begin(), guards.end());
+      iterations();
+      sure_.resize(before);
+      conditions_.resize(conditions_.size() - guards.size());
+    };
+    either(all, without_guards, iterations);
   } else {
     iterations();
   }
@@ -291,12 +293,28 @@ void Emitter::branch(Value* condition, const Work& work) {
   auto* yes = llvm::BasicBlock::Create(module_.getContext(), "if", f_.fn);
   auto* after = llvm::BasicBlock::Create(module_.getContext(), "end", f_.fn);
   b_.CreateCondBr(condition, yes, after);
-  b_.SetInsertPoint(yes);
+  arm(yes, work, after);
+  b_.SetInsertPoint(after);
+}
+
+void Emitter::either(Value* condition, const Work& yes, const Work& no) {
+  if (auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition)) return known->isOne() ? yes() : no();
+  auto* then = llvm::BasicBlock::Create(module_.getContext(), "if", f_.fn);
+  auto* otherwise = llvm::BasicBlock::Create(module_.getContext(), "else", f_.fn);
+  auto* after = llvm::BasicBlock::Create(module_.getContext(), "end", f_.fn);
+  b_.CreateCondBr(condition, then, otherwise);
+  arm(then, yes, after);
+  arm(otherwise, no, after);
+  b_.SetInsertPoint(after);
+}
+
+// What a block does, of whose values nothing is known behind it.
+void Emitter::arm(llvm::BasicBlock* block, const Work& work, llvm::BasicBlock* after) {
+  b_.SetInsertPoint(block);
   known_.emplace_back();
   work();
   known_.pop_back();
   b_.CreateBr(after);
-  b_.SetInsertPoint(after);
 }
 
 void Emitter::guarded(const std::vector<Expr>& given, const Work& work) {

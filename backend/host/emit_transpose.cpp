@@ -289,10 +289,11 @@ bool Emitter::transposed(const ir::For& loop, const Work& plainly) {
   known_.emplace_back();
   for (const Expr& e : copy->whole) all = b_.CreateAnd(all, condition(e).v);
   known_.pop_back();
-  branch(all, in_registers);
-  in_plain_form_ = true;
-  branch(b_.CreateNot(all), plainly);
-  in_plain_form_ = false;
+  either(all, in_registers, [&] {
+    in_plain_form_ = true;
+    plainly();
+    in_plain_form_ = false;
+  });
   ranges_.forget(first);
   return true;
 }

@@ -148,6 +148,8 @@ class Emitter {
   /// Runs `work` where all conditions hold: by branches where they are the same for all lanes, else by the mask.
   void guarded(const std::vector<Expr>& conditions, const Work& work);
   void branch(Value* condition, const Work& work);
+  void either(Value* condition, const Work& yes, const Work& no);
+  void arm(llvm::BasicBlock* block, const Work& work, llvm::BasicBlock* after);
   void with_lanes(ir::SymbolId symbol, int64_t lo, int width, const Work& work);
   void enter_range(ir::SymbolId symbol, const Expr& lo, const Expr& hi);
 
